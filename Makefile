@@ -1,0 +1,193 @@
+# SPDX-License-Identifier: Apache-2.0
+#
+# Everything that is built goes below $(BUILD). `make help` lists the targets.
+# Sources are found by wildcard: a new file in boot/, arch/, hv/ or iommu/ needs no line here.
+
+# `make run SHELL=1` asks for a shell in the guest, but SHELL is also what make runs recipes with.
+WANT_SHELL := $(if $(filter 1,$(SHELL)),1)
+override SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+MAKEFLAGS += --no-builtin-rules
+.SUFFIXES:
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := all
+
+BUILD   ?= build
+ifeq ($(origin CC),default)
+CC      := gcc
+endif
+LD      := ld
+NASM    := nasm
+# Debian's own interpreter, because that is the one that python3-pytest belongs to.
+PYTHON  ?= /usr/bin/python3
+# Q is emptied by V=1, which shows each command.
+Q       := $(if $(V),,@)
+
+# ---- The hypervisor image ------------------------------------------------------------------------
+
+IMAGE_DIRS := boot arch arch/svm arch/vmx hv iommu
+# boot/efi* is another entry with its own flags; it does not belong in the multiboot2 image.
+C_SRC   := $(filter-out boot/efi%,$(sort $(wildcard $(IMAGE_DIRS:=/*.c))))
+ASM_SRC := $(filter-out boot/efi%,$(sort $(wildcard $(IMAGE_DIRS:=/*.asm))))
+OBJ     := $(C_SRC:%.c=$(BUILD)/obj/%.o) $(ASM_SRC:%.asm=$(BUILD)/obj/%.asm.o)
+IMAGE   := $(BUILD)/sluice.elf
+
+WARN    := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wundef -Wpointer-arith \
+           -Wvla -Wwrite-strings -Werror
+CFLAGS  := -std=gnu11 -ffreestanding -mcmodel=kernel -fno-pic -mno-red-zone -mgeneral-regs-only -O2 -g \
+           -ffunction-sections -fdata-sections -fno-omit-frame-pointer -fno-asynchronous-unwind-tables \
+           -fno-stack-protector -fcf-protection=none -fno-common -ffile-prefix-map=$(CURDIR)=. $(WARN) -I.
+# A segment that is writable and executable is a linker warning, and here an error.
+LDFLAGS := -nostdlib -static -z max-page-size=4096 -z noexecstack --build-id=none --gc-sections \
+           --fatal-warnings
+ASFLAGS := -f elf64 -g -F dwarf -Wall -Werror -I./
+
+# ---- Host side: tests, the model, iommu/ as a library --------------------------------------------
+
+HOST_CFLAGS := -std=gnu11 -g -O1 -fsanitize=address,undefined -fno-sanitize-recover=all \
+               -fno-omit-frame-pointer -Wall -Wextra -Werror -I.
+UNIT_SRC    := $(sort $(wildcard tests/unit/test_*.c tests/model/test_*.c))
+UNIT_BIN    := $(UNIT_SRC:%.c=$(BUILD)/host/%)
+MODEL_SRC   := $(filter-out tests/model/test_%,$(sort $(wildcard tests/model/*.c)))
+IOMMU_SRC   := $(sort $(wildcard iommu/*.c))
+
+.PHONY: all image unit guests iso run setup test test-unit test-e2e check check-format check-compilers \
+        check-headers check-lint clean help FORCE
+
+all: image guests unit ## Build the hypervisor, the test guests and the host tests
+image: $(IMAGE)
+unit: $(UNIT_BIN)
+guests:
+
+# tests/guests/guests.mk adds its guests to the target `guests`.
+-include tests/guests/guests.mk
+
+# Objects depend on this file, so a change of compiler or flags rebuilds them.
+$(BUILD)/flags: FORCE
+	@mkdir -p $(@D)
+	@printf '%s\n' '$(CC) $(CFLAGS) $(LDFLAGS) $(HOST_CFLAGS)' | cmp -s - $@ \
+		|| printf '%s\n' '$(CC) $(CFLAGS) $(LDFLAGS) $(HOST_CFLAGS)' > $@
+
+$(BUILD)/obj/%.o: %.c $(BUILD)/flags
+	@mkdir -p $(@D)
+	@echo '  CC    $<'
+	$(Q)$(CC) $(CFLAGS) -MMD -MP -c -o $@ $<
+
+$(BUILD)/obj/%.asm.o: %.asm $(BUILD)/flags
+	@mkdir -p $(@D)
+	@echo '  NASM  $<'
+	$(Q)$(NASM) $(ASFLAGS) -MD $(@:.o=.d) -MP -MT $@ -o $@ $<
+
+# The symbol table for backtraces: a first link with an empty table gives the addresses, the second one
+# holds them. linker.ld keeps the table last, so that filling it moves nothing.
+# tools/symbols writes C to its standard output: an empty table, or that of the ELF file it is given.
+SYMBOLS := $(wildcard tools/symbols)
+ifneq ($(SYMBOLS),)
+$(BUILD)/symbols.pre.c: $(SYMBOLS)
+	@mkdir -p $(@D)
+	$(Q)tools/symbols > $@
+
+$(BUILD)/symbols.c: $(SYMBOLS) $(BUILD)/sluice.pre.elf
+	$(Q)tools/symbols $(BUILD)/sluice.pre.elf > $@
+
+$(BUILD)/symbols.pre.o $(BUILD)/symbols.o: $(BUILD)/%.o: $(BUILD)/%.c $(BUILD)/flags
+	$(Q)$(CC) $(CFLAGS) -c -o $@ $<
+
+$(BUILD)/sluice.pre.elf: $(OBJ) $(BUILD)/symbols.pre.o linker.ld
+	$(Q)$(LD) $(LDFLAGS) -T linker.ld -o $@ $(filter %.o,$^)
+
+$(IMAGE): $(BUILD)/symbols.o
+endif
+
+$(IMAGE): $(OBJ) linker.ld
+	@echo '  LD    $@'
+	$(Q)$(LD) $(LDFLAGS) -T linker.ld -o $@ $(filter %.o,$^)
+
+$(BUILD)/host/%.o: %.c $(BUILD)/flags
+	@mkdir -p $(@D)
+	@echo '  HOSTCC $<'
+	$(Q)$(CC) $(HOST_CFLAGS) -MMD -MP -c -o $@ $<
+
+$(BUILD)/host/libmodel.a: $(MODEL_SRC:%.c=$(BUILD)/host/%.o)
+$(BUILD)/host/libiommu.a: $(IOMMU_SRC:%.c=$(BUILD)/host/%.o)
+$(BUILD)/host/%.a:
+	@mkdir -p $(@D)
+	$(Q)rm -f $@ && ar rcsD $@ $^
+
+# What a test needs stands at its top: /* LINK: iommu/qi.c libmodel.a */ and /* LIBS: -lcapstone */.
+test-words = $(shell sed -n 's,^/\* $(2): \(.*\) \*/$$,\1,p' $(1))
+link-objects = $(foreach w,$(call test-words,$(1),LINK),$(if $(filter %.a,$(w)),$(BUILD)/host/$(notdir $(w)),$(w:%.c=$(BUILD)/host/%.o)))
+define unit-rule
+$(BUILD)/host/$(1): $(BUILD)/host/$(1).o $(call link-objects,$(1).c)
+	@echo '  LINK  $$@'
+	$(Q)$(CC) $(HOST_CFLAGS) -o $$@ -Wl,--start-group $$^ -Wl,--end-group $(call test-words,$(1).c,LIBS) -lcmocka
+endef
+$(foreach t,$(UNIT_SRC:.c=),$(eval $(call unit-rule,$(t))))
+
+-include $(shell find $(BUILD)/obj $(BUILD)/host -name '*.d' 2>/dev/null)
+
+# ---- What a user calls ---------------------------------------------------------------------------
+
+# What tools/run.py takes from the command line of make.
+export GUEST CMDLINE INITRD BARE FIRMWARE SLUICE_OPTIONS SLUICE_CACHE WANT_SHELL
+export BUILD PYTHON
+
+# As many jobs as there are processors, unless the caller said how many.
+SUBMAKE = $(MAKE) --no-print-directory $(if $(findstring -j,$(MAKEFLAGS)),,-j$(shell nproc))
+
+# Sub-makes, because what builds may only just have been installed by the line before.
+run: ## Boot Debian's kernel on Sluice in QEMU (SHELL=1, GUEST=, CMDLINE=, INITRD=, BARE=1, FIRMWARE=)
+	@tools/setup build run
+	@$(SUBMAKE) $(if $(BARE),,image)
+	@$(PYTHON) tools/run.py
+
+test: ## Install what is missing, build, run all tests; the last line is `N passed, N failed`
+	@tools/setup build run test
+	@$(SUBMAKE) all
+	@$(PYTHON) tools/runtests.py unit e2e
+
+test-unit: unit ## Run the host tests only
+	@$(PYTHON) tools/runtests.py unit
+
+test-e2e: image guests ## Run the tests in the emulator only
+	@$(PYTHON) tools/runtests.py e2e
+
+iso: image ## Build build/sluice.iso: GRUB, Sluice and Debian's kernel as its guest
+	@$(PYTHON) tools/run.py --iso-only
+
+setup: ## Install every package that building, running, testing and checking need
+	@tools/setup build run test check
+
+check: ## Compile with gcc and clang, check the format, the headers, and lint
+	@tools/setup build check
+	@$(SUBMAKE) check-compilers check-format check-headers check-lint
+
+ALL_C := $(sort $(wildcard $(foreach d,$(IMAGE_DIRS) tests/unit tests/model tests/guests tests/fuzz tests/proof,$(d)/*.[ch])))
+HEADERS := $(filter %.h,$(filter-out boot/efi% tests/%,$(ALL_C)))
+
+check-compilers:
+	@for cc in gcc clang; do $(SUBMAKE) CC=$$cc BUILD=$(BUILD)/check/$$cc all; done
+
+# The verdict of clang-format depends on its version; the tree is kept to that of Debian 12.
+check-format:
+	@version=$$(clang-format --version | sed -n 's/.*version \([0-9]*\).*/\1/p'); \
+	if [ "$$version" = 14 ]; then clang-format --dry-run -Werror $(ALL_C) && echo '  FORMAT ok'; \
+	else echo "  FORMAT skipped: clang-format is $$version, the tree is kept to 14"; fi
+
+check-headers:
+	@for h in $(HEADERS); do $(CC) $(CFLAGS) -Wno-unused-function -fsyntax-only -x c $$h; done
+	@echo '  HEADERS stand alone'
+
+check-lint:
+	@cppcheck --quiet --std=c11 --error-exitcode=1 --inline-suppr -I. -D__x86_64__ --platform=unix64 \
+		--enable=warning,portability --suppress=missingInclude $(C_SRC)
+	@echo '  LINT  ok'
+
+clean: ## Remove what was built (the fetched kernel in build/cache stays; `make distclean` takes it too)
+	@if [ -d $(BUILD) ]; then find $(BUILD) -mindepth 1 -maxdepth 1 ! -name cache -exec rm -rf {} +; fi
+
+distclean:
+	@rm -rf $(BUILD)
+
+help: ## Show this list
+	@sed -n 's/^\([a-z0-9-]*\):[^#]*## \(.*\)/  \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 14
