@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Instructions C cannot name, and the per-CPU block.
+ */
+#ifndef ARCH_CPU_H
+#define ARCH_CPU_H
+
+#include "arch/types.h"
+
+static inline void outb(u16 port, u8 v)
+{
+    __asm__ volatile("outb %0, %1" ::"a"(v), "Nd"(port));
+}
+static inline void outw(u16 port, u16 v)
+{
+    __asm__ volatile("outw %0, %1" ::"a"(v), "Nd"(port));
+}
+static inline void outl(u16 port, u32 v)
+{
+    __asm__ volatile("outl %0, %1" ::"a"(v), "Nd"(port));
+}
+static inline u8 inb(u16 port)
+{
+    u8 v;
+    __asm__ volatile("inb %1, %0" : "=a"(v) : "Nd"(port));
+    return v;
+}
+static inline u16 inw(u16 port)
+{
+    u16 v;
+    __asm__ volatile("inw %1, %0" : "=a"(v) : "Nd"(port));
+    return v;
+}
+static inline u32 inl(u16 port)
+{
+    u32 v;
+    __asm__ volatile("inl %1, %0" : "=a"(v) : "Nd"(port));
+    return v;
+}
+
+static inline u64 rdmsr(u32 msr)
+{
+    u32 lo, hi;
+    __asm__ volatile("rdmsr" : "=a"(lo), "=d"(hi) : "c"(msr));
+    return (u64)hi << 32 | lo;
+}
+static inline void wrmsr(u32 msr, u64 v)
+{
+    __asm__ volatile("wrmsr" ::"c"(msr), "a"((u32)v), "d"((u32)(v >> 32)) : "memory");
+}
+/* False when the access raised #GP: for MSRs that only some CPUs have. */
+bool rdmsr_safe(u32 msr, u64 *value) __must_check;
+bool wrmsr_safe(u32 msr, u64 value) __must_check;
+
+static inline void cpuid(u32 leaf, u32 sub, u32 out[4])
+{
+    __asm__ volatile("cpuid" : "=a"(out[0]), "=b"(out[1]), "=c"(out[2]), "=d"(out[3]) : "a"(leaf), "c"(sub));
+}
+static inline u64 rdtsc(void)
+{
+    u32 lo, hi;
+    __asm__ volatile("rdtsc" : "=a"(lo), "=d"(hi));
+    return (u64)hi << 32 | lo;
+}
+static inline void cpu_pause(void)
+{
+    __asm__ volatile("pause" ::: "memory");
+}
+static inline u64 read_cr0(void)
+{
+    u64 v;
+    __asm__ volatile("mov %%cr0, %0" : "=r"(v));
+    return v;
+}
+static inline u64 read_cr3(void)
+{
+    u64 v;
+    __asm__ volatile("mov %%cr3, %0" : "=r"(v));
+    return v;
+}
+static inline u64 read_cr4(void)
+{
+    u64 v;
+    __asm__ volatile("mov %%cr4, %0" : "=r"(v));
+    return v;
+}
+static inline void write_cr4(u64 v)
+{
+    __asm__ volatile("mov %0, %%cr4" ::"r"(v) : "memory");
+}
+
+/* Microseconds since boot, from the TSC calibrated once at start (CPUID 15h/16h, else the PM timer or PIT).
+ */
+u64 clock_us(void);
+u64 clock_tsc_per_us(void);
+void clock_init(void);
+
+void __noreturn cpu_halt_forever(void);
+void __noreturn machine_reset(void);
+
+struct spinlock {
+    volatile u32 taken;
+};
+static inline void spin_lock(struct spinlock *l)
+{
+    while (__atomic_exchange_n(&l->taken, 1, __ATOMIC_ACQUIRE))
+        while (__atomic_load_n(&l->taken, __ATOMIC_RELAXED))
+            cpu_pause();
+}
+static inline void spin_unlock(struct spinlock *l)
+{
+    __atomic_store_n(&l->taken, 0, __ATOMIC_RELEASE);
+}
+
+/* Reached through GS base; set before the first C code that uses it runs on a CPU. */
+struct vcpu;
+struct percpu {
+    struct percpu *self;
+    u32 index; /* dense, 0 = the CPU that booted */
+    u32 apic_id;
+    struct vcpu *vcpu;
+    volatile u32 nmi_count; /* NMIs taken by the host's handler; compared around stgi/clgi */
+    void *stack_top;
+    /* exception tables */
+    u64 gdt[8];
+    u8 tss[104 + 8];
+};
+#define MAX_CPUS 256
+struct percpu *this_cpu(void);
+struct percpu *percpu_of(u32 index);
+void percpu_init(u32 index); /* GDT, IDT, TSS with own stacks for NMI, #DF, #MC; GS base */
+
+#endif

@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The console and the log. Each line begins with "sluice: ". Never called on a hot path: the callers
+ * rate-limit what a guest can cause (see log_limited()).
+ */
+#ifndef ARCH_LOG_H
+#define ARCH_LOG_H
+
+#include "arch/types.h"
+#include <stdarg.h>
+
+enum log_level { LOG_ERR, LOG_WARN, LOG_INFO, LOG_DEBUG };
+
+/* Set by the command line (loglevel=err|warn|info|debug); info at start. */
+extern enum log_level log_threshold;
+
+/* %s %c %d %u %x %p with l/ll/z, width, 0 and - flags. No floats. One call is one line; no newline in fmt. */
+void log_line(enum log_level level, const char *fmt, ...) __printf(2, 3);
+void log_vline(enum log_level level, const char *fmt, va_list args);
+int fmt_string(char *buf, size_t size, const char *fmt, ...) __printf(3, 4);
+int fmt_vstring(char *buf, size_t size, const char *fmt, va_list args);
+
+#define log_err(...)   log_line(LOG_ERR, __VA_ARGS__)
+#define log_warn(...)  log_line(LOG_WARN, __VA_ARGS__)
+#define log_info(...)  log_line(LOG_INFO, __VA_ARGS__)
+#define log_debug(...) log_line(LOG_DEBUG, __VA_ARGS__)
+
+/*
+ * A token bucket for what a guest or a device can cause: at most `burst` lines, refilled one per second;
+ * the number of suppressed lines is told with the next line let through.
+ */
+struct log_bucket {
+    u32 tokens;
+    u32 suppressed;
+    u64 last_us;
+};
+bool log_limited(struct log_bucket *bucket); /* true: say nothing now */
+
+/* "sluice: cannot start: <what is wrong>; <what to do>", then back to the boot manager where there is one,
+ * else halt. */
+void refuse(const char *fmt, ...) __printf(1, 2) __noreturn;
+
+/* Sluice itself is broken: one report with a backtrace, then stop (machine reset after a machine check). */
+void panic(const char *fmt, ...) __printf(1, 2) __noreturn;
+#define ASSERT(cond)                                       \
+    do {                                                   \
+        if (!(cond))                                       \
+            panic("%s:%d: %s", __FILE__, __LINE__, #cond); \
+    } while (0)
+
+#endif

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Sluice's own address space.
+ *
+ *   IMAGE_VA   the region: image (W^X by section, guard pages below stacks), then the page pool (RW, NX)
+ *   DIRECT_VA  all physical memory of the machine except the region (RW, NX, write-back)
+ *   MMIO_VA    device registers, mapped one by one (RW, NX, uncached)
+ *
+ * The virtual addresses do not depend on where the image lies in physical memory, so that moving it high
+ * is a copy and a change of CR3.
+ */
+#ifndef ARCH_PAGING_H
+#define ARCH_PAGING_H
+
+#include "arch/types.h"
+
+#define IMAGE_VA  0xffffffff80000000ull
+#define DIRECT_VA 0xffff800000000000ull
+#define MMIO_VA   0xffffff0000000000ull
+
+/*
+ * Copies the running image to `base` (2 MiB aligned, `size` a multiple of 2 MiB), builds the final page
+ * tables there and switches to them. `ram_top` is the first byte above the last physical address the direct
+ * map needs. Cost does not grow with memory where 1 GiB pages exist.
+ */
+void paging_relocate(u64 base, u64 size, u64 ram_top);
+
+/* Where the region lies (physical, bytes). Valid after paging_relocate(). */
+u64 region_base(void);
+u64 region_size(void);
+bool in_region(u64 pa, u64 size); /* does [pa, pa+size) touch the region? wrapping counts as touching */
+
+/* Any physical address outside MMIO; region addresses map to the region's own mapping. */
+void *phys_to_virt(u64 pa);
+u64 virt_to_phys(const void *va);
+
+/* Maps [pa, pa+size) uncached. Boot only; NULL when the window is full. */
+void *mmio_map(u64 pa, u64 size) __must_check;
+
+/* Pages of the pool. Zeroed, 4K-aligned; NULL when exhausted. Safe on all CPUs. */
+void *page_alloc(void) __must_check;
+void page_free(void *page);
+void *pages_alloc(size_t count) __must_check; /* contiguous; boot only, never freed */
+size_t pages_available(void);
+
+#endif

@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A virtual CPU and the narrow interface behind which svm/ and vmx/ sit. Everything above arch/ is one code
+ * for both vendors: the backend turns its exits into these few kinds and handles the rest itself.
+ */
+#ifndef ARCH_VCPU_H
+#define ARCH_VCPU_H
+
+#include "arch/types.h"
+
+/* General-purpose registers in the hardware's encoding order. */
+enum { RAX, RCX, RDX, RBX, RSP, RBP, RSI, RDI, R8, R9, R10, R11, R12, R13, R14, R15, NR_GPR };
+
+enum vcpu_exit_kind {
+    VEXIT_AGAIN,  /* the backend has dealt with it: enter again */
+    VEXIT_NESTED, /* nested-paging fault */
+    VEXIT_IO,     /* port access to an intercepted port */
+    VEXIT_CPUID,
+    VEXIT_RDMSR, /* MSR number in RCX */
+    VEXIT_WRMSR,
+    VEXIT_HYPERCALL, /* VMMCALL / VMCALL */
+    VEXIT_VIRT_INSN, /* any other SVM/VMX instruction: the guest gets #UD */
+    VEXIT_XSETBV,
+    VEXIT_INVD, /* becomes WBINVD */
+    VEXIT_NMI,  /* the host's handler has not run yet: vcpu_take_nmi() */
+    VEXIT_MCE,  /* machine check while the guest ran */
+    VEXIT_INIT,
+    VEXIT_SIPI,
+    VEXIT_SHUTDOWN, /* triple fault */
+    VEXIT_UNKNOWN,  /* an exit the guest cannot cause: a bug or broken hardware */
+};
+
+struct vcpu_exit {
+    enum vcpu_exit_kind kind;
+    u64 gpa;           /* NESTED: the address the CPU reported */
+    bool write, fetch; /* NESTED: what the access was */
+    bool walk;         /* NESTED: the CPU's own page walk, not the instruction's operand */
+    u16 port;          /* IO */
+    u8 io_size;        /* 1, 2, 4 */
+    bool io_in, io_string, io_rep;
+    u64 next_rip; /* IO, and where the CPU tells: the following instruction; 0 = not told */
+    u8 sipi_vector;
+    u64 code, info1, info2; /* raw, for reports */
+};
+
+enum vcpu_seg { SEG_ES, SEG_CS, SEG_SS, SEG_DS, SEG_FS, SEG_GS, NR_SEG };
+
+struct vcpu_segment {
+    u16 selector;
+    u16 attrib; /* bits as in AMD's VMCB: type 3:0, S 4, DPL 6:5, P 7, AVL 8, L 9, D/B 10, G 11 */
+    u32 limit;
+    u64 base;
+};
+
+/* In which state a guest starts. */
+enum vcpu_start_mode {
+    START_REAL,   /* after SIPI: CS = vector << 8 */
+    START_PROT32, /* flat 32-bit segments, paging off: PVH, multiboot */
+    START_LONG64, /* flat 64-bit segments, cr3 given: Linux's 64-bit protocol */
+};
+
+struct vcpu_start {
+    enum vcpu_start_mode mode;
+    u64 gpr[NR_GPR];
+    u64 rip;
+    u64 cr3;      /* LONG64: guest-physical */
+    u64 gdt_base; /* guest-physical, 0 = none; holds the flat segments at 0x08/0x10 (PROT32), 0x10/0x18
+                     (LONG64) */
+    u16 gdt_limit;
+    u8 sipi_vector; /* REAL */
+};
+
+struct vcpu {
+    u64 gpr[NR_GPR]; /* valid between run() and the next run(); RSP, RAX included */
+    u64 rip;
+    u64 rflags;
+    u32 index;
+    bool waiting_for_sipi;
+    bool started;
+    void *backend; /* the backend's own state: VMCB page and so on */
+    u64 exits;     /* counted by kind in hv */
+    u8 insn[16];   /* scratch of the emulator */
+};
+
+struct vcpu_backend {
+    const char *name; /* "SVM", "VMX" */
+
+    /* NULL when this CPU can run guests; else what is missing and what to do, for refuse(). */
+    const char *(*probe)(void);
+    int (*cpu_enable)(void); /* on each CPU */
+    int (*vcpu_create)(struct vcpu *v);
+    void (*vcpu_start)(struct vcpu *v, const struct vcpu_start *start);
+
+    /* Enters the guest and returns at the next exit. GIF=0 (no NMI taken) from exit to entry. */
+    void (*run)(struct vcpu *v, struct vcpu_exit *exit);
+
+    /* Lets one pending NMI reach the host's own handler. */
+    void (*take_nmi)(struct vcpu *v);
+
+    void (*inject_exception)(struct vcpu *v, u8 vector, bool has_code, u32 code);
+    void (*inject_nmi)(struct vcpu *v); /* with NMI blocking kept: queued while the guest is in an NMI */
+
+    u64 (*get_cr)(struct vcpu *v, unsigned n); /* 0, 2, 3, 4 */
+    u64 (*get_efer)(struct vcpu *v);
+    void (*get_segment)(struct vcpu *v, enum vcpu_seg seg, struct vcpu_segment *out);
+    unsigned (*get_cpl)(struct vcpu *v);
+
+    /* MSRs whose guest value lives in the backend's state (EFER, PAT, FS/GS base, SYSENTER, STAR...). */
+    bool (*read_msr)(struct vcpu *v, u32 msr, u64 *value);
+    bool (*write_msr)(struct vcpu *v, u32 msr, u64 value); /* false: #GP */
+
+    /* Ports and MSRs exit only where asked for. Default: no port exits, every MSR not declared exits. */
+    void (*trap_port)(u16 port, bool on);
+    void (*pass_msr)(u32 msr, bool read, bool write);
+
+    /* After a change of the nested table: no CPU uses the old one when this returns. */
+    void (*nested_flush_all)(void);
+
+    /* Entry format of the nested table. level 1 = 4K, 2 = 2M, 3 = 1G. */
+    u64 (*nested_leaf)(u64 pa, unsigned level, bool write);
+    u64 (*nested_link)(u64 table_pa);
+    bool nested_1g; /* set by probe */
+
+    /* One report of the guest's state for panic() and triple faults. */
+    void (*dump)(struct vcpu *v);
+};
+
+extern const struct vcpu_backend svm_backend;
+
+/* Chosen once at boot, by CPUID. */
+extern const struct vcpu_backend *vcpu_ops;
+
+#endif

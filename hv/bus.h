@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Which trapped addresses and ports belong to whom. Registered at boot, read-only afterwards.
+ */
+#ifndef HV_BUS_H
+#define HV_BUS_H
+
+#include "arch/types.h"
+#include "arch/vcpu.h"
+
+/*
+ * One access of `width` bytes (1, 2, 4, 8), exactly as the guest made it: handlers judge misaligned and
+ * straddling ones themselves. A read fills *value.
+ */
+typedef void (*mmio_handler)(void *ctx, struct vcpu *v, u64 gpa, unsigned width, bool write, u64 *value);
+
+/* Also declares the nested access: `reads_direct` leaves the pages readable by the guest. 4K-aligned. */
+int bus_add_mmio(u64 base, u64 size, bool reads_direct, mmio_handler handler, void *ctx) __must_check;
+/* What nobody registered and the guest may not touch reads ones and drops writes. */
+void bus_mmio(struct vcpu *v, u64 gpa, unsigned width, bool write, u64 *value);
+
+typedef void (*port_handler)(void *ctx, struct vcpu *v, u16 port, unsigned width, bool in, u32 *value);
+int bus_add_ports(u16 first, u16 count, port_handler handler, void *ctx) __must_check;
+void bus_port(struct vcpu *v, u16 port, unsigned width, bool in, u32 *value);
+
+#endif

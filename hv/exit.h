@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The run loop and what each exit means. Policies live beside it: cpuid.c, msr.c, mmio.c (decode and
+ * execute), apic.c (start-up IPIs), pci.c, power.c.
+ */
+#ifndef HV_EXIT_H
+#define HV_EXIT_H
+
+#include "arch/vcpu.h"
+
+void __noreturn guest_run(struct vcpu *v);
+
+/* One policy each; called by guest_run(). */
+void handle_cpuid(struct vcpu *v);
+void handle_rdmsr(struct vcpu *v);
+void handle_wrmsr(struct vcpu *v);
+void handle_nested_fault(struct vcpu *v, const struct vcpu_exit *exit);
+void handle_io(struct vcpu *v, const struct vcpu_exit *exit);
+void handle_hypercall(struct vcpu *v);
+
+int apic_init(void) __must_check;       /* traps ICR writes in xAPIC and x2APIC mode; dropped start-up IPIs */
+int pci_filter_init(void) __must_check; /* 0xCF8/0xCFC, ECAM writes; tells iommu/ about ATS */
+int power_init(void) __must_check;      /* PM1_CNT and sleep control: S5 goes through after the counters are
+                                           printed,      S1/S3 refused */
+
+/* Sends an interrupt message to the guest through the local APIC; judged before (fixed or lowest priority
+ * only, destination an address of 0xFEExxxxx). False: refused. A half-written ICR of the guest is preserved.
+ */
+bool apic_send_message(u64 address, u32 data);
+
+/* Message with which a unit tells this CPU of its events: NMI to the CPU that booted. */
+void apic_event_message(u64 *address, u32 *data);
+
+/* Guest-linear to guest-physical by the guest's own tables, for instruction bytes and MOVS's other operand.
+ * False: not mapped (fault_code = the #PF error code to inject). */
+bool guest_translate(struct vcpu *v, u64 linear, bool write, bool fetch, u64 *gpa, u32 *fault_code);
+
+#endif

@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What hv/ may ask of the VT-d layer. Physical addresses are guest-physical too (they are equal). A function
+ * is named by PCI segment and source-id (bus 15:8, device 7:3, function 2:0).
+ */
+#ifndef IOMMU_IOMMU_H
+#define IOMMU_IOMMU_H
+
+#include "arch/types.h"
+
+/* Who gets device-TLB flushes (docs/design.md): always is the promise; the others are unsafe, for measuring.
+ */
+enum dtlb_policy {
+    DTLB_ALWAYS, /* with every flush that covers an ATS function, whatever the guest sent */
+    DTLB_GUEST,  /* only what the guest sends */
+    DTLB_CM,     /* caching mode as the contract: added only for what CM covers while CM=1 is announced */
+};
+
+enum ats_policy {
+    ATS_OFF,    /* no gate ever opens */
+    ATS_LISTED, /* functions below a root port that the ATSR names */
+    ATS_ALL,
+};
+
+struct iommu_options {
+    enum dtlb_policy dtlb;
+    enum ats_policy ats;
+    /* How long an exit waits for the hardware before it arms the completion event and re-enters the guest, in
+     * microseconds; 0 = never wait in the exit, always by event. */
+    u32 wait_us;
+};
+
+/*
+ * Parses the DMAR (`dmar` = the whole table, `size` bytes). 0, or a negative error after logging one line
+ * that says what is wrong with it. Touches no hardware.
+ */
+int iommu_parse(const void *dmar, size_t size) __must_check;
+
+/* After iommu_parse(): the register windows (4K-aligned), which hv/ must trap and keep out of every DMA map,
+ * and the RMRRs (bytes, inclusive end turned into a size). Return false past the last one. */
+bool iommu_window(unsigned i, u64 *base, u64 *size);
+bool iommu_rmrr(unsigned i, u64 *base, u64 *size);
+
+/*
+ * Takes the units over from firmware, whatever it left on, and turns translation on with the contained
+ * identity map for every bus/devfn. 0, or a negative error after logging what is missing. From here on no
+ * device reaches what env_dma_allowed() denies.
+ */
+int iommu_protect(const struct iommu_options *options) __must_check;
+
+/* One guest access to a register window, as the guest made it. */
+void iommu_mmio(u64 gpa, unsigned width, bool write, u64 *value);
+
+/* A unit's event arrived (NMI), or time has passed: completes what is done, reports faults, goes on with
+ * queues that waited. False: no unit had anything to say, the NMI is the guest's. */
+bool iommu_event(void);
+
+/* Is host work outstanding that only iommu_event() will finish? */
+bool iommu_busy(void);
+
+/*
+ * hv/pci.c saw the guest change ATS enable. on: call BEFORE the write reaches the device (the gate opens);
+ * off: call AFTER (whole device-TLB flush and wait, then the gate closes). depth = ATS invalidate queue depth
+ * (0 means 32), pfsid = source-id of the physical function (of itself when it is not a VF).
+ */
+void iommu_ats_change(u16 segment, u16 sid, bool on, u8 depth, u16 pfsid);
+
+/* The function was reset or removed: its device TLB is empty and ATS is off. */
+void iommu_function_gone(u16 segment, u16 sid);
+
+/* [base, base+size) (4K-aligned) may now be reached by DMA, or no longer: env_dma_allowed() already says so.
+ * The identity map and all shadows follow; when this returns, no cache holds the old state. */
+void iommu_dma_changed(u64 base, u64 size);
+
+/* The lines of the boot summary, logged one by one; and the counters of `make run`'s table:
+ * "count unit=0 kind=<cc|iotlb|dtlb|iec|wait> guest=<n> host=<n>". */
+void iommu_summary(void);
+void iommu_counters(void);
+
+/* Clears the DMAR flags that the virtual units do not announce (INTR_REMAP, X2APIC_OPT_OUT as needed); the
+ * caller fixes the checksum. */
+void iommu_edit_dmar(void *dmar, size_t size);
+
+#endif
