@@ -3,7 +3,8 @@
  * Sluice's own address space.
  *
  *   IMAGE_VA   the region: image (W^X by section, guard pages below stacks), then the page pool (RW, NX)
- *   DIRECT_VA  all physical memory of the machine except the region (RW, NX, write-back)
+ *   DIRECT_VA  the machine's RAM and ACPI memory except the region (RW, NX, write-back); before the move,
+ *              the first 4 GiB
  *   MMIO_VA    device registers, mapped one by one (RW, NX, uncached)
  *
  * The virtual addresses do not depend on where the image lies in physical memory, so that moving it high
@@ -13,26 +14,38 @@
 #define ARCH_PAGING_H
 
 #include "arch/types.h"
+#include "boot/boot_info.h"
 
 #define IMAGE_VA  0xffffffff80000000ull
 #define DIRECT_VA 0xffff800000000000ull
 #define MMIO_VA   0xffffff0000000000ull
 
 /*
- * Copies the running image to `base` (2 MiB aligned, `size` a multiple of 2 MiB), builds the final page
- * tables there and switches to them. `ram_top` is the first byte above the last physical address the direct
- * map needs. Cost does not grow with memory where 1 GiB pages exist.
+ * Copies the running image to `base` (2 MiB aligned, below 4 GiB, `size` a multiple of 2 MiB, clear of
+ * [info->image_base, +image_size)), builds the final page tables there and switches to them; the stack and
+ * all pointers into the image stay valid. `info` says what the direct map covers. refuse()s when `size` is
+ * too small. Cost does not grow with memory where 1 GiB pages exist.
  */
-void paging_relocate(u64 base, u64 size, u64 ram_top);
+void paging_relocate(u64 base, u64 size, const struct boot_info *info);
 
 /* Where the region lies (physical, bytes). Valid after paging_relocate(). */
 u64 region_base(void);
 u64 region_size(void);
 bool in_region(u64 pa, u64 size); /* does [pa, pa+size) touch the region? wrapping counts as touching */
 
-/* Any physical address outside MMIO; region addresses map to the region's own mapping. */
+/*
+ * Arithmetic only. Valid for RAM, ACPI memory and the region (which maps to its own mapping), and for what
+ * direct_map() was asked for. virt_to_phys() takes no MMIO_VA address.
+ */
 void *phys_to_virt(u64 pa);
 u64 virt_to_phys(const void *va);
+
+/*
+ * Makes phys_to_virt() of [pa, pa+size) valid where firmware keeps ordinary memory in ranges it calls
+ * reserved (ACPI tables, BIOS areas). Cached: never for device registers. NULL when the range is not
+ * addressable or the pool is exhausted.
+ */
+void *direct_map(u64 pa, u64 size) __must_check;
 
 /* Maps [pa, pa+size) uncached. Boot only; NULL when the window is full. */
 void *mmio_map(u64 pa, u64 size) __must_check;

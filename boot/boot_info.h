@@ -31,6 +31,7 @@ struct boot_range {
 struct boot_module {
     u64 base; /* physical */
     u64 size; /* bytes */
+    bool cmdline_cut;
     char cmdline[BOOT_CMDLINE_MAX];
 };
 
@@ -40,6 +41,9 @@ struct boot_info {
     char cmdline[BOOT_CMDLINE_MAX]; /* Sluice's */
     bool cmdline_cut;               /* it did not fit: refuse, never run with half of it */
     u64 rsdp;                       /* physical address of ACPI's RSDP, 0 = not given by the loader */
+    u64 efi_system_table;           /* physical, 0 = not started by EFI firmware */
+    u64 image_base;                 /* where the image runs until paging_relocate(): */
+    u64 image_size;                 /* the region must lie elsewhere */
     unsigned nr_ranges;
     struct boot_range ranges[BOOT_MAX_RANGES];
     bool ranges_cut;

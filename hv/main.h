@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Where every way of booting goes on.
+ */
+#ifndef HV_MAIN_H
+#define HV_MAIN_H
+
+#include "boot/boot_info.h"
+
+/*
+ * Called once, on the boot CPU: 64-bit, interrupts off, console and exception tables ready, still at the
+ * address the boot loader chose. `info` is Sluice's own and stays valid.
+ */
+void __noreturn hv_main(const struct boot_info *info);
+
+#endif
