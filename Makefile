@@ -129,8 +129,8 @@ $(foreach t,$(UNIT_SRC:.c=),$(eval $(call unit-rule,$(t))))
 # ---- What a user calls ---------------------------------------------------------------------------
 
 # What tools/run.py takes from the command line of make.
-export GUEST CMDLINE INITRD BARE FIRMWARE SLUICE_OPTIONS SLUICE_CACHE WANT_SHELL
-export BUILD PYTHON
+export GUEST CMDLINE INITRD BARE FIRMWARE OPTIONS SLUICE_CACHE WANT_SHELL
+export BUILD PYTHON TIMEOUT
 
 # As many jobs as there are processors, unless the caller said how many.
 SUBMAKE = $(MAKE) --no-print-directory $(if $(findstring -j,$(MAKEFLAGS)),,-j$(shell nproc))
@@ -138,7 +138,7 @@ SUBMAKE = $(MAKE) --no-print-directory $(if $(findstring -j,$(MAKEFLAGS)),,-j$(s
 # Sub-makes, because what builds may only just have been installed by the line before.
 run: ## Boot Debian's kernel on Sluice in QEMU (SHELL=1, GUEST=, CMDLINE=, INITRD=, BARE=1, FIRMWARE=)
 	@tools/setup build run
-	@$(SUBMAKE) $(if $(BARE),,image)
+	@$(if $(BARE),true,$(SUBMAKE) image)
 	@$(PYTHON) tools/run.py
 
 test: ## Install what is missing, build, run all tests; the last line is `N passed, N failed`
@@ -152,7 +152,9 @@ test-unit: unit ## Run the host tests only
 test-e2e: image guests ## Run the tests in the emulator only
 	@$(PYTHON) tools/runtests.py e2e
 
-iso: image ## Build build/sluice.iso: GRUB, Sluice and Debian's kernel as its guest
+iso: ## Build build/sluice.iso: GRUB, Sluice and Debian's kernel as its guest
+	@tools/setup build run
+	@$(if $(BARE),true,$(SUBMAKE) image)
 	@$(PYTHON) tools/run.py --iso-only
 
 setup: ## Install every package that building, running, testing and checking need

@@ -1,0 +1,94 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+"""Builds the initramfs of the Linux guest: busybox, tools/linux/init and the kernel modules it needs.
+
+usage: initramfs.py LINUX-DIRECTORY OUTPUT
+
+LINUX-DIRECTORY is what tools/kernel unpacked. Modules are found by name, with what they depend on, and
+listed in the order in which they can be loaded. The same input gives the same bytes.
+"""
+
+import gzip
+import pathlib
+import re
+import stat
+import sys
+
+WANTED = ["nvme", "virtio_pci", "virtio_net", "virtio_blk", "e1000e"]
+BUSYBOX = pathlib.Path("/bin/busybox")
+INIT = pathlib.Path(__file__).parent / "linux" / "init"
+
+
+def canonical(name):
+    """Module names differ from file names in - and _ only."""
+    return name.replace("-", "_")
+
+
+def module_order(directory):
+    """The files of the wanted modules, each after those it depends on."""
+    files = {canonical(path.name.split(".ko")[0]): path for path in sorted(directory.rglob("*.ko"))}
+    order = []
+
+    def visit(name, wanted_by):
+        if name not in files:
+            # Built into the kernel, or missing: the guest's init will say which when a load fails.
+            if wanted_by is None:
+                sys.exit(f"initramfs: no module {name} in {directory}")
+            return
+        path = files[name]
+        if path in order:
+            return
+        info = path.read_bytes()
+        depends = re.search(rb"\0depends=([^\0]*)\0", info)
+        soft = re.findall(rb"\0softdep=pre: ([^\0]*)\0", info)
+        needs = depends.group(1).decode().split(",") if depends else []
+        for words in soft:
+            needs += words.decode().split()
+        for need in filter(None, needs):
+            visit(canonical(need), name)
+        order.append(path)
+
+    for name in WANTED:
+        visit(name, None)
+    return order
+
+
+class Archive:
+    """A cpio archive in the "newc" format, which the kernel unpacks."""
+
+    def __init__(self):
+        self.data = bytearray()
+        self.inode = 0
+
+    def add(self, name, mode, content=b"", device=(0, 0)):
+        self.inode += 1
+        encoded = name.encode() + b"\0"
+        fields = [self.inode, mode, 0, 0, 1, 0, len(content), 0, 0, *device, len(encoded), 0]
+        self.data += b"070701" + b"".join(b"%08X" % field for field in fields) + encoded
+        self.data += bytes(-len(self.data) % 4)
+        self.data += content
+        self.data += bytes(-len(self.data) % 4)
+
+    def finish(self):
+        self.add("TRAILER!!!", 0)
+        return gzip.compress(bytes(self.data), compresslevel=6, mtime=0)
+
+
+def main():
+    linux, output = map(pathlib.Path, sys.argv[1:3])
+    archive = Archive()
+    for directory in ("bin", "dev", "modules"):
+        archive.add(directory, stat.S_IFDIR | 0o755)
+    # init writes to the console before it has mounted anything.
+    archive.add("dev/console", stat.S_IFCHR | 0o600, device=(5, 1))
+    archive.add("bin/busybox", stat.S_IFREG | 0o755, BUSYBOX.read_bytes())
+    archive.add("init", stat.S_IFREG | 0o755, INIT.read_bytes())
+    modules = module_order(linux / "lib" / "modules")
+    for path in modules:
+        archive.add(f"modules/{path.name}", stat.S_IFREG | 0o644, path.read_bytes())
+    archive.add("modules/order", stat.S_IFREG | 0o644, "".join(f"{p.name}\n" for p in modules).encode())
+    output.parent.mkdir(parents=True, exist_ok=True)
+    output.write_bytes(archive.finish())
+
+
+main()
