@@ -1,0 +1,40 @@
+# SPDX-License-Identifier: Apache-2.0
+#
+# Test guests: `make guests` builds build/guests/NAME.elf from tests/guests/NAME.c and tests/guests/lib/.
+# Nothing of the hypervisor is linked in; arch/types.h is all they share.
+
+BUILD ?= build
+NASM  ?= nasm
+
+GUEST_DIR  := tests/guests
+GUEST_OUT  := $(BUILD)/guests
+GUEST_ELFS := $(patsubst $(GUEST_DIR)/%.c,$(GUEST_OUT)/%.elf,$(sort $(wildcard $(GUEST_DIR)/*.c)))
+GUEST_LIB  := $(patsubst $(GUEST_DIR)/lib/%.c,$(GUEST_OUT)/lib/%.o,$(sort $(wildcard $(GUEST_DIR)/lib/*.c))) \
+              $(patsubst $(GUEST_DIR)/lib/%.asm,$(GUEST_OUT)/lib/%.asm.o,$(sort $(wildcard $(GUEST_DIR)/lib/*.asm)))
+
+GUEST_CFLAGS := -std=gnu11 -I. -ffreestanding -fno-pic -fno-pie -mno-red-zone -mgeneral-regs-only -O2 -g \
+                -fno-stack-protector -fno-asynchronous-unwind-tables -fcf-protection=none -fno-strict-aliasing \
+                -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wundef -Wpointer-arith -Wvla \
+                -Wwrite-strings -Werror
+GUEST_LDFLAGS := -nostdlib -static -z max-page-size=4096 -z noexecstack --build-id=none --fatal-warnings
+
+guests: $(GUEST_ELFS)
+
+# The objects are no intermediate files: keep them.
+.SECONDARY: $(GUEST_LIB) $(GUEST_ELFS:.elf=.o)
+
+$(GUEST_OUT)/%.o: $(GUEST_DIR)/%.c $(GUEST_DIR)/guests.mk
+	@mkdir -p $(@D)
+	@echo '  CC    $<'
+	$(Q)$(CC) $(GUEST_CFLAGS) -MMD -MP -c -o $@ $<
+
+$(GUEST_OUT)/lib/%.asm.o: $(GUEST_DIR)/lib/%.asm
+	@mkdir -p $(@D)
+	@echo '  NASM  $<'
+	$(Q)$(NASM) -f elf64 -o $@ $<
+
+$(GUEST_OUT)/%.elf: $(GUEST_OUT)/%.o $(GUEST_LIB) $(GUEST_DIR)/guest.ld
+	@echo '  LD    $@'
+	$(Q)ld $(GUEST_LDFLAGS) -T $(GUEST_DIR)/guest.ld -o $@ $< $(GUEST_LIB)
+
+-include $(wildcard $(GUEST_OUT)/*.d $(GUEST_OUT)/lib/*.d)
