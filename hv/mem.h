@@ -19,26 +19,41 @@ enum mem_owner {
 };
 
 /* Chooses the region: `size` bytes, 2M-aligned, as high as possible in RAM below 4G and clear of every
- * module. 0 = there is no such place. */
+ * module and of the running image. 0 = there is no such place. */
 u64 mem_choose_region(const struct boot_info *info, u64 size);
 
-/* After paging_relocate(): carves the region out of firmware's map. */
+/* Bytes of RAM in firmware's map. */
+u64 mem_ram_bytes(const struct boot_info *info);
+
+/* After paging_relocate(): builds the map from firmware's, with the region carved out. */
 int mem_init(const struct boot_info *info) __must_check;
+
+/*
+ * Ranges may overlap; where they do, the first of SLUICE, UNIT, declared DEVICE, GUEST_RAM, RMRR, BAR
+ * decides, and memory that firmware keeps for itself takes DMA only where an RMRR says so. Bounds are widened
+ * to whole pages. A range may be declared more than once and is then forgotten as often. ERR_INVAL when it
+ * wraps, ERR_NOSPC when the table is full; then nothing has changed.
+ */
 int mem_declare(u64 base, u64 size, enum mem_owner owner) __must_check;
 void mem_forget(u64 base, u64 size, enum mem_owner owner);
 
 enum mem_owner mem_owner(u64 pa);
 
-/* How many bytes from pa on have the same owner (at least 1; up to 2^52 - pa). */
+/* How many bytes from pa on have the same owner (at least 1; up to 2^52 - pa). Fast: a binary search. */
 u64 mem_extent(u64 pa, enum mem_owner *owner);
 
 /* Is all of [pa, pa+size) guest RAM? False when it wraps. size 0 is false. */
 bool mem_is_guest_ram(u64 pa, u64 size);
 
+/* Does [pa, pa+size), widened to whole pages, touch what nothing may be moved over: the region, a unit, or a
+ * declared MEM_DEVICE? True when it wraps. */
+bool mem_is_fixed(u64 pa, u64 size);
+
 /* First byte above all RAM. */
 u64 mem_ram_top(void);
 
-/* The map the guest is shown: the region is BOOT_MEM_RESERVED. */
+/* The map the guest is shown: the region is BOOT_MEM_RESERVED. Sorted; returns the number of ranges, at most
+ * `max`. */
 unsigned mem_guest_map(struct boot_range *out, unsigned max);
 
 #endif

@@ -20,4 +20,10 @@ extern struct options options;
 /* Parses, sets log_threshold too. On error refuse()s, naming the word and the values it takes. */
 void options_parse(const char *cmdline);
 
+/* Logs one line for each option that gives up a promise. */
+void options_warn(void);
+
+const char *options_dtlb_name(void);
+const char *options_ats_name(void);
+
 #endif

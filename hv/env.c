@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The world as iommu/ sees it, on the real machine.
+ */
+#include "iommu/env.h"
+#include "arch/cpu.h"
+#include "arch/log.h"
+#include "arch/paging.h"
+#include "arch/pci.h"
+#include "hv/exit.h"
+#include "hv/mem.h"
+
+_Static_assert(sizeof(struct env_lock) == sizeof(struct spinlock), "one is used as the other");
+_Static_assert((int)ENV_ERR == (int)LOG_ERR && (int)ENV_DEBUG == (int)LOG_DEBUG, "same levels");
+
+void *env_regs_map(u64 base, u64 size)
+{
+    return mmio_map(base, size);
+}
+
+u32 env_read32(void *regs, u32 off)
+{
+    return *(volatile u32 *)((u8 *)regs + off);
+}
+
+u64 env_read64(void *regs, u32 off)
+{
+    return *(volatile u64 *)((u8 *)regs + off);
+}
+
+void env_write32(void *regs, u32 off, u32 value)
+{
+    *(volatile u32 *)((u8 *)regs + off) = value;
+}
+
+void env_write64(void *regs, u32 off, u64 value)
+{
+    *(volatile u64 *)((u8 *)regs + off) = value;
+}
+
+volatile void *env_guest_page(u64 gpa)
+{
+    u64 page = align_down(gpa, PAGE_SIZE);
+
+    return mem_is_guest_ram(page, PAGE_SIZE) ? phys_to_virt(page) : NULL;
+}
+
+bool env_dma_allowed(u64 addr, u64 *extent)
+{
+    enum mem_owner owner;
+
+    *extent = mem_extent(addr, &owner);
+    return owner == MEM_GUEST_RAM || owner == MEM_RMRR || owner == MEM_BAR;
+}
+
+void *env_page_alloc(void)
+{
+    return page_alloc();
+}
+
+void env_page_free(void *page)
+{
+    page_free(page);
+}
+
+u64 env_phys(const void *page)
+{
+    return virt_to_phys(page);
+}
+
+void *env_virt(u64 phys)
+{
+    return phys_to_virt(phys);
+}
+
+void env_writeback(const void *p, size_t len)
+{
+    static u64 line; /* the same on every CPU, so a race only computes it twice */
+
+    if (!line) {
+        u32 r[4];
+        cpuid(1, 0, r);
+        line = MAX((r[1] >> 8 & 0xff) * 8, 16u); /* EBX 15:8, in quadwords */
+    }
+    for (u64 a = align_down((u64)p, line); a < (u64)p + len; a += line)
+        __asm__ volatile("clflush (%0)" ::"r"(a) : "memory");
+    __asm__ volatile("mfence" ::: "memory");
+}
+
+u64 env_now_us(void)
+{
+    return clock_us();
+}
+
+void env_relax(void)
+{
+    cpu_pause();
+}
+
+void env_lock(struct env_lock *lock)
+{
+    spin_lock((struct spinlock *)lock);
+}
+
+void env_unlock(struct env_lock *lock)
+{
+    spin_unlock((struct spinlock *)lock);
+}
+
+void env_event_message(u64 *address, u32 *data)
+{
+    apic_event_message(address, data);
+}
+
+bool env_send_interrupt(u64 address, u32 data)
+{
+    return apic_send_message(address, data);
+}
+
+u32 env_pci_read32(u16 segment, u16 sid, u32 off)
+{
+    return pci_read(segment, sid, off, 4);
+}
+
+void env_log(enum env_level level, const char *fmt, ...)
+{
+    va_list args;
+
+    va_start(args, fmt);
+    log_vline((enum log_level)level, fmt, args);
+    va_end(args);
+}
+
+void env_log_limited(enum env_level level, const char *fmt, ...)
+{
+    static struct log_bucket bucket;
+    va_list args;
+
+    if ((enum log_level)level > log_threshold || log_limited(&bucket))
+        return;
+    va_start(args, fmt);
+    log_vline((enum log_level)level, fmt, args);
+    va_end(args);
+}

@@ -1,0 +1,338 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Ownership of physical addresses: declarations are kept as sorted edges, and every change sweeps them into
+ * spans of one owner each, so that a look-up, which is hot, is one binary search.
+ */
+#include "hv/mem.h"
+#include "arch/cpu.h"
+#include "arch/paging.h"
+
+#define MEM_END   BIT(52) /* no x86 CPU addresses more */
+#define MAX_EDGES 2048
+
+/* Ascending: where declarations overlap, the highest decides. */
+enum kind { K_NONE, K_BAR, K_FIRMWARE, K_RMRR, K_RAM, K_DEVICE, K_UNIT, K_SLUICE, NR_KINDS };
+
+static const u8 owner_of[NR_KINDS] = {
+    [K_NONE] = MEM_DEVICE,   [K_BAR] = MEM_BAR,       [K_FIRMWARE] = MEM_DEVICE, [K_RMRR] = MEM_RMRR,
+    [K_RAM] = MEM_GUEST_RAM, [K_DEVICE] = MEM_DEVICE, [K_UNIT] = MEM_UNIT,       [K_SLUICE] = MEM_SLUICE,
+};
+static const u8 kind_of[] = {
+    [MEM_GUEST_RAM] = K_RAM, [MEM_RMRR] = K_RMRR,     [MEM_BAR] = K_BAR,
+    [MEM_DEVICE] = K_DEVICE, [MEM_SLUICE] = K_SLUICE, [MEM_UNIT] = K_UNIT,
+};
+
+struct edge {
+    u64 at;
+    u8 kind;
+    bool opens;
+};
+struct span {
+    u64 base; /* up to the next span's */
+    u8 kind;
+};
+
+static struct edge edges[MAX_EDGES];
+static unsigned nr_edges;
+static struct span spans[MAX_EDGES + 1];
+static unsigned nr_spans;
+static const struct boot_info *firmware;
+
+/* Look-ups take no lock: they repeat when a writer was at work meanwhile (odd = at work now). */
+static volatile u32 generation;
+static struct spinlock writers;
+
+static void rebuild(void)
+{
+    unsigned open[NR_KINDS] = { 1 }; /* K_NONE is open everywhere */
+    unsigned e = 0, n = 0;
+    u64 at = 0;
+
+    __atomic_store_n(&generation, generation + 1, __ATOMIC_RELAXED);
+    __atomic_thread_fence(__ATOMIC_SEQ_CST);
+    for (;;) {
+        for (; e < nr_edges && edges[e].at == at; e++) {
+            if (edges[e].opens)
+                open[edges[e].kind]++;
+            else
+                open[edges[e].kind]--;
+        }
+        u8 top = NR_KINDS - 1;
+        while (!open[top])
+            top--;
+        if (at < MEM_END && (!n || spans[n - 1].kind != top))
+            spans[n++] = (struct span){ at, top };
+        if (e == nr_edges)
+            break;
+        at = edges[e].at;
+    }
+    nr_spans = n;
+    __atomic_store_n(&generation, generation + 1, __ATOMIC_RELEASE);
+}
+
+static void edge_insert(u64 at, u8 kind, bool opens)
+{
+    unsigned i = nr_edges++;
+
+    for (; i && edges[i - 1].at > at; i--)
+        edges[i] = edges[i - 1];
+    edges[i] = (struct edge){ at, kind, opens };
+}
+
+static struct edge *edge_find(u64 at, u8 kind, bool opens)
+{
+    for (unsigned i = 0; i < nr_edges && edges[i].at <= at; i++)
+        if (edges[i].at == at && edges[i].kind == kind && edges[i].opens == opens)
+            return &edges[i];
+    return NULL;
+}
+
+static void edge_remove(struct edge *edge)
+{
+    nr_edges--;
+    for (; edge < &edges[nr_edges]; edge++)
+        edge[0] = edge[1];
+}
+
+/* Widens to whole pages and cuts at MEM_END. False: nothing is left, or it wraps. */
+static bool whole_pages(u64 *base, u64 *end, u64 size)
+{
+    u64 from = align_down(*base, PAGE_SIZE);
+
+    if (!size || *base + (size - 1) < *base || from >= MEM_END)
+        return false;
+    *end = MIN(align_down(*base + (size - 1), PAGE_SIZE) + PAGE_SIZE, MEM_END);
+    if (!*end)
+        *end = MEM_END;
+    *base = from;
+    return true;
+}
+
+static int declare(u64 base, u64 size, u8 kind)
+{
+    u64 end;
+
+    if (!whole_pages(&base, &end, size))
+        return ERR_INVAL;
+    if (nr_edges + 2 > MAX_EDGES)
+        return ERR_NOSPC;
+    edge_insert(base, kind, true);
+    edge_insert(end, kind, false);
+    return 0;
+}
+
+int mem_declare(u64 base, u64 size, enum mem_owner owner)
+{
+    spin_lock(&writers);
+    int err = declare(base, size, kind_of[owner]);
+    if (!err)
+        rebuild();
+    spin_unlock(&writers);
+    return err;
+}
+
+void mem_forget(u64 base, u64 size, enum mem_owner owner)
+{
+    u64 end;
+
+    if (!whole_pages(&base, &end, size))
+        return;
+    spin_lock(&writers);
+    if (edge_find(base, kind_of[owner], true) && edge_find(end, kind_of[owner], false)) {
+        edge_remove(edge_find(base, kind_of[owner], true));
+        edge_remove(edge_find(end, kind_of[owner], false));
+        rebuild();
+    }
+    spin_unlock(&writers);
+}
+
+/* The span that holds pa < MEM_END. Only its index is trusted by the caller while a writer may be at work. */
+static unsigned span_of(u64 pa)
+{
+    unsigned low = 0, high = MIN(nr_spans, MAX_EDGES + 1u);
+
+    while (high - low > 1) {
+        unsigned mid = low + (high - low) / 2;
+        if (spans[mid].base <= pa)
+            low = mid;
+        else
+            high = mid;
+    }
+    return low;
+}
+
+static u32 read_begin(void)
+{
+    u32 seen;
+
+    while ((seen = __atomic_load_n(&generation, __ATOMIC_ACQUIRE)) & 1)
+        cpu_pause();
+    return seen;
+}
+
+static bool read_again(u32 seen)
+{
+    __atomic_thread_fence(__ATOMIC_ACQUIRE);
+    return __atomic_load_n(&generation, __ATOMIC_RELAXED) != seen;
+}
+
+u64 mem_extent(u64 pa, enum mem_owner *owner)
+{
+    u64 end;
+    u32 seen;
+
+    if (pa >= MEM_END) {
+        *owner = MEM_DEVICE;
+        return -pa; /* up to 2^64 */
+    }
+    do {
+        seen = read_begin();
+        unsigned i = span_of(pa);
+        *owner = owner_of[spans[i].kind];
+        for (i++; i < nr_spans && owner_of[spans[i].kind] == *owner; i++)
+            ;
+        end = i < nr_spans ? spans[i].base : MEM_END;
+    } while (read_again(seen));
+    return end - pa;
+}
+
+enum mem_owner mem_owner(u64 pa)
+{
+    enum mem_owner owner;
+
+    (void)mem_extent(pa, &owner);
+    return owner;
+}
+
+bool mem_is_guest_ram(u64 pa, u64 size)
+{
+    enum mem_owner owner;
+
+    return size && mem_extent(pa, &owner) >= size && owner == MEM_GUEST_RAM;
+}
+
+bool mem_is_fixed(u64 pa, u64 size)
+{
+    u64 base = pa, end;
+    bool fixed;
+    u32 seen;
+
+    if (!size || pa + (size - 1) < pa)
+        return size != 0;
+    if (!whole_pages(&base, &end, size))
+        return false;
+    do {
+        seen = read_begin();
+        fixed = false;
+        for (unsigned i = span_of(base); i < nr_spans && spans[i].base < end; i++)
+            fixed |= spans[i].kind >= K_DEVICE;
+    } while (read_again(seen));
+    return fixed;
+}
+
+u64 mem_ram_bytes(const struct boot_info *info)
+{
+    u64 sum = 0;
+
+    for (unsigned i = 0; i < info->nr_ranges; i++)
+        if (info->ranges[i].type == BOOT_MEM_RAM)
+            sum += info->ranges[i].size;
+    return sum;
+}
+
+u64 mem_ram_top(void)
+{
+    u64 top = 0;
+
+    for (unsigned i = 0; i < firmware->nr_ranges; i++)
+        if (firmware->ranges[i].type == BOOT_MEM_RAM)
+            top = MAX(top, firmware->ranges[i].base + firmware->ranges[i].size);
+    return top;
+}
+
+/* The base of what lies in the way of [base, base+size), 0 = nothing. */
+static u64 in_the_way(const struct boot_info *info, u64 base, u64 size)
+{
+    if (ranges_overlap(base, size, info->image_base, info->image_size))
+        return info->image_base;
+    for (unsigned i = 0; i < info->nr_modules; i++)
+        if (ranges_overlap(base, size, info->modules[i].base, info->modules[i].size))
+            return info->modules[i].base;
+    return 0;
+}
+
+u64 mem_choose_region(const struct boot_info *info, u64 size)
+{
+    u64 best = 0;
+
+    for (unsigned i = 0; i < info->nr_ranges; i++) {
+        const struct boot_range *r = &info->ranges[i];
+        u64 floor = MAX(r->base, SIZE_2M); /* 0 means none, and low memory is the guest's to boot with */
+        u64 end = MIN(r->base + r->size, BIT(32));
+
+        if (r->type != BOOT_MEM_RAM || r->base >= BIT(32))
+            continue;
+        /* Each thing in the way moves the end below itself, so it is in the way only once. */
+        while (end >= size && align_down(end - size, SIZE_2M) >= floor) {
+            u64 base = align_down(end - size, SIZE_2M);
+            u64 obstacle = in_the_way(info, base, size);
+            if (!obstacle) {
+                best = MAX(best, base);
+                break;
+            }
+            end = obstacle;
+        }
+    }
+    return best;
+}
+
+int mem_init(const struct boot_info *info)
+{
+    int err = 0;
+
+    firmware = info;
+    nr_edges = 0;
+    for (unsigned i = 0; i < info->nr_ranges && !err; i++) {
+        const struct boot_range *r = &info->ranges[i];
+        /* The guest reuses ACPI's reclaimable memory as RAM once it has read the tables. */
+        bool ram = r->type == BOOT_MEM_RAM || r->type == BOOT_MEM_ACPI;
+        u64 base = r->base, size = r->size;
+        if (ram) {
+            /* A page that is only partly RAM is not RAM; widening is for everything else. */
+            base = align_up(r->base, PAGE_SIZE);
+            u64 end = align_down(r->base + r->size, PAGE_SIZE);
+            size = end > base ? end - base : 0;
+        }
+        if (size && base < MEM_END)
+            err = declare(base, size, ram ? K_RAM : K_FIRMWARE);
+    }
+    if (!err)
+        err = declare(region_base(), region_size(), K_SLUICE);
+    rebuild();
+    return err;
+}
+
+unsigned mem_guest_map(struct boot_range *out, unsigned max)
+{
+    u64 region = region_base(), region_end = region + region_size();
+    bool placed = false;
+    unsigned n = 0;
+
+    for (unsigned i = 0; i < firmware->nr_ranges; i++) {
+        const struct boot_range *r = &firmware->ranges[i];
+        u64 base = r->base, end = r->base + r->size;
+        struct boot_range piece[3] = {
+            { base, MIN(end, region) - MIN(base, region), r->type },
+            { region, region_end - region, BOOT_MEM_RESERVED },
+            { MAX(base, region_end), MAX(end, region_end) - MAX(base, region_end), r->type },
+        };
+        if (placed || end <= region)
+            piece[1].size = 0;
+        else
+            placed = true;
+        for (unsigned p = 0; p < ARRAY_SIZE(piece); p++)
+            if (piece[p].size && n < max)
+                out[n++] = piece[p];
+    }
+    return n;
+}

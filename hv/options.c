@@ -1,0 +1,216 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The command line: one table, from which parsing and the list in the refusal are made.
+ */
+#include "hv/options.h"
+#include "arch/log.h"
+
+#define WORD_MAX 64
+
+struct options options = {
+    .iommu = { .dtlb = DTLB_ALWAYS, .ats = ATS_LISTED, .wait_us = 1000 },
+};
+
+/* A named value; the list ends with a NULL name. */
+struct choice {
+    const char *name;
+    int value;
+};
+
+struct option {
+    const char *name;
+    const char *values;           /* for people */
+    const struct choice *choices; /* NULL: the value is free text for set() */
+    bool (*set)(const char *value, int choice);
+};
+
+static const struct choice dtlb_choices[] = {
+    { "always", DTLB_ALWAYS }, { "guest", DTLB_GUEST }, { "cm", DTLB_CM }, { NULL, 0 }
+};
+static const struct choice ats_choices[] = {
+    { "off", ATS_OFF }, { "listed", ATS_LISTED }, { "all", ATS_ALL }, { NULL, 0 }
+};
+static const struct choice log_choices[] = {
+    { "err", LOG_ERR }, { "warn", LOG_WARN }, { "info", LOG_INFO }, { "debug", LOG_DEBUG }, { NULL, 0 }
+};
+static const struct choice shutdown_choices[] = { { "halt", true }, { "reset", false }, { NULL, 0 } };
+
+static bool equal(const char *a, const char *b)
+{
+    while (*a && *a == *b) {
+        a++;
+        b++;
+    }
+    return *a == *b;
+}
+
+/* Decimal digits; *end is the first character after them. False: none, or more than 2^63. */
+static bool number(const char *text, u64 *value, const char **end)
+{
+    *value = 0;
+    *end = text;
+    for (; **end >= '0' && **end <= '9'; (*end)++) {
+        if (*value > (BIT(63) - 9) / 10)
+            return false;
+        *value = *value * 10 + (u64)(**end - '0');
+    }
+    return *end != text;
+}
+
+static bool set_memory(const char *value, int choice)
+{
+    static const char units[] = "KMG";
+    const char *end;
+    u64 bytes;
+
+    (void)choice;
+    if (!number(value, &bytes, &end))
+        return false;
+    for (unsigned i = 0; *end && units[i]; i++)
+        if (*end == units[i] || *end == units[i] + ('a' - 'A')) {
+            unsigned shift = 10 * (i + 1);
+            if (bytes >> (62 - shift))
+                return false;
+            bytes <<= shift;
+            end++;
+            break;
+        }
+    /* The region lies below 4 GiB. */
+    if (*end || !bytes || bytes > BIT(32))
+        return false;
+    options.memory = align_up(bytes, SIZE_2M);
+    return true;
+}
+
+static bool set_dtlb(const char *value, int choice)
+{
+    (void)value;
+    options.iommu.dtlb = choice;
+    return true;
+}
+
+static bool set_ats(const char *value, int choice)
+{
+    (void)value;
+    options.iommu.ats = choice;
+    return true;
+}
+
+static bool set_wait(const char *value, int choice)
+{
+    const char *end;
+    u64 us;
+
+    (void)choice;
+    if (!number(value, &us, &end) || *end || us > 1000000)
+        return false;
+    options.iommu.wait_us = (u32)us;
+    return true;
+}
+
+static bool set_loglevel(const char *value, int choice)
+{
+    (void)value;
+    log_threshold = choice;
+    return true;
+}
+
+static bool set_shutdown(const char *value, int choice)
+{
+    (void)value;
+    options.shutdown_halt = choice;
+    return true;
+}
+
+static const struct option table[] = {
+    { "mem", "SIZE[K|M|G]", NULL, set_memory },
+    { "dtlb", "always|guest|cm", dtlb_choices, set_dtlb },
+    { "ats", "off|listed|all", ats_choices, set_ats },
+    { "wait", "MICROSECONDS", NULL, set_wait },
+    { "loglevel", "err|warn|info|debug", log_choices, set_loglevel },
+    { "on-shutdown", "halt|reset", shutdown_choices, set_shutdown },
+};
+
+/* "mem=SIZE[K|M|G] dtlb=..." */
+static void list_options(char *out, size_t size)
+{
+    int used = 0;
+
+    out[0] = 0;
+    for (unsigned i = 0; i < ARRAY_SIZE(table) && (size_t)used < size; i++)
+        used += fmt_string(out + used, size - (size_t)used, "%s%s=%s", i ? " " : "", table[i].name,
+                           table[i].values);
+}
+
+static void apply(char *word)
+{
+    char known[256];
+    char *value = word;
+
+    while (*value && *value != '=')
+        value++;
+    bool has_value = *value == '=';
+    if (has_value)
+        *value++ = 0;
+
+    for (unsigned i = 0; i < ARRAY_SIZE(table); i++) {
+        const struct option *o = &table[i];
+        bool ok = false;
+        if (!equal(word, o->name))
+            continue;
+        if (has_value && !o->choices)
+            ok = o->set(value, 0);
+        for (const struct choice *c = o->choices; has_value && c && c->name; c++)
+            if (equal(value, c->name))
+                ok = o->set(value, c->value);
+        if (!ok)
+            refuse("option %s does not take '%s'; write %s=%s", o->name, value, o->name, o->values);
+        return;
+    }
+    list_options(known, sizeof(known));
+    refuse("unknown option '%s'; known are: %s", word, known);
+}
+
+void options_parse(const char *cmdline)
+{
+    const char *p = cmdline;
+
+    while (*p) {
+        char word[WORD_MAX];
+        size_t len = 0;
+
+        while (*p == ' ' || *p == '\t')
+            p++;
+        const char *start = p;
+        while (*p && *p != ' ' && *p != '\t') {
+            if (len < sizeof(word) - 1)
+                word[len++] = *p;
+            p++;
+        }
+        word[len] = 0;
+        /* Some loaders pass the image's own path as the first word. */
+        if (!len || (start == cmdline && word[0] == '/'))
+            continue;
+        apply(word);
+    }
+}
+
+const char *options_dtlb_name(void)
+{
+    return dtlb_choices[options.iommu.dtlb].name;
+}
+
+const char *options_ats_name(void)
+{
+    return ats_choices[options.iommu.ats].name;
+}
+
+void options_warn(void)
+{
+    if (options.iommu.dtlb != DTLB_ALWAYS)
+        log_warn("UNSAFE    dtlb=%s: devices may go on using memory that the guest has freed; "
+                 "for measuring only",
+                 options_dtlb_name());
+    if (options.iommu.ats == ATS_ALL)
+        log_warn("UNSAFE    ats=all: every device is trusted to use only translations it was given");
+}
