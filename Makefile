@@ -162,7 +162,7 @@ setup: ## Install every package that building, running, testing and checking nee
 
 check: ## Compile with gcc and clang, check the format, the headers, and lint
 	@tools/setup build check
-	@$(SUBMAKE) check-compilers check-format check-headers check-lint
+	@$(SUBMAKE) -k check-compilers check-format check-headers check-lint
 
 ALL_C := $(sort $(wildcard $(foreach d,$(IMAGE_DIRS) tests/unit tests/model tests/guests tests/fuzz tests/proof,$(d)/*.[ch])))
 HEADERS := $(filter %.h,$(filter-out boot/efi% tests/%,$(ALL_C)))

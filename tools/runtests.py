@@ -1,0 +1,104 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+"""Runs the tests that are built and adds everything up. The last line is "N passed, N failed".
+
+usage: runtests.py [unit] [e2e]
+
+unit: every cmocka program of tests/unit and tests/model. e2e: pytest on tests/e2e. A group without a single
+test, a program that crashes or does not end, and a broken collection count as failures.
+"""
+
+import os
+import pathlib
+import re
+import subprocess
+import sys
+import time
+import xml.etree.ElementTree as xml
+
+BUILD = pathlib.Path(os.environ.get("BUILD") or "build")
+UNIT_DIRECTORIES = ["tests/unit", "tests/model"]
+E2E_DIRECTORY = "tests/e2e"
+UNIT_TIMEOUT = 900
+
+
+class Totals:
+    def __init__(self):
+        self.passed = self.failed = self.skipped = 0
+
+    def add(self, passed, failed, skipped):
+        self.passed += passed
+        self.failed += failed
+        self.skipped += skipped
+
+
+def run_unit(program):
+    """(passed, failed, skipped, output) of one cmocka program, which is asked to speak TAP."""
+    env = dict(os.environ, CMOCKA_MESSAGE_OUTPUT="TAP")
+    pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+    try:
+        done = subprocess.run([program], env=env, timeout=UNIT_TIMEOUT, check=False, **pipes)
+        output, status = done.stdout, done.returncode
+    except subprocess.TimeoutExpired as stopped:
+        output, status = (stopped.stdout or b"") + b"\nstopped: did not end\n", -1
+    output = output.decode("utf-8", "replace")
+    planned = sum(int(n) for n in re.findall(r"^1\.\.(\d+)$", output, re.M))
+    skipped = len(re.findall(r"^(?:not )?ok \d+ # SKIP", output, re.M))
+    passed = len(re.findall(r"^ok \d+ (?!# SKIP)", output, re.M))
+    # What did not get to say "ok" failed: a crash ends the program in the middle.
+    failed = max(planned - passed - skipped, 0)
+    if failed == 0 and (status != 0 or planned == 0):
+        failed = 1
+    if status < 0:
+        output += f"\nended by signal {-status}\n"
+    return passed, failed, skipped, output
+
+
+def unit(totals):
+    sources = [s for d in UNIT_DIRECTORIES for s in sorted(pathlib.Path(d).glob("test_*.c"))]
+    for source in sources:
+        name = source.with_suffix("")
+        print(f"  UNIT  {name} ... ", end="", flush=True)
+        start = time.monotonic()
+        passed, failed, skipped, output = run_unit(BUILD / "host" / name)
+        totals.add(passed, failed, skipped)
+        print(f"{passed} passed, {failed} failed ({time.monotonic() - start:.1f} s)", flush=True)
+        if failed:
+            print(output.rstrip())
+    return bool(sources)
+
+
+def e2e(totals):
+    report = BUILD / "e2e.xml"
+    report.unlink(missing_ok=True)
+    print(f"  E2E   {E2E_DIRECTORY}, one machine after the other", flush=True)
+    command = [sys.executable, "-m", "pytest", "-v", "--tb=short", f"--junitxml={report}", E2E_DIRECTORY]
+    status = subprocess.run(command, stdin=subprocess.DEVNULL, check=False).returncode
+    suites = list(xml.parse(report).getroot().iter("testsuite")) if report.exists() else []
+    total, failed, skipped = (
+        sum(int(suite.get(key, 0)) for suite in suites for key in keys)
+        for keys in (["tests"], ["failures", "errors"], ["skipped"])
+    )
+    if status and not failed:
+        failed, total = 1, total + 1
+    totals.add(total - failed - skipped, failed, skipped)
+    return total > 0
+
+
+GROUPS = {"unit": unit, "e2e": e2e}
+
+
+def main():
+    totals = Totals()
+    for name in sys.argv[1:] or list(GROUPS):
+        if not GROUPS[name](totals):
+            print(f"  no test of the group {name} was found")
+            totals.failed += 1
+    if totals.skipped:
+        print(f"{totals.skipped} skipped")
+    print(f"{totals.passed} passed, {totals.failed} failed")
+    return 1 if totals.failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
