@@ -26,9 +26,8 @@ Q       := $(if $(V),,@)
 # ---- The hypervisor image ------------------------------------------------------------------------
 
 IMAGE_DIRS := boot arch arch/svm arch/vmx hv iommu
-# boot/efi* is another entry with its own flags; it does not belong in the multiboot2 image.
-C_SRC   := $(filter-out boot/efi%,$(sort $(wildcard $(IMAGE_DIRS:=/*.c))))
-ASM_SRC := $(filter-out boot/efi%,$(sort $(wildcard $(IMAGE_DIRS:=/*.asm))))
+C_SRC   := $(sort $(wildcard $(IMAGE_DIRS:=/*.c)))
+ASM_SRC := $(sort $(wildcard $(IMAGE_DIRS:=/*.asm)))
 OBJ     := $(C_SRC:%.c=$(BUILD)/obj/%.o) $(ASM_SRC:%.asm=$(BUILD)/obj/%.asm.o)
 IMAGE   := $(BUILD)/sluice.elf
 
@@ -165,7 +164,7 @@ check: ## Compile with gcc and clang, check the format, the headers, and lint
 	@$(SUBMAKE) -k check-compilers check-format check-headers check-lint
 
 ALL_C := $(sort $(wildcard $(foreach d,$(IMAGE_DIRS) tests/unit tests/model tests/guests tests/fuzz tests/proof,$(d)/*.[ch])))
-HEADERS := $(filter %.h,$(filter-out boot/efi% tests/%,$(ALL_C)))
+HEADERS := $(filter %.h,$(filter-out tests/%,$(ALL_C)))
 
 check-compilers:
 	@for cc in gcc clang; do $(SUBMAKE) CC=$$cc BUILD=$(BUILD)/check/$$cc all; done
