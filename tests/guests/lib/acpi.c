@@ -2,9 +2,9 @@
 /*
  * ACPI tables from the RSDP, the PM timer, and switching off.
  *
- * Switching off goes through PM1a_CNT as found in the FADT and the DSDT's \_S5, as an operating system does it:
- * that works with SeaBIOS and with OVMF, needs no test device that real machines lack, and a hypervisor must let
- * it through anyway.
+ * Switching off goes through PM1a_CNT as found in the FADT and the DSDT's \_S5, as an operating system does
+ * it: that works with SeaBIOS and with OVMF, needs no test device that real machines lack, and a hypervisor
+ * must let it through anyway.
  */
 #include "tests/guests/lib/guest.h"
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The `edu` device: a DMA engine with a 4 KiB buffer of its own. A transfer takes 100 ms of the emulator's time.
+ * The `edu` device: a DMA engine with a 4 KiB buffer of its own. A transfer takes 100 ms of the emulator's
+ * time.
  */
 #ifndef GUEST_EDU_H
 #define GUEST_EDU_H
@@ -11,7 +12,8 @@
 bool edu_find(u32 nth, u32 *sid);
 void edu_use(u32 nth); /* the one that the transfers below use; 0 at first */
 
-/* Memory at `address`, as the device sees it, to the device's buffer; and the other way. False on no answer. */
+/* Memory at `address`, as the device sees it, to the device's buffer; and the other way. False on no answer.
+ */
 bool edu_dma_from(u64 address, u32 bytes);
 bool edu_dma_to(u64 address, u32 bytes);
 

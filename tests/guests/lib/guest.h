@@ -2,9 +2,9 @@
 /*
  * What every test guest has: the console and its line protocol, the command line, memory, traps, the clock.
  *
- * A guest prints `T: name ok`, `T: name FAIL why` or `T: name skip why` for each check and `I: ...` for what is
- * worth knowing, ends with `DONE n passed, n failed` and switches the machine off. The same binary runs on the
- * bare machine and on the hypervisor.
+ * A guest prints `T: name ok`, `T: name FAIL why` or `T: name skip why` for each check and `I: ...` for what
+ * is worth knowing, ends with `DONE n passed, n failed` and switches the machine off. The same binary runs on
+ * the bare machine and on the hypervisor.
  */
 #ifndef GUEST_H
 #define GUEST_H
@@ -28,7 +28,7 @@ u64 option_number(const char *key, u64 missing);
 bool streq(const char *a, const char *b);
 
 /* ---- memory */
-void *page_alloc(u64 pages);                   /* zeroed, 4 KiB aligned, never freed; stops the guest when none is left */
+void *page_alloc(u64 pages); /* zeroed, 4 KiB aligned, never freed; stops the guest when none is left */
 void *page_alloc_aligned(u64 pages, u64 size); /* the same, aligned to `size` */
 void fill(volatile void *page, u64 bytes, u64 seed);
 bool filled(volatile void *page, u64 bytes, u64 seed);
@@ -145,8 +145,8 @@ bool deadline_over(u64 deadline);
 
 /*
  * Begin a new part of the run in the emulator's own trace, in order with the unit's events: selecting a
- * firmware-configuration item that does not exist changes nothing and is traced with its number. Numbers count
- * up from 0 and are told on the console as `M: number name`; checks carry the name from here on.
+ * firmware-configuration item that does not exist changes nothing and is traced with its number. Numbers
+ * count up from 0 and are told on the console as `M: number name`; checks carry the name from here on.
  */
 void part(const char *fmt, ...) __printf(1, 2);
 

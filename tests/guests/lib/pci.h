@@ -7,13 +7,13 @@
 
 #include "arch/types.h"
 
-#define PCI_COMMAND       0x04
-#define PCI_COMMAND_MEM   BIT(1)
-#define PCI_COMMAND_BM    BIT(2)
-#define PCI_INTLINE       0x3c
-#define PCI_EXT_CAP_ATS   0x000f
-#define PCI_ATS_CONTROL   6 /* offset in the capability */
-#define PCI_ATS_ENABLE    BIT(15)
+#define PCI_COMMAND     0x04
+#define PCI_COMMAND_MEM BIT(1)
+#define PCI_COMMAND_BM  BIT(2)
+#define PCI_INTLINE     0x3c
+#define PCI_EXT_CAP_ATS 0x000f
+#define PCI_ATS_CONTROL 6 /* offset in the capability */
+#define PCI_ATS_ENABLE  BIT(15)
 
 /* A function is named by its requester id: bus 15:8, device 7:3, function 2:0. */
 #define PCI_NONE 0xffffffffu
