@@ -14,7 +14,7 @@
 #define F_GROUP   BIT(6)  /* `op` is a row of groups[], ModRM.reg its column */
 #define F_MEM8    BIT(7)  /* memory operand of 1 byte */
 #define F_MEM16   BIT(8)  /* memory operand of 2 bytes */
-#define F_MEM32   BIT(9)  /* memory operand of at most 4 bytes */
+#define F_MEM32   BIT(9)  /* memory operand of 4 bytes */
 #define F_ONLY64  BIT(10) /* another instruction outside 64-bit code */
 #define F_NOT64   BIT(11) /* no instruction in 64-bit code */
 #define F_NO_REPS BIT(12) /* another instruction with F2 or F3 */
@@ -266,10 +266,7 @@ static void set_sizes(const struct prefixes *p, u16 flags, struct insn *insn)
     bool wide = insn->mode == INSN_16 ? p->opsize : !p->opsize;
 
     insn->opsize = flags & F_BYTE ? 1 : p->rex & REX_W ? 8 : wide ? 4 : 2;
-    insn->width = flags & F_MEM8    ? 1
-                  : flags & F_MEM16 ? 2
-                  : flags & F_MEM32 ? MIN(insn->opsize, 4)
-                                    : insn->opsize;
+    insn->width = flags & F_MEM8 ? 1 : flags & F_MEM16 ? 2 : flags & F_MEM32 ? 4 : insn->opsize;
     switch (insn->mode) {
     case INSN_16:
         insn->addr_size = p->addrsize ? 4 : 2;
@@ -321,6 +318,9 @@ int insn_decode(const u8 *bytes, size_t len, enum insn_mode mode, struct insn *o
     if ((!form->op && !(form->flags & F_GROUP)) || ((form->flags & F_NO_REPS) && p.reps))
         return INSN_UNSUPPORTED;
     set_sizes(&p, form->flags, out);
+    /* MOVSXD of 2 bytes: Intel reads 2, AMD 4. No compiler makes it. */
+    if ((form->flags & F_MEM32) && out->opsize == 2)
+        return INSN_UNSUPPORTED;
 
     if (!(form->flags & (F_MOFFS | F_STRING))) {
         modrm = (u8)take(&c, 1);

@@ -91,10 +91,12 @@ struct insn {
     u64 imm;  /* sign-extended */
 };
 
-/* The part of a CPU's state that an instruction changes. Order of gpr[]: rax rcx rdx rbx rsp rbp rsi rdi r8
- * ... r15. */
+/*
+ * The part of a CPU's state that an instruction changes. `gpr` points to the 16 general-purpose registers in
+ * encoding order: rax rcx rdx rbx rsp rbp rsi rdi r8 ... r15.
+ */
 struct insn_cpu {
-    u64 gpr[16];
+    u64 *gpr;
     u64 rip;
     u64 rflags;
 };

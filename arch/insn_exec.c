@@ -61,6 +61,7 @@ static void reg_write(const struct insn *insn, struct insn_cpu *cpu, u64 val)
         gpr_write(gpr, insn->opsize, val);
 }
 
+/* Segment arithmetic wraps at 4 GiB outside 64-bit code. */
 static u64 with_segment(const struct insn *insn, const u64 *seg_base, unsigned int seg, u64 offset)
 {
     offset &= mask_of(insn->addr_size);
