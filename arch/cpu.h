@@ -72,6 +72,12 @@ static inline u64 read_cr0(void)
     __asm__ volatile("mov %%cr0, %0" : "=r"(v));
     return v;
 }
+static inline u64 read_cr2(void)
+{
+    u64 v;
+    __asm__ volatile("mov %%cr2, %0" : "=r"(v));
+    return v;
+}
 static inline u64 read_cr3(void)
 {
     u64 v;
@@ -89,7 +95,9 @@ static inline void write_cr4(u64 v)
     __asm__ volatile("mov %0, %%cr4" ::"r"(v) : "memory");
 }
 
-/* Microseconds since boot, from the TSC calibrated once at start (CPUID 15h/16h, else the PM timer or PIT).
+/*
+ * Microseconds since clock_init(), from the TSC, calibrated there once (CPUID 15h/16h, else ACPI's PM timer
+ * or the PIT): call it after acpi_init(). Before, all times are 0.
  */
 u64 clock_us(void);
 u64 clock_tsc_per_us(void);
@@ -121,13 +129,24 @@ struct percpu {
     struct vcpu *vcpu;
     volatile u32 nmi_count; /* NMIs taken by the host's handler; compared around stgi/clgi */
     void *stack_top;
+    struct cpu_stacks *stacks; /* arch/percpu.h */
     /* exception tables */
     u64 gdt[8];
     u8 tss[104 + 8];
 };
+/* Known to except.asm. */
+_Static_assert(offsetof(struct percpu, nmi_count) == 24, "NMI handler");
+
 #define MAX_CPUS 256
-struct percpu *this_cpu(void);
-struct percpu *percpu_of(u32 index);
-void percpu_init(u32 index); /* GDT, IDT, TSS with own stacks for NMI, #DF, #MC; GS base */
+static inline struct percpu *this_cpu(void)
+{
+    struct percpu *self;
+    __asm__("mov %%gs:0, %0" : "=r"(self));
+    return self;
+}
+struct percpu *percpu_of(u32 index); /* NULL when there is none */
+
+/* On that CPU: GDT, IDT, TSS with own stacks for NMI, #DF, #MC; GS base. refuse()s when memory is short. */
+void percpu_init(u32 index);
 
 #endif

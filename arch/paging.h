@@ -28,7 +28,11 @@
  */
 void paging_relocate(u64 base, u64 size, const struct boot_info *info);
 
-/* Where the region lies (physical, bytes). Valid after paging_relocate(). */
+/* Tells phys_to_virt() where the image was loaded; before anything else of this header. */
+void paging_early(u64 load_base);
+u64 image_size(void); /* bytes from IMAGE_VA, page-aligned; what a move copies */
+
+/* Where the region lies (physical, bytes). Before paging_relocate() it is the image. */
 u64 region_base(void);
 u64 region_size(void);
 bool in_region(u64 pa, u64 size); /* does [pa, pa+size) touch the region? wrapping counts as touching */
@@ -49,6 +53,10 @@ void *direct_map(u64 pa, u64 size) __must_check;
 
 /* Maps [pa, pa+size) uncached. Boot only; NULL when the window is full. */
 void *mmio_map(u64 pa, u64 size) __must_check;
+
+/* Unmaps one page of the pool, for good: the guard below a stack. False: no memory for splitting. Boot only.
+ */
+bool paging_guard(const void *page) __must_check;
 
 /* Pages of the pool. Zeroed, 4K-aligned; NULL when exhausted. Safe on all CPUs. */
 void *page_alloc(void) __must_check;

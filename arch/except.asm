@@ -1,0 +1,129 @@
+; SPDX-License-Identifier: Apache-2.0
+;
+; Exception entries, and the instructions that are allowed to fault.
+
+extern exception
+
+NMI_COUNT       equ 24                  ; in struct percpu, asserted in arch/cpu.h
+
+section .text
+
+; Vectors 8, 10-14, 17, 21, 29 and 30 come with an error code (AMD APM 2, 8.2).
+%macro ENTRY 1
+align 16
+except_%1:
+%if !(%1 == 8 || (%1 >= 10 && %1 <= 14) || %1 == 17 || %1 == 21 || %1 == 29 || %1 == 30)
+        push 0
+%endif
+        push %1
+        jmp exception_common
+%endmacro
+
+%assign v 0
+%rep 32
+%if v != 2
+        ENTRY v
+%endif
+%assign v v + 1
+%endrep
+
+; Counted, nothing else: the code that lets NMIs through compares the count. No log, no lock, no string
+; instruction, no register.
+align 16
+except_2:
+        inc dword [gs:NMI_COUNT]
+        iretq
+
+align 16
+exception_common:
+        push rax
+        push rcx
+        push rdx
+        push rbx
+        push rbp
+        push rsi
+        push rdi
+        push r8
+        push r9
+        push r10
+        push r11
+        push r12
+        push r13
+        push r14
+        push r15
+        cld
+        mov rdi, rsp
+        xor ebp, ebp
+        call exception                  ; returns only after a fixup
+        pop r15
+        pop r14
+        pop r13
+        pop r12
+        pop r11
+        pop r10
+        pop r9
+        pop r8
+        pop rdi
+        pop rsi
+        pop rbp
+        pop rbx
+        pop rdx
+        pop rcx
+        pop rax
+        add rsp, 16
+        iretq
+
+; bool rdmsr_safe(u32 msr, u64 *value)
+global rdmsr_safe
+rdmsr_safe:
+        mov ecx, edi
+.access:
+        rdmsr
+        shl rdx, 32
+        or rax, rdx
+        mov [rsi], rax
+        mov eax, 1
+        ret
+.fault:
+        xor eax, eax
+        ret
+
+; bool wrmsr_safe(u32 msr, u64 value)
+global wrmsr_safe
+wrmsr_safe:
+        mov ecx, edi
+        mov eax, esi
+        mov rdx, rsi
+        shr rdx, 32
+.access:
+        wrmsr
+        mov eax, 1
+        ret
+.fault:
+        xor eax, eax
+        ret
+
+; void switch_space(void *dst, const void *src, u64 size, u64 cr3): the last write before the copy is the
+; return address, so that the copy is complete when it becomes the running image.
+global switch_space
+switch_space:
+        mov rax, rcx
+        mov rcx, rdx
+        shr rcx, 3
+        rep movsq
+        mov cr3, rax
+        ret
+
+section .extable progbits alloc noexec nowrite align=8
+        dq rdmsr_safe.access, rdmsr_safe.fault
+        dq wrmsr_safe.access, wrmsr_safe.fault
+
+section .rodata
+align 8
+global except_entries
+except_entries:
+%assign v 0
+%rep 32
+        dq except_%+v
+%assign v v + 1
+%endrep

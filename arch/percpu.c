@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The per-CPU block, reached through GS base, and the descriptor tables in it.
+ */
+#include "arch/percpu.h"
+#include "arch/except.h"
+#include "arch/log.h"
+#include "arch/paging.h"
+
+#define MSR_GS_BASE  0xc0000101
+#define MSR_PAT      0x277
+#define PAT_POWER_ON 0x0007040600070406ull
+#define CR4_SMEP     BIT(20)
+#define CPUID_7_SMEP BIT(7)
+#define CPUID_1_PAT  BIT(16)
+
+#define GDT_CODE64 0x00af9b000000ffffull
+#define GDT_DATA   0x00cf93000000ffffull
+#define SEL_CODE   0x08
+#define SEL_DATA   0x10
+#define SEL_TSS    0x18
+#define TSS_SIZE   104
+
+struct cpu_stacks cpu0_stacks;
+/* linker.ld puts the boot stack's top there. */
+_Static_assert(offsetof(struct cpu_stacks, main) + MAIN_STACK == 0x9000, "boot_stack_top");
+
+static struct percpu cpu0;
+static struct percpu *percpu_table[MAX_CPUS] = { &cpu0 };
+
+struct descriptor_ptr {
+    u16 limit;
+    u64 base;
+} __attribute__((packed));
+
+struct percpu *percpu_of(u32 index)
+{
+    return index < MAX_CPUS ? percpu_table[index] : NULL;
+}
+
+static void tss_set_ist(struct percpu *cpu, unsigned slot, u8 *stack)
+{
+    u64 top = (u64)stack + IST_STACK;
+
+    __builtin_memcpy(cpu->tss + 0x24 + 8 * (slot - 1), &top, sizeof(top));
+}
+
+static void load_descriptors(struct percpu *cpu)
+{
+    u64 tss = (u64)cpu->tss;
+    u16 io_map = TSS_SIZE; /* none */
+
+    tss_set_ist(cpu, IST_NMI, cpu->stacks->nmi);
+    tss_set_ist(cpu, IST_DF, cpu->stacks->df);
+    tss_set_ist(cpu, IST_MC, cpu->stacks->mc);
+    __builtin_memcpy(cpu->tss + 0x66, &io_map, sizeof(io_map));
+
+    cpu->gdt[SEL_CODE / 8] = GDT_CODE64;
+    cpu->gdt[SEL_DATA / 8] = GDT_DATA;
+    cpu->gdt[SEL_TSS / 8] =
+        (TSS_SIZE - 1) | (tss & MASK(23, 0)) << 16 | 0x89ull << 40 | (tss >> 24 & 0xff) << 56;
+    cpu->gdt[SEL_TSS / 8 + 1] = tss >> 32;
+
+    struct descriptor_ptr gdt = { .limit = sizeof(cpu->gdt) - 1, .base = (u64)cpu->gdt };
+    __asm__ volatile("lgdt %0\n\t"
+                     "pushq %1\n\t"
+                     "leaq 1f(%%rip), %%rax\n\t"
+                     "pushq %%rax\n\t"
+                     "lretq\n"
+                     "1:\n\t"
+                     "movl %2, %%eax\n\t"
+                     "movl %%eax, %%ds\n\t"
+                     "movl %%eax, %%es\n\t"
+                     "movl %%eax, %%ss\n\t"
+                     "xorl %%eax, %%eax\n\t"
+                     "movl %%eax, %%fs\n\t"
+                     "movl %%eax, %%gs\n\t"
+                     "ltr %w3"
+                     :
+                     : "m"(gdt), "i"(SEL_CODE), "i"(SEL_DATA), "r"(SEL_TSS)
+                     : "rax", "memory");
+    wrmsr(MSR_GS_BASE, (u64)cpu);
+}
+
+/* What we rely on, whatever firmware left: PAT entry 3 means uncached, no execution of user pages. */
+static void set_cpu_state(void)
+{
+    u32 r[4];
+
+    cpuid(1, 0, r);
+    if (r[3] & CPUID_1_PAT)
+        wrmsr(MSR_PAT, PAT_POWER_ON);
+    cpuid(0, 0, r);
+    if (r[0] < 7)
+        return;
+    cpuid(7, 0, r);
+    if (r[1] & CPUID_7_SMEP)
+        write_cr4(read_cr4() | CR4_SMEP);
+}
+
+void percpu_init(u32 index)
+{
+    u32 r[4];
+
+    if (index >= MAX_CPUS)
+        refuse("more than %u CPUs", MAX_CPUS);
+    if (index && !percpu_table[index]) {
+        percpu_table[index] = pages_alloc(align_up(sizeof(struct percpu), PAGE_SIZE) / PAGE_SIZE);
+        struct cpu_stacks *stacks = pages_alloc(sizeof(struct cpu_stacks) / PAGE_SIZE);
+        if (!percpu_table[index] || !stacks || !paging_guard(stacks->main_guard) ||
+            !paging_guard(stacks->nmi_guard) || !paging_guard(stacks->df_guard) ||
+            !paging_guard(stacks->mc_guard))
+            refuse("no memory for CPU %u; give Sluice more with memory=", index);
+        percpu_table[index]->stacks = stacks;
+    }
+
+    struct percpu *cpu = percpu_table[index];
+    if (!index)
+        cpu->stacks = &cpu0_stacks;
+    cpu->self = cpu;
+    cpu->index = index;
+    cpuid(1, 0, r);
+    cpu->apic_id = r[1] >> 24;
+    cpu->stack_top = cpu->stacks->main + MAIN_STACK;
+    load_descriptors(cpu);
+    except_init();
+    set_cpu_state();
+}
+
+static bool inside(u64 address, const u8 *base, u64 size)
+{
+    return address >= (u64)base && address - (u64)base < size;
+}
+
+bool stack_bounds(const struct percpu *cpu, u64 address, u64 *low, u64 *high)
+{
+    const struct cpu_stacks *s = cpu->stacks;
+    const struct {
+        const u8 *base;
+        u64 size;
+    } stacks[] = {
+        { s->main, sizeof(s->main) },
+        { s->nmi, sizeof(s->nmi) },
+        { s->df, sizeof(s->df) },
+        { s->mc, sizeof(s->mc) },
+    };
+
+    for (unsigned i = 0; i < ARRAY_SIZE(stacks); i++) {
+        if (inside(address, stacks[i].base, stacks[i].size)) {
+            *low = (u64)stacks[i].base;
+            *high = *low + stacks[i].size;
+            return true;
+        }
+    }
+    return false;
+}
+
+bool stack_guard(const struct percpu *cpu, u64 address)
+{
+    const struct cpu_stacks *s = cpu->stacks;
+
+    return inside(address, s->main_guard, PAGE_SIZE) || inside(address, s->nmi_guard, PAGE_SIZE) ||
+           inside(address, s->df_guard, PAGE_SIZE) || inside(address, s->mc_guard, PAGE_SIZE);
+}
