@@ -9,25 +9,69 @@
 #include "arch/vcpu.h"
 #include "boot/boot_info.h"
 
-struct guest_image {
-    const u8 *data; /* the kernel file; untrusted */
-    u64 size;
+/* A file in guest memory. The loader may move it before it is used: read it through loader_data(). */
+struct guest_file {
+    u64 base; /* physical */
+    u64 size; /* bytes */
     const char *cmdline;
-    const struct boot_info *info;
+};
+
+struct guest_image {
+    struct guest_file kernel; /* untrusted, as are the modules */
+    unsigned nr_modules;
+    struct guest_file modules[BOOT_MAX_MODULES];
+    u64 rsdp;
 };
 
 struct guest_loader {
     const char *name;
     bool (*detect)(const struct guest_image *image);
-    /* Places the guest in its memory and says how it starts. NULL on success, else what is wrong with the
-     * image. */
-    const char *(*load)(const struct guest_image *image, struct vcpu_start *start);
+    /* NULL when the file is whole and can be loaded at all, else what is wrong with it. Changes nothing. */
+    const char *(*check)(const struct guest_image *image);
+    /* Places the guest in its memory and says how it starts. NULL on success, else what is wrong. */
+    const char *(*load)(struct guest_image *image, struct vcpu_start *start);
 };
 
 extern const struct guest_loader linux_loader; /* bzImage, 64-bit boot protocol */
 extern const struct guest_loader pvh_loader;   /* ELF with a PVH entry note: the test guests */
 
-/* refuse()s when there is no guest or nobody knows the format. Logs one line about what was loaded. */
+/* refuse()s when there is no guest or it is not a whole image of a known format. Touches nothing. */
+void guest_check(const struct boot_info *info);
+
+/* Loads what guest_check() found good; refuse()s when it does not fit. Logs one line about what was loaded.
+ */
 void guest_load(const struct boot_info *info, struct vcpu_start *start);
+
+/* ---- for the loaders ---- */
+
+const u8 *loader_data(const struct guest_file *file);
+
+/* Little-endian fields at an offset; 0 outside the file, so that a cut file never reads beyond its end. */
+u64 loader_field(const struct guest_file *file, u64 off, unsigned width);
+bool loader_has(const struct guest_file *file, u64 off, u64 size);
+
+/*
+ * The memory a guest starts with: RAM as the guest's map says, without what is in use. place_claim() takes
+ * [base, base+size) for the guest itself and fails when that is not all free RAM; files there are in the way
+ * only until place_files() has moved them. place_find() takes the highest free range that ends at or below
+ * `limit`, clear of all files; 0 = none.
+ */
+#define PLACE_MAX 64
+struct place {
+    unsigned nr_taken;
+    struct {
+        u64 base, size;
+    } taken[PLACE_MAX];
+    const struct guest_image *image;
+};
+void place_init(struct place *place, const struct guest_image *image);
+bool place_claim(struct place *place, u64 base, u64 size) __must_check;
+u64 place_find(struct place *place, u64 size, u64 align, u64 limit) __must_check;
+
+/* Moves each file that lies on claimed memory, or that ends above `limit`, out of the way. */
+bool place_files(struct place *place, struct guest_image *image, u64 limit) __must_check;
+
+/* Zeroed, 4K-aligned guest memory for a loader's structures. NULL = none left. */
+void *place_pages(struct place *place, u64 size, u64 limit, u64 *gpa) __must_check;
 
 #endif

@@ -4,6 +4,7 @@
  */
 #include "hv/options.h"
 #include "arch/log.h"
+#include "arch/string.h"
 
 #define WORD_MAX 64
 
@@ -34,15 +35,6 @@ static const struct choice log_choices[] = {
     { "err", LOG_ERR }, { "warn", LOG_WARN }, { "info", LOG_INFO }, { "debug", LOG_DEBUG }, { NULL, 0 }
 };
 static const struct choice shutdown_choices[] = { { "halt", true }, { "reset", false }, { NULL, 0 } };
-
-static bool equal(const char *a, const char *b)
-{
-    while (*a && *a == *b) {
-        a++;
-        b++;
-    }
-    return *a == *b;
-}
 
 /* Decimal digits; *end is the first character after them. False: none, or more than 2^63. */
 static bool number(const char *text, u64 *value, const char **end)
@@ -156,12 +148,12 @@ static void apply(char *word)
     for (unsigned i = 0; i < ARRAY_SIZE(table); i++) {
         const struct option *o = &table[i];
         bool ok = false;
-        if (!equal(word, o->name))
+        if (strcmp(word, o->name) != 0)
             continue;
         if (has_value && !o->choices)
             ok = o->set(value, 0);
         for (const struct choice *c = o->choices; has_value && c && c->name; c++)
-            if (equal(value, c->name))
+            if (strcmp(value, c->name) == 0)
                 ok = o->set(value, c->value);
         if (!ok)
             refuse("option %s does not take '%s'; write %s=%s", o->name, value, o->name, o->values);
