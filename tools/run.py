@@ -14,6 +14,7 @@ import pathlib
 import random
 import re
 import select
+import shlex
 import shutil
 import subprocess
 import sys
@@ -69,8 +70,8 @@ def debian_guest(args):
 
 
 def quote(words):
-    """GRUB reads its configuration as a shell would."""
-    return " ".join(w if re.fullmatch(r"[\w.,:=/@%+-]+", w) else f"'{w}'" for w in words.split())
+    """GRUB reads its configuration as a shell would, and puts quotes of its own around a word with blanks."""
+    return " ".join(shlex.quote(word) for word in shlex.split(words))
 
 
 def build_iso(args, kernel, initrd, cmdline, iso):
