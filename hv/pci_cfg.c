@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Configuration accesses of the guest, by ports and by ECAM, cut into naturally aligned ones that lie in one
+ * register each. One lock is held from the judgement to the access, and 0xCF8 is the guest's own copy, so
+ * what was judged is what is accessed.
+ */
+#include "arch/cpu.h"
+#include "arch/log.h"
+#include "hv/bus.h"
+#include "hv/exit.h"
+#include "hv/pci.h"
+#include "hv/power.h"
+
+#define CONFIG_ADDRESS 0xcf8
+#define CONFIG_DATA    0xcfc
+#define ADDRESS_ENABLE BIT(31)
+
+static struct spinlock lock;
+static u32 config_address; /* what the guest wrote to 0xCF8 */
+
+static void access_piece(u16 segment, pci_sid sid, u32 off, unsigned width, bool write, u64 *value,
+                         unsigned shift)
+{
+    if (write)
+        pci_guest_write(segment, sid, off, width, (u32)(*value >> shift & MASK(8 * width - 1, 0)));
+    else
+        *value |= (u64)pci_read(segment, sid, off, width) << shift;
+}
+
+/* The largest naturally aligned piece at `at` of what is left. */
+static unsigned piece_width(u64 at, unsigned left)
+{
+    unsigned width = 4;
+
+    while (width > left || !is_aligned(at, width))
+        width /= 2;
+    return width;
+}
+
+static void ecam_access(void *ctx, struct vcpu *v, u64 gpa, unsigned width, bool write, u64 *value)
+{
+    const struct ecam *e = ctx;
+    u64 off = gpa - e->base; /* of bus 0 */
+
+    (void)v;
+    if (!write)
+        *value = 0;
+    spin_lock(&lock);
+    for (unsigned done = 0, piece; done < width; done += piece) {
+        u64 at = off + done;
+        piece = piece_width(at, width - done);
+        if (at >> 20 >= e->first_bus && at >> 20 <= e->last_bus)
+            access_piece(e->segment, (pci_sid)(at >> 12), at & 0xfff, piece, write, value, 8 * done);
+    }
+    spin_unlock(&lock);
+}
+
+/* A piece of an access to 0xCFC-0xCFF. */
+static void data_piece(u16 port, unsigned width, bool in, u32 *value, unsigned shift)
+{
+    u32 off = (config_address & 0xfc) + (port - CONFIG_DATA);
+    u64 wide = in ? 0 : *value;
+
+    if (config_address & ADDRESS_ENABLE)
+        access_piece(0, (pci_sid)(config_address >> 8), off, width, !in, &wide, shift);
+    else if (in)
+        wide = MASK(8 * width - 1, 0) << shift;
+    if (in)
+        *value |= (u32)wide;
+}
+
+/* 0xCF8-0xCFB is the address only for an aligned doubleword; smaller accesses reach other ports there, of
+ * which 0xCF9 is the reset control. */
+static void config_ports(void *ctx, struct vcpu *v, u16 port, unsigned width, bool in, u32 *value)
+{
+    (void)ctx;
+    (void)v;
+    spin_lock(&lock);
+    if (port == CONFIG_ADDRESS && width == 4) {
+        if (in)
+            *value = config_address;
+        else
+            config_address = *value;
+        spin_unlock(&lock);
+        return;
+    }
+    if (in)
+        *value = 0;
+    for (unsigned done = 0, piece; done < width; done += piece) {
+        u16 at = port + done;
+        piece = piece_width(at, width - done);
+        if (at >= CONFIG_DATA && at < CONFIG_DATA + 4) {
+            data_piece(at, piece, in, value, 8 * done);
+            continue;
+        }
+        piece = 1;
+        if (in)
+            *value |= (u32)inb(at) << 8 * done;
+        else if (at == RESET_CONTROL_PORT)
+            power_reset_control((u8)(*value >> 8 * done));
+        else
+            outb(at, (u8)(*value >> 8 * done));
+    }
+    spin_unlock(&lock);
+}
+
+int pci_filter_init(void)
+{
+    int err = bus_add_ports(CONFIG_ADDRESS, 8, config_ports, NULL);
+
+    for (unsigned i = 0; !err && i < pci_ecam_count(); i++) {
+        const struct ecam *e = pci_ecam(i);
+        err = bus_add_mmio(e->base + ((u64)e->first_bus << 20), (u64)(e->last_bus - e->first_bus + 1) << 20,
+                           true, ecam_access, (void *)e);
+    }
+    return err;
+}

@@ -1,0 +1,274 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What functions decode. Addresses are never guessed from what the guest writes: decode is switched off, the
+ * write is done, the function is asked what it would decode now, and decode comes back only when that covers
+ * neither the region, nor a unit, nor another fixed device. Until then the enable bit is withheld, so sizing
+ * a BAR with decode left on works as it always did.
+ */
+#include "hv/pci.h"
+#include "arch/log.h"
+#include "hv/mem.h"
+#include "iommu/iommu.h"
+
+#define MAX_APERTURES 7 /* six BARs and a ROM */
+
+struct apertures {
+    unsigned count;
+    struct pci_aperture at[MAX_APERTURES];
+};
+
+static void add(struct apertures *out, u64 base, u64 size)
+{
+    if (size && out->count < MAX_APERTURES)
+        out->at[out->count++] = (struct pci_aperture){ base, size };
+}
+
+/* Writes ones, reads the mask, puts the value back. Only while decode is off. */
+static u32 size_mask(const struct pci_function *f, u32 reg, u32 ones)
+{
+    u32 value = pci_get(f, reg, 4);
+
+    pci_put(f, reg, 4, ones);
+    u32 mask = pci_get(f, reg, 4);
+    pci_put(f, reg, 4, value);
+    return mask;
+}
+
+/* `times`: a VF BAR stands for one range per VF. Returns how many registers the BARs at `reg` took. */
+static unsigned read_bar(const struct pci_function *f, u32 reg, bool last, u64 times, struct apertures *out)
+{
+    u32 low = pci_get(f, reg, 4);
+    bool wide = (low & 7) == 4 && !last;
+
+    if (low & 1)
+        return 1;
+    u64 base = low & ~0xfu, mask = size_mask(f, reg, ~0u) & ~0xfu;
+    if (wide) {
+        base |= (u64)pci_get(f, reg + 4, 4) << 32;
+        mask |= (u64)size_mask(f, reg + 4, ~0u) << 32;
+    }
+    add(out, base, (mask & -mask) * times);
+    return wide ? 2 : 1;
+}
+
+static void read_bars(const struct pci_function *f, u32 reg, unsigned count, u64 times, struct apertures *out)
+{
+    for (unsigned i = 0; i < count;)
+        i += read_bar(f, reg + 4 * i, i + 1 == count, times, out);
+}
+
+static void read_own(const struct pci_function *f, struct apertures *out)
+{
+    u32 rom_reg = f->bridge ? PCI_BRIDGE_ROM : PCI_ROM;
+
+    read_bars(f, PCI_BAR0, f->bridge ? 2 : 6, 1, out);
+    u32 rom = pci_get(f, rom_reg, 4);
+    if (rom & 1) {
+        u32 mask = size_mask(f, rom_reg, ~1u) & ~0x7ffu;
+        add(out, rom & ~0x7ffu, mask & -mask);
+    }
+}
+
+static void read_vf(const struct pci_function *f, struct apertures *out)
+{
+    read_bars(f, f->sriov + 0x24, 6, pci_get(f, f->sriov + 0x10, 2), out);
+}
+
+static bool covers_fixed(const struct apertures *a)
+{
+    for (unsigned i = 0; i < a->count; i++)
+        if (mem_is_fixed(a->at[i].base, a->at[i].size))
+            return true;
+    return false;
+}
+
+/* A bridge's windows are read from its registers as they are, or as the write would make them. */
+static bool windows_cover_fixed(const struct pci_function *f, const struct pci_access *a)
+{
+    static const struct pci_access nothing;
+
+    if (!f->bridge)
+        return false;
+    if (!a)
+        a = &nothing;
+    u32 memory = pci_after(f, a, PCI_MEMORY_BASE, 4), pref = pci_after(f, a, PCI_PREF_BASE, 4);
+    u64 base = (u64)(memory & 0xfff0) << 16, end = (memory & 0xfff00000u) + BIT(20);
+    if (base < end && mem_is_fixed(base, end - base))
+        return true;
+    base = (u64)(pref & 0xfff0) << 16;
+    end = pref & 0xfff00000u;
+    if ((pref & 0xf) == 1) {
+        base |= (u64)pci_after(f, a, PCI_PREF_BASE_UPPER, 4) << 32;
+        end |= (u64)pci_after(f, a, PCI_PREF_LIMIT_UPPER, 4) << 32;
+    }
+    end += BIT(20);
+    return base < end && mem_is_fixed(base, end - base);
+}
+
+static void tell_changed(struct pci_aperture a)
+{
+    u64 base = align_down(a.base, PAGE_SIZE);
+
+    iommu_dma_changed(base, align_up(a.base + a.size, PAGE_SIZE) - base);
+}
+
+static bool contains(const struct pci_aperture *list, unsigned count, struct pci_aperture what)
+{
+    for (unsigned i = 0; i < count; i++)
+        if (list[i].base == what.base && list[i].size == what.size)
+            return true;
+    return false;
+}
+
+/* Ownership follows what is decoded. Nothing is forgotten while decode is merely off: sizing would flush the
+ * device TLBs of the whole machine for nothing. */
+static void publish(struct pci_decoder *d, const struct apertures *now, bool tell)
+{
+    struct pci_aperture kept[MAX_APERTURES];
+    unsigned nr_kept = 0;
+
+    for (unsigned i = 0; i < d->nr_declared; i++) {
+        if (contains(now->at, now->count, d->declared[i])) {
+            kept[nr_kept++] = d->declared[i];
+            continue;
+        }
+        mem_forget(d->declared[i].base, d->declared[i].size, MEM_BAR);
+        if (tell)
+            tell_changed(d->declared[i]);
+    }
+    for (unsigned i = 0; i < now->count && nr_kept < MAX_APERTURES; i++) {
+        if (contains(kept, nr_kept, now->at[i]))
+            continue;
+        int err = mem_declare(now->at[i].base, now->at[i].size, MEM_BAR);
+        if (err) {
+            log_debug("no DMA to the aperture at 0x%lx: error %d", now->at[i].base, err);
+            continue;
+        }
+        kept[nr_kept++] = now->at[i];
+        if (tell)
+            tell_changed(now->at[i]);
+    }
+    for (unsigned i = 0; i < nr_kept; i++)
+        d->declared[i] = kept[i];
+    d->nr_declared = nr_kept;
+}
+
+static void read_apertures(const struct pci_function *f, const struct pci_decoder *d, struct apertures *out)
+{
+    out->count = 0;
+    if (d == &f->vf)
+        read_vf(f, out);
+    else
+        read_own(f, out);
+}
+
+void pci_decode_adopt(struct pci_function *f)
+{
+    struct pci_decoder *decoders[] = { &f->own, &f->vf };
+
+    for (unsigned i = 0; i < ARRAY_SIZE(decoders); i++) {
+        struct pci_decoder *d = decoders[i];
+        u32 control = d->control ? pci_get(f, d->control, 2) : 0;
+        struct apertures now;
+
+        if (!d->control || (control & d->on) != d->on)
+            continue;
+        pci_put(f, d->control, 2, control & ~(u32)d->gate);
+        read_apertures(f, d, &now);
+        pci_put(f, d->control, 2, control);
+        publish(d, &now, false);
+    }
+}
+
+static bool touches_resizing(const struct pci_function *f, const struct pci_access *a, u32 cap)
+{
+    return cap && pci_touches(a, cap + 4, 4 + 8 * (pci_get(f, cap + 8, 4) >> 5 & 7));
+}
+
+static bool touches_addresses(const struct pci_function *f, const struct pci_decoder *d,
+                              const struct pci_access *a)
+{
+    if (d == &f->vf) /* NumVFs, page size, BARs */
+        return pci_touches(a, f->sriov + 0x10, 2) || pci_touches(a, f->sriov + 0x20, 4 + 6 * 4) ||
+               touches_resizing(f, a, f->vf_rebar);
+    return pci_touches(a, PCI_BAR0, f->bridge ? 8 : 24) ||
+           pci_touches(a, f->bridge ? PCI_BRIDGE_ROM : PCI_ROM, 4) || touches_resizing(f, a, f->rebar) ||
+           (f->bridge && pci_touches(a, PCI_MEMORY_BASE, 16));
+}
+
+/* Decode is off. Lets it on when what the function would decode now is harmless. */
+static void switch_on(struct pci_function *f, struct pci_decoder *d, bool sizing)
+{
+    static struct log_bucket bucket;
+    struct apertures now;
+
+    read_apertures(f, d, &now);
+    d->withheld = covers_fixed(&now) || (d == &f->own && windows_cover_fixed(f, NULL));
+    if (d->withheld) {
+        if (!sizing && !log_limited(&bucket))
+            log_warn("PCI %04x:%02x:%02x.%u must not decode over Sluice, a unit or a fixed device: left off",
+                     f->segment, f->sid >> 8, f->sid >> 3 & 31, f->sid & 7);
+        return;
+    }
+    publish(d, &now, true);
+    pci_put(f, d->control, 2, pci_get(f, d->control, 2) | d->gate);
+}
+
+static void write_control(struct pci_function *f, struct pci_decoder *d, const struct pci_access *a)
+{
+    bool was_on = (pci_get(f, d->control, 2) & d->on) == d->on;
+    bool wants_on = (pci_after(f, a, d->control, 2) & d->on) == d->on;
+
+    if (was_on || !wants_on) {
+        d->withheld = false;
+        pci_put(f, a->off, a->width, a->value);
+        return;
+    }
+    /* The gate bits lie in the register's low byte, so in the access when it turns them on. */
+    u32 gate = (u32)d->gate;
+    if (a->off <= d->control && a->off + a->width > d->control)
+        gate <<= 8 * (d->control - a->off);
+    else
+        gate = 0;
+    pci_put(f, a->off, a->width, a->value & ~gate);
+    if (!gate)
+        pci_put(f, d->control, 2, pci_get(f, d->control, 2) & ~(u32)d->gate);
+    switch_on(f, d, false);
+}
+
+static void write_addresses(struct pci_function *f, struct pci_decoder *d, const struct pci_access *a)
+{
+    u32 control = pci_get(f, d->control, 2);
+    bool on = (control & d->on) == d->on;
+    bool window = d == &f->own && f->bridge && pci_touches(a, PCI_MEMORY_BASE, 16);
+
+    /* What lies behind a bridge must not lose its decode for a write that does no harm. */
+    if ((!on && !d->withheld) || (on && window && !windows_cover_fixed(f, a))) {
+        pci_put(f, a->off, a->width, a->value);
+        return;
+    }
+    if (on)
+        pci_put(f, d->control, 2, control & ~(u32)d->gate);
+    pci_put(f, a->off, a->width, a->value);
+    switch_on(f, d, a->width == 4 && a->value >= 0xfffff800);
+}
+
+bool pci_decode_write(struct pci_function *f, const struct pci_access *a)
+{
+    struct pci_decoder *decoders[] = { &f->own, &f->vf };
+
+    for (unsigned i = 0; i < ARRAY_SIZE(decoders); i++) {
+        struct pci_decoder *d = decoders[i];
+        if (!d->control)
+            continue;
+        if (pci_touches(a, d->control, 2)) {
+            write_control(f, d, a);
+            return true;
+        }
+        if (touches_addresses(f, d, a)) {
+            write_addresses(f, d, a);
+            return true;
+        }
+    }
+    return false;
+}

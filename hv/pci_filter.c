@@ -1,0 +1,173 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The judgement on each of the guest's configuration writes: registers that would move memory, a unit or the
+ * filter itself are fixed; ATS and everything that clears it is told to the VT-d layer.
+ */
+#include "hv/pci.h"
+#include "arch/log.h"
+#include "iommu/iommu.h"
+
+#define CLASS_HOST_BRIDGE 0x0600
+#define CLASS_ISA_BRIDGE  0x0601
+#define CLASS_MEMORY      0x0580
+
+/* Functions of Intel's server chipsets that hold VTBAR, TSEG, MMCFG and the like, and are not host bridges.
+ */
+static const u32 address_maps[] = { 0x3c288086, 0x0e288086, 0x2f288086, 0x6f288086, 0x20248086, 0x09a28086 };
+
+/* Is the register one that firmware set and nobody may change: decode of memory, ECAM, units, ACPI ports? */
+static bool is_fixed(const struct pci_function *f, const struct pci_access *a)
+{
+    u32 class = pci_get(f, PCI_CLASS_REVISION, 4) >> 16;
+    bool beyond_header = a->off + a->width > 0x40;
+
+    for (unsigned i = 0; i < ARRAY_SIZE(address_maps); i++)
+        if (f->id == address_maps[i])
+            return beyond_header;
+    if (class == CLASS_HOST_BRIDGE) /* PCIEXBAR, MCHBAR, DMIBAR, PAM, SMRAM, TOLUD, TSEG, REMAP, VTBAR */
+        return beyond_header;
+    if (f->segment || f->sid >> 8)
+        return false;
+    if (class == CLASS_ISA_BRIDGE) /* ACPI's port base and its enable; RCBA */
+        return pci_touches(a, 0x40, 8) || pci_touches(a, 0xf0, 4);
+    if (class == CLASS_MEMORY && f->sid == (0x1f << 3 | 2)) /* the same in the PMC of later chipsets */
+        return pci_touches(a, 0x40, 12);
+    return false;
+}
+
+static void tell_ats(struct pci_function *f, bool on)
+{
+    u8 depth = pci_get(f, f->ats + 4, 2) & 0x1f;
+
+    f->ats_told = on;
+    iommu_ats_change(f->segment, f->sid, on, depth, pci_physical_function(f->segment, f->sid));
+}
+
+/* Flushes while the function can still answer; whoever finds it alive later opens the gate again. */
+static void shut(struct pci_function *f)
+{
+    if (f->ats_told)
+        tell_ats(f, false);
+}
+
+static void gone(struct pci_function *f)
+{
+    if (!f->ats_told)
+        return;
+    f->ats_told = false;
+    iommu_function_gone(f->segment, f->sid);
+}
+
+static void gone_unless_alive(struct pci_function *f)
+{
+    if (pci_get(f, f->ats, 4) == ~0u || !(pci_get(f, f->ats + 6, 2) & PCI_ATS_ENABLE))
+        gone(f);
+}
+
+static void for_below(const struct pci_function *bridge, void (*visit)(struct pci_function *))
+{
+    u8 secondary = (u8)pci_get(bridge, PCI_PRIMARY_BUS + 1, 1);
+    u8 subordinate = (u8)pci_get(bridge, PCI_PRIMARY_BUS + 2, 1);
+
+    /* 0: nobody has numbered what lies below. */
+    if (secondary)
+        pci_for_buses(bridge->segment, secondary, subordinate, visit);
+}
+
+static void for_vfs(const struct pci_function *pf, void (*visit)(struct pci_function *))
+{
+    u32 first = pci_get(pf, pf->sriov + 0x14, 2), stride = pci_get(pf, pf->sriov + 0x16, 2);
+    u32 count = pci_get(pf, pf->sriov + 0x10, 2);
+    bool full;
+
+    for (u32 i = 0; i < MIN(count, 256u); i++) {
+        struct pci_function *vf =
+            pci_function_get(pf->segment, (pci_sid)(pf->sid + first + i * stride), &full);
+        if (vf && vf != pf)
+            visit(vf);
+    }
+}
+
+/* What a write does to the ATS state of functions without writing to it. */
+struct effects {
+    bool self_sleeps, self_resets;
+    bool below_moves, below_resets, below_changed;
+    bool vfs_end;
+};
+
+static struct effects effects_of(const struct pci_function *f, const struct pci_access *a)
+{
+    struct effects e = { 0 };
+    u32 device = f->exp + 8, link = f->exp + 0x10, slot = f->exp + 0x18;
+
+    if (f->exp && pci_touches(a, device, 2) && pci_get(f, f->exp + 4, 4) & BIT(28))
+        e.self_resets = pci_after(f, a, device, 2) & BIT(15); /* function level reset */
+    if (f->af && pci_touches(a, f->af + 4, 1) && pci_get(f, f->af + 3, 1) & BIT(1))
+        e.self_resets |= pci_after(f, a, f->af + 4, 1) & BIT(0);
+    if (f->pm && pci_touches(a, f->pm + 4, 1))
+        e.self_sleeps = (pci_after(f, a, f->pm + 4, 1) & 3) == 3 && (pci_get(f, f->pm + 4, 1) & 3) != 3;
+    if (f->sriov && pci_touches(a, f->sriov + 8, 1))
+        e.vfs_end = pci_get(f, f->sriov + 8, 1) & ~pci_after(f, a, f->sriov + 8, 1) & PCI_SRIOV_VFE;
+    if (!f->bridge)
+        return e;
+
+    if (pci_touches(a, PCI_PRIMARY_BUS, 3))
+        e.below_moves = (pci_after(f, a, PCI_PRIMARY_BUS, 4) ^ pci_get(f, PCI_PRIMARY_BUS, 4)) & 0xffffff;
+    if (pci_touches(a, PCI_BRIDGE_CONTROL, 1)) /* secondary bus reset */
+        e.below_resets = pci_after(f, a, PCI_BRIDGE_CONTROL, 1) & BIT(6);
+    if (f->exp && pci_touches(a, link, 1)) /* link disable */
+        e.below_resets |= pci_after(f, a, link, 1) & BIT(4);
+    if (f->exp && pci_touches(a, slot, 2) && pci_get(f, f->exp + 0x14, 4) & BIT(1)) /* power controller */
+        e.below_resets |= pci_after(f, a, slot, 2) & BIT(10);
+    /* The guest deals with the slot: presence or the link may have changed without a write of its own. */
+    e.below_changed = f->exp && pci_touches(a, slot, 4);
+    return e;
+}
+
+void pci_guest_write(u16 segment, pci_sid sid, u32 off, unsigned width, u32 value)
+{
+    static struct log_bucket bucket;
+    const struct pci_access a = { off, width, value };
+    bool full;
+    struct pci_function *f = pci_function_get(segment, sid, &full);
+
+    if (!f) {
+        if (full && !log_limited(&bucket))
+            log_warn("PCI %04x:%02x:%02x.%u is one function too many to judge: write dropped", segment,
+                     sid >> 8, sid >> 3 & 31, sid & 7);
+        return;
+    }
+    if (is_fixed(f, &a)) {
+        if (pci_after(f, &a, off, width) != pci_get(f, off, width) && !log_limited(&bucket))
+            log_warn("PCI %04x:%02x:%02x.%u register 0x%x is firmware's: write of 0x%x dropped", segment,
+                     sid >> 8, sid >> 3 & 31, sid & 7, off, value);
+        return;
+    }
+
+    struct effects e = effects_of(f, &a);
+    if (e.self_sleeps)
+        shut(f);
+    if (e.below_moves || (e.self_sleeps && f->bridge))
+        for_below(f, shut);
+    if (f->sriov && (e.vfs_end || e.self_resets || e.self_sleeps))
+        for_vfs(f, shut);
+    /* The gate opens before the device may ask. */
+    if (f->ats && pci_touches(&a, f->ats + 6, 2) && pci_after(f, &a, f->ats + 6, 2) & PCI_ATS_ENABLE)
+        tell_ats(f, true);
+
+    if (!pci_decode_write(f, &a))
+        pci_put(f, off, width, value);
+
+    if (e.self_resets)
+        gone(f);
+    if (e.below_resets)
+        for_below(f, gone);
+    if (e.below_changed)
+        for_below(f, gone_unless_alive);
+    /* The function itself has the last word, also where something else has set or cleared its ATS.E. */
+    if (f->ats && !e.self_resets && !e.self_sleeps && pci_get(f, f->ats, 4) != ~0u) {
+        bool live = pci_get(f, f->ats + 6, 2) & PCI_ATS_ENABLE;
+        if (live != f->ats_told)
+            tell_ats(f, live);
+    }
+}
