@@ -159,6 +159,8 @@ enum model_answer {
 struct model_fn_cfg {
     uint16_t sid;    /* bus 15:8, device 7:3, function 2:0 */
     bool ats, pasid; /* capabilities */
+    uint8_t qdep;    /* invalidate queue depth; 0 means 32 */
+    uint16_t pfsid;  /* the physical function of a virtual one; 0: this is a physical function */
     uint8_t answer;  /* enum model_answer */
     uint16_t answer_steps;
     bool forges; /* may send translated requests with ATS disabled or to any address */
@@ -247,6 +249,8 @@ bool model_watch(struct model *m, uint64_t iova, uint64_t pages);
 /* Worst case before a change: every cache fills itself with everything that the present tables, and what
  * is cached already, allow: each known function x each watched page, device TLBs included. */
 void model_fill_all(struct model *m);
+/* The same for some pages of one function. */
+void model_fill(struct model *m, uint16_t sid, uint64_t iova, uint64_t pages);
 
 /* One thing that can happen to a request for a page. Equal outcomes are reported once. */
 struct model_outcome {
@@ -264,13 +268,13 @@ struct model_outcome {
  * filled and nothing is counted. Returns how many were stored. */
 unsigned model_outcomes(struct model *m, uint16_t sid, uint64_t iova, struct model_outcome *out,
                         unsigned max);
-/* Is there a stale one among them? Returns the classes to blame (bit per class), 0 if none. */
+/* Is there a stale one among them? Returns the classes to blame (bit per class), 0 if none. Bit
+ * MODEL_CLASSES: no cache is to blame, the unit does not see what the processor wrote (C=0, RWBF=1). */
 unsigned model_stale(struct model *m, uint16_t sid, uint64_t iova);
 /* What the tables say now, as the processor sees them, without any cache and without faults recorded. */
 struct model_outcome model_fresh(struct model *m, uint16_t sid, uint64_t iova);
 
 struct model_counts {
-    uint64_t used;    /* a cached version was used by a DMA */
     uint64_t stale;   /* a cached version that differed from the tables was used by a DMA */
     uint64_t dropped; /* entries an invalidation dropped */
     uint64_t saved;   /* of these: stale at that moment; a DMA could have used them */

@@ -1,0 +1,333 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * PCI functions: configuration as far as DMA cares, device TLB, DMA engine, and DMA in flight.
+ *
+ * The device TLB is as bad as ATS allows: it prefetches whenever it may, keeps everything until it is told
+ * otherwise (over ATS off and on again, too), and mixes translated with untranslated requests.
+ */
+#include "tests/model/model_int.h"
+
+struct model_fn *model_fn_add(struct model *m, const struct model_fn_cfg *cfg)
+{
+    struct model_fn *fn;
+
+    if (m->nfn == MODEL_FNS)
+        return NULL;
+    fn = &m->fn[m->nfn];
+    *fn = (struct model_fn){ .m = m, .cfg = *cfg, .present = true, .index = m->nfn };
+    m->nfn++;
+    return fn;
+}
+
+struct model_fn *model_fn_find(struct model *m, uint16_t sid)
+{
+    for (unsigned i = 0; i < m->nfn; i++)
+        if (m->fn[i].cfg.sid == sid)
+            return &m->fn[i];
+    return NULL;
+}
+
+uint16_t model_fn_sid(const struct model_fn *fn)
+{
+    return fn->cfg.sid;
+}
+
+void model_fn_set_bus_master(struct model_fn *fn, bool on)
+{
+    fn->bus_master = on;
+}
+
+void model_fn_set_ats(struct model_fn *fn, bool on)
+{
+    fn->ats = on && fn->cfg.ats;
+}
+
+bool model_fn_ats(const struct model_fn *fn)
+{
+    return fn->ats;
+}
+
+void model_fn_set_answer(struct model_fn *fn, enum model_answer answer, unsigned steps)
+{
+    fn->cfg.answer = answer;
+    fn->cfg.answer_steps = steps;
+}
+
+static void forget(struct model_fn *fn)
+{
+    struct model *m = fn->m;
+    struct mdl_cache *c = &m->cache[MODEL_C_DTLB];
+
+    for (int i = c->n - 1; i >= 0; i--)
+        if (c->e[i].sid == fn->cfg.sid)
+            mdl_remove(m, MODEL_C_DTLB, i);
+    for (unsigned i = 0; i < FLIGHTS; i++) {
+        struct mdl_flight *f = &m->flight[i];
+
+        /* What the fabric has accepted still lands; what is translated but still inside is gone. */
+        if (f->used && f->fn == fn->index && f->translated) {
+            f->used = false;
+            m->nflights--;
+        }
+    }
+}
+
+void model_fn_reset(struct model_fn *fn)
+{
+    fn->bus_master = fn->ats = false;
+    forget(fn);
+}
+
+void model_fn_set_present(struct model_fn *fn, bool present)
+{
+    if (!present)
+        model_fn_reset(fn);
+    fn->present = present;
+}
+
+/* ---- Device TLB ------------------------------------------------------------------------------------------
+ */
+
+static void dtlb_insert(struct model_fn *fn, u64 iova, u8 perm, u64 pa)
+{
+    if (perm)
+        mdl_insert(fn->m, MODEL_C_DTLB, mdl_key_page(fn->index, iova), pa | perm, 0, 0, fn->cfg.sid);
+}
+
+/* Every completion that a translation request could get now, kept. */
+void mdl_dtlb_fill(struct model_fn *fn, u64 iova)
+{
+    struct mdl_xp x = {
+        .m = fn->m, .sid = fn->cfg.sid, .iova = iova, .at = MODEL_TRANSLATION_REQUEST, .fill = true
+    };
+
+    mdl_explore(&x);
+    for (unsigned i = 0; i < x.n; i++)
+        if (!x.c[i].reason)
+            dtlb_insert(fn, iova, x.c[i].perm, x.c[i].pa);
+}
+
+/* A held translation that allows the access, by the policy. 0: use none. */
+static u64 dtlb_choose(struct model_fn *fn, u64 iova, u8 need)
+{
+    struct model *m = fn->m;
+    u8 keep = m->cfg.keep[MODEL_C_DTLB];
+    struct model_outcome now = model_fresh(m, fn->cfg.sid, iova);
+    u64 may[8], key = mdl_key_page(fn->index, iova);
+    unsigned n = 0, stale = 0;
+    struct mdl_ent *e;
+
+    mdl_haunt(m, MODEL_C_DTLB, key, now.status == MODEL_OK ? now.pa | now.perm : 0, 0);
+    if (keep == MODEL_KEEP_NONE)
+        return 0;
+    for (e = mdl_first(m, MODEL_C_DTLB, key); e && n < 8; e = mdl_next(m, MODEL_C_DTLB, e)) {
+        bool old = now.status != MODEL_OK || (e->v0 & TLB_PA) != now.pa || (e->v0 & 3 & ~(u64)now.perm);
+
+        if ((e->v0 & need) != need || (keep == MODEL_KEEP_ALL && stale && !old))
+            continue;
+        if (keep == MODEL_KEEP_ALL && old && !stale++)
+            n = 0;
+        may[n++] = e->v0;
+    }
+    if (!n || (!stale && mdl_rnd(m, 4) == 0))
+        return 0;
+    key = may[mdl_rnd(m, n)];
+    if (now.status != MODEL_OK || (key & TLB_PA) != now.pa || (key & 3 & ~(u64)now.perm))
+        m->stats.c[MODEL_C_DTLB].stale++;
+    return key;
+}
+
+struct target {
+    bool translated;
+    u16 did;
+    struct model_result r;
+};
+
+/* Where does this access go? At most one page. */
+static struct target aim(struct model_fn *fn, struct model_req *req)
+{
+    struct model *m = fn->m;
+    struct target t = { .translated = false };
+    u8 need = req->write ? PERM_W : PERM_R;
+    struct model_req ask = *req;
+    u64 iova = req->addr, held;
+
+    if (!fn->present || !fn->bus_master) {
+        t.r = (struct model_result){ .status = MODEL_BLOCKED, .pa = iova };
+        return t;
+    }
+    if ((!fn->ats && !fn->cfg.forges) ||
+        (fn->ats && mdl_rnd(m, 8) == 0 && m->cfg.keep[MODEL_C_DTLB] != MODEL_KEEP_ALL)) {
+        t.r = mdl_translate(m, req, &t.did);
+        return t;
+    }
+    held = dtlb_choose(fn, iova, need);
+    if (!held && fn->ats) {
+        ask.at = MODEL_TRANSLATION_REQUEST;
+        t.r = mdl_translate(m, &ask, NULL);
+        if (t.r.status != MODEL_OK)
+            return t;
+        if (!t.r.untranslated_only)
+            dtlb_insert(fn, iova, t.r.perm, t.r.pa);
+        if ((t.r.perm & need) == need && !t.r.untranslated_only)
+            held = t.r.pa | t.r.perm;
+    }
+    if (!held) {
+        t.r = mdl_translate(m, req, &t.did);
+        return t;
+    }
+    t.translated = true;
+    req->at = MODEL_TRANSLATED;
+    req->addr = (held & TLB_PA) | (iova & 0xfff);
+    t.r = mdl_translate(m, req, NULL);
+    req->addr = iova;
+    return t;
+}
+
+struct model_result model_fn_dma(struct model_fn *fn, uint64_t iova, uint32_t len, bool write, void *buf)
+{
+    struct model_result first = { 0 };
+    u32 done = 0;
+
+    if (mdl_irq_range(iova)) {
+        struct model_req irq = { .sid = fn->cfg.sid, .write = write, .addr = iova, .len = len };
+
+        if (!fn->present || !fn->bus_master)
+            return (struct model_result){ .status = MODEL_BLOCKED, .pa = iova };
+        return model_dma(fn->m, &irq, buf);
+    }
+    do {
+        u32 room = 4096 - (iova & 0xfff), part = len - done < room ? len - done : room;
+        struct model_req req = { .sid = fn->cfg.sid, .write = write, .addr = iova, .len = part };
+        struct target t = aim(fn, &req);
+
+        if (t.r.status == MODEL_OK)
+            t.r.status = mdl_access(fn->m, &req, t.r.pa, (u8 *)buf + done).status;
+        if (t.r.status != MODEL_OK)
+            return t.r;
+        if (!done)
+            first = t.r;
+        done += part;
+        iova += part;
+    } while (done < len);
+    return first;
+}
+
+/* ---- In flight
+ * --------------------------------------------------------------------------------------------- */
+
+struct model_result model_fn_dma_begin(struct model_fn *fn, uint64_t iova, uint32_t len, bool write,
+                                       const void *buf)
+{
+    struct model *m = fn->m;
+    struct model_req req = { .sid = fn->cfg.sid, .write = write, .addr = iova, .len = len };
+    struct target t;
+
+    if (len > sizeof(m->flight[0].data) || (iova & 0xfff) + len > 4096 || mdl_irq_range(iova))
+        return (struct model_result){ .status = MODEL_BLOCKED, .pa = iova };
+    if (m->nflights == FLIGHTS)
+        mdl_flight_land_one(m);
+    t = aim(fn, &req);
+    for (unsigned i = 0; t.r.status == MODEL_OK && i < FLIGHTS; i++) {
+        struct mdl_flight *f = &m->flight[i];
+
+        if (f->used)
+            continue;
+        *f = (struct mdl_flight){ .used = true, .write = write, .translated = t.translated, .fn = fn->index };
+        f->did = t.did;
+        f->sid = fn->cfg.sid;
+        f->len = len;
+        f->iova = iova;
+        f->pa = t.r.pa;
+        if (write)
+            mdl_copy(f->data, buf, len);
+        m->nflights++;
+        break;
+    }
+    return t.r;
+}
+
+static void land(struct model *m, struct mdl_flight *f)
+{
+    struct model_req req = { .sid = f->sid, .write = f->write, .addr = f->iova, .len = f->len };
+
+    f->used = false;
+    m->nflights--;
+    (void)mdl_access(m, &req, f->pa, f->data);
+}
+
+bool mdl_flight_land_one(struct model *m)
+{
+    unsigned start = mdl_rnd(m, FLIGHTS);
+
+    for (unsigned i = 0; m->nflights && i < FLIGHTS; i++) {
+        struct mdl_flight *f = &m->flight[(start + i) % FLIGHTS];
+
+        if (!f->used)
+            continue;
+        land(m, f);
+        return true;
+    }
+    return false;
+}
+
+void model_fn_land(struct model_fn *fn)
+{
+    struct model *m = fn->m;
+
+    for (unsigned i = 0; i < FLIGHTS; i++)
+        if (m->flight[i].used && m->flight[i].fn == fn->index)
+            land(m, &m->flight[i]);
+}
+
+/* 6.5.4: an invalidation with DR or DW is not done before the covered untranslated requests are. */
+void mdl_drain(struct model *m, bool any_did, u16 did, u64 first, u64 last, bool reads, bool writes)
+{
+    for (unsigned i = 0; m->nflights && i < FLIGHTS; i++) {
+        struct mdl_flight *f = &m->flight[i];
+
+        if (!f->used || f->translated || !(f->write ? writes : reads))
+            continue;
+        if ((any_did || f->did == did) && f->iova >> 12 >= first && f->iova >> 12 <= last) {
+            m->stats.drained++;
+            land(m, f);
+        }
+    }
+}
+
+/* Translated requests are drained by the device, before it completes an invalidation that covers them. */
+void mdl_drain_fn(struct model_fn *fn, u64 first, u64 last)
+{
+    struct model *m = fn->m;
+
+    for (unsigned i = 0; m->nflights && i < FLIGHTS; i++) {
+        struct mdl_flight *f = &m->flight[i];
+
+        if (f->used && f->translated && f->fn == fn->index && f->iova >> 12 >= first &&
+            f->iova >> 12 <= last) {
+            m->stats.drained++;
+            land(m, f);
+        }
+    }
+}
+
+unsigned model_inflight(struct model *m, struct model_flight *out, unsigned max)
+{
+    unsigned n = 0;
+
+    for (unsigned i = 0; i < FLIGHTS; i++) {
+        const struct mdl_flight *f = &m->flight[i];
+
+        if (!f->used)
+            continue;
+        if (n < max)
+            out[n] = (struct model_flight){ .sid = f->sid,
+                                            .write = f->write,
+                                            .translated = f->translated,
+                                            .iova = f->iova,
+                                            .pa = f->pa,
+                                            .len = f->len };
+        n++;
+    }
+    return n;
+}

@@ -1,0 +1,419 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Inside the model: its state and the calls between its files. Nobody else includes this.
+ */
+#ifndef TESTS_MODEL_MODEL_INT_H
+#define TESTS_MODEL_MODEL_INT_H
+
+#include "tests/model/model.h"
+
+typedef uint8_t u8;
+typedef uint16_t u16;
+typedef uint32_t u32;
+typedef uint64_t u64;
+
+#define B(n) (1ull << (n))
+
+/* Bits hi..lo of a word, shifted down. */
+static inline u64 mdl_bits(u64 word, unsigned hi, unsigned lo)
+{
+    return (word >> lo) & (~0ull >> (63 - (hi - lo)));
+}
+
+/* ---- Capabilities (11.4.2, 11.4.3) ----------------------------------------------------------------- */
+
+#define CAP_ND(m)      mdl_bits((m)->cfg.cap, 2, 0)
+#define CAP_RWBF(m)    mdl_bits((m)->cfg.cap, 4, 4)
+#define CAP_PLMR(m)    mdl_bits((m)->cfg.cap, 5, 5)
+#define CAP_PHMR(m)    mdl_bits((m)->cfg.cap, 6, 6)
+#define CAP_CM(m)      mdl_bits((m)->cfg.cap, 7, 7)
+#define CAP_SAGAW(m)   mdl_bits((m)->cfg.cap, 12, 8)
+#define CAP_MGAW(m)    (mdl_bits((m)->cfg.cap, 21, 16) + 1)
+#define CAP_ZLR(m)     mdl_bits((m)->cfg.cap, 22, 22)
+#define CAP_FRO(m)     (mdl_bits((m)->cfg.cap, 33, 24) * 16)
+#define CAP_SSLPS(m)   mdl_bits((m)->cfg.cap, 37, 34)
+#define CAP_PSI(m)     mdl_bits((m)->cfg.cap, 39, 39)
+#define CAP_NFR(m)     (mdl_bits((m)->cfg.cap, 47, 40) + 1)
+#define CAP_MAMV(m)    mdl_bits((m)->cfg.cap, 53, 48)
+#define CAP_DWD(m)     mdl_bits((m)->cfg.cap, 54, 54)
+#define CAP_DRD(m)     mdl_bits((m)->cfg.cap, 55, 55)
+#define CAP_ESIRTPS(m) mdl_bits((m)->cfg.cap, 62, 62)
+#define CAP_ESRTPS(m)  mdl_bits((m)->cfg.cap, 63, 63)
+
+#define ECAP_C(m)    mdl_bits((m)->cfg.ecap, 0, 0)
+#define ECAP_QI(m)   mdl_bits((m)->cfg.ecap, 1, 1)
+#define ECAP_DT(m)   mdl_bits((m)->cfg.ecap, 2, 2)
+#define ECAP_IR(m)   mdl_bits((m)->cfg.ecap, 3, 3)
+#define ECAP_EIM(m)  mdl_bits((m)->cfg.ecap, 4, 4)
+#define ECAP_PT(m)   mdl_bits((m)->cfg.ecap, 6, 6)
+#define ECAP_SC(m)   mdl_bits((m)->cfg.ecap, 7, 7)
+#define ECAP_IRO(m)  (mdl_bits((m)->cfg.ecap, 17, 8) * 16)
+#define ECAP_MHMV(m) mdl_bits((m)->cfg.ecap, 23, 20)
+#define ECAP_DIT(m)  mdl_bits((m)->cfg.ecap, 41, 41)
+#define ECAP_PDS(m)  mdl_bits((m)->cfg.ecap, 42, 42)
+#define ECAP_SMTS(m) mdl_bits((m)->cfg.ecap, 43, 43)
+#define ECAP_ADMS(m) mdl_bits((m)->cfg.ecap, 52, 52)
+
+#define VER_MAJOR(m) mdl_bits((m)->cfg.version, 7, 4)
+
+/* Translation-table modes (RTADDR.TTM). */
+enum { TTM_LEGACY = 0, TTM_SCALABLE = 1, TTM_RESERVED = 2, TTM_ABORT = 3 };
+
+/* Fault reasons, 7.1.3. */
+enum {
+    FR_ROOT_NP = 0x1,
+    FR_CTX_NP = 0x2,
+    FR_CTX_INVALID = 0x3,
+    FR_ADDR_WIDTH = 0x4,
+    FR_NO_WRITE = 0x5,
+    FR_NO_READ = 0x6,
+    FR_PT_ACCESS = 0x7,
+    FR_ROOT_ACCESS = 0x8,
+    FR_CTX_ACCESS = 0x9,
+    FR_ROOT_RSVD = 0xa,
+    FR_CTX_RSVD = 0xb,
+    FR_PTE_RSVD = 0xc,
+    FR_ATS_BLOCKED = 0xd,
+    FR_IRQ_RANGE = 0xe,
+    FR_IR_REQ_RSVD = 0x20,
+    FR_IR_INDEX = 0x21,
+    FR_IR_NP = 0x22,
+    FR_IR_ACCESS = 0x23,
+    FR_IR_RSVD = 0x24,
+    FR_IR_COMPAT = 0x25,
+    FR_IR_SID = 0x26,
+    FR_TTM = 0x30,
+};
+
+enum { PERM_R = 1, PERM_W = 2 };
+
+/* ---- Caches ----------------------------------------------------------------------------------------- */
+
+#define NIL 0xffffu
+
+struct mdl_ent {
+    u64 key;
+    u64 v0, v1;
+    u16 did, sid; /* DID tag; the requester whose walk filled it */
+    u16 next, prev;
+};
+
+/* A pool without holes, with a hash over the keys: scans touch only what is in use. */
+struct mdl_cache {
+    struct mdl_ent *e;
+    u16 *bucket;
+    u16 n, cap, mask;
+};
+
+#define GHOSTS 32
+
+struct mdl_ghosts {
+    struct mdl_ent e[GHOSTS];
+    u8 n, at;
+};
+
+/* Low bits of an IOTLB value besides the permissions. */
+enum {
+    TLB_NP = 4,      /* not present (CM=1) */
+    TLB_NONLEAF = 8, /* ... because of an entry above the leaf: IH=1 leaves it alone */
+};
+#define TLB_PA (~0xfffull)
+
+/* ---- Walks ------------------------------------------------------------------------------------------ */
+
+enum mdl_view { VIEW_CPU, VIEW_UNIT };
+
+struct mdl_ctx {
+    u8 reason;
+    u8 tt, levels;
+    bool fpd;
+    u16 did;
+    u64 table;
+};
+
+struct mdl_xl {
+    u8 reason, perm;
+    bool np, nonleaf;
+    u64 pa; /* of the 4 KiB page */
+};
+
+/* One walk from the root, with everything it met on the way. */
+struct mdl_path {
+    bool has_root, has_ctx;
+    u8 seen; /* bit per level whose non-leaf entry was followed */
+    u64 root[2], ctx[2];
+    struct mdl_ctx c;
+    u64 next[6]; /* what the entry at that level pointed at, with the permissions so far in the low bits */
+    struct mdl_xl x;
+};
+
+/* One outcome, as the unit sees it. */
+struct mdl_cand {
+    u8 reason, perm, via;
+    bool fpd;
+    u16 did;
+    u64 pa;
+};
+
+struct mdl_xp {
+    struct model *m;
+    u64 iova;
+    u16 sid;
+    u8 at;
+    bool fill;
+    u8 n;
+    struct mdl_path path; /* the fresh walk, as the unit sees memory */
+    struct mdl_cand c[MODEL_OUTCOMES];
+};
+
+/* ---- Queue ------------------------------------------------------------------------------------------ */
+
+#define OPS 64
+
+enum { OP_WAITING, OP_SENT, OP_ANSWERED };
+
+struct mdl_op {
+    u64 q[4];
+    u32 index;
+    u16 delay, timer;
+    u8 type, state, answer;
+};
+
+/* Descriptor types, 6.5.2. */
+enum {
+    D_CONTEXT = 1,
+    D_IOTLB = 2,
+    D_DTLB = 3,
+    D_IEC = 4,
+    D_WAIT = 5,
+    D_PIOTLB = 6,
+    D_PASID = 7,
+    D_PDTLB = 8,
+    D_PGRESP = 9,
+    D_HPT = 0xa,
+};
+
+/* ---- Functions, flight, registers --------------------------------------------------------------------- */
+
+struct model_fn {
+    struct model *m;
+    struct model_fn_cfg cfg;
+    bool present, bus_master, ats;
+    u8 index;
+};
+
+#define FLIGHTS 16
+
+struct mdl_flight {
+    bool used, write, translated;
+    u8 fn;
+    u16 did, sid;
+    u32 len;
+    u64 iova, pa;
+    u8 data[64];
+};
+
+/* A late completion of a device that was given up (MODEL_ANSWER_LATE). */
+struct mdl_late {
+    bool used;
+    u16 timer;
+    u64 q[4];
+};
+
+struct mdl_event {
+    u32 ctl, data, addr, uaddr;
+};
+
+enum { EVENT_FAULT, EVENT_INV, EVENT_PAGE, EVENTS };
+
+#define FRCDS   256
+#define RECENT  16
+#define WBLINES 256
+#define WATCHES 8
+#define LATES   8
+
+struct model {
+    struct model_cfg cfg;
+    struct model_ops ops;
+    u64 rng;
+
+    /* registers */
+    u32 gsts, fsts, pmen, ics;
+    u64 rtaddr, rtaddr_live; /* as written; as latched by SRTP */
+    u64 irta, irta_live;
+    u64 ccmd, iva, iotlb;
+    u64 iqh, iqt, iqa, iqercd;
+    u32 plmbase, plmlimit;
+    u64 phmbase, phmlimit;
+    struct mdl_event ev[EVENTS];
+    u64 frcd[FRCDS][2];
+    u16 frcd_next;
+    bool rooted;
+    bool need_cc, need_iotlb; /* root pointer set, global flushes still owed */
+    bool need_iec;            /* interrupt-remapping table pointer set, global flush still owed */
+
+    /* commands under way */
+    u32 gcmd_op; /* the changed bits, 0 if none */
+    u32 gcmd_value;
+    u16 gcmd_delay, ccmd_delay, iotlb_delay;
+
+    /* queue */
+    struct mdl_op op[OPS];
+    u16 nops;
+    bool pumping;
+
+    struct mdl_cache cache[MODEL_CLASSES];
+    struct mdl_ghosts ghost[MODEL_CLASSES];
+
+    struct model_fn fn[MODEL_FNS];
+    u16 nfn;
+    struct mdl_flight flight[FLIGHTS];
+    u16 nflights;
+    struct mdl_late late[LATES];
+
+    struct {
+        u64 page, pages;
+    } watch[WATCHES];
+    u16 nwatch;
+    u64 watched; /* pages in all ranges */
+
+    u64 recent[RECENT]; /* lines that walks read through the shadow view */
+    u16 recent_at;
+    u64 wbline[WBLINES]; /* written back, still in the chipset's write buffer (RWBF) */
+    u16 nwbline;
+
+    struct model_stats stats;
+    u64 violation[MODEL_VIOLATIONS];
+
+    struct mdl_ent pool_root[64], pool_ctx[256], pool_pasid[256], pool_psc[1024], pool_iotlb[4096],
+        pool_iec[256], pool_dtlb[4096];
+    u16 b_root[64], b_ctx[64], b_pasid[64], b_psc[512], b_iotlb[2048], b_iec[64], b_dtlb[2048];
+};
+
+#define TTM(m) mdl_bits((m)->rtaddr_live, 11, 10)
+
+enum { /* GCMD and GSTS bits */
+       G_TE = 31,
+       G_SRTP = 30,
+       G_WBF = 27,
+       G_QIE = 26,
+       G_IRE = 25,
+       G_SIRTP = 24,
+       G_CFI = 23,
+};
+
+enum { /* FSTS bits */
+       F_PFO = 0,
+       F_PPF = 1,
+       F_IQE = 4,
+       F_ICE = 5,
+       F_ITE = 6,
+};
+
+#define GSTS(m, bit) (((m)->gsts >> (bit)) & 1)
+#define FSTS(m, bit) (((m)->fsts >> (bit)) & 1)
+
+/* ---- model.c ---- */
+u32 mdl_rnd(struct model *m, u32 n);
+u16 mdl_delay(struct model *m); /* 0 at once, else 1..pace_max */
+void mdl_violation(struct model *m, enum model_violation v, u64 detail);
+void mdl_trace(struct model *m, u32 type, u64 a, u64 b, u64 c, const u64 *q);
+void mdl_copy(void *dst, const void *src, size_t len);
+void mdl_zero(void *dst, size_t len);
+
+/* ---- mem.c ---- */
+bool mdl_read(struct model *m, enum mdl_view view, u64 pa, void *buf, u32 len);
+bool mdl_read64(struct model *m, enum mdl_view view, u64 pa, u64 *value);
+bool mdl_mem_read(struct model *m, u64 pa, void *buf, u32 len);
+bool mdl_mem_write(struct model *m, u64 pa, const void *buf, u32 len);
+void mdl_write_buffer_flush(struct model *m);
+void mdl_evict_some(struct model *m);
+
+/* ---- cache.c ---- */
+void mdl_cache_init(struct model *m);
+struct mdl_ent *mdl_first(struct model *m, enum model_class c, u64 key);
+struct mdl_ent *mdl_next(struct model *m, enum model_class c, const struct mdl_ent *e);
+void mdl_insert(struct model *m, enum model_class c, u64 key, u64 v0, u64 v1, u16 did, u16 sid);
+void mdl_remove(struct model *m, enum model_class c, u16 index);
+/* An invalidation takes this entry: counts it, and keeps its ghost if it was stale. */
+void mdl_drop(struct model *m, enum model_class c, u16 index);
+void mdl_drop_all(struct model *m, enum model_class c);
+/* A DMA went the fresh way: would a ghost have answered differently? */
+void mdl_haunt(struct model *m, enum model_class c, u64 key, u64 v0, u64 v1);
+
+static inline u64 mdl_key_page(u16 tag, u64 iova)
+{
+    return ((u64)tag << 48) | (iova >> 12);
+}
+static inline u64 mdl_key_paging(u16 did, unsigned level, u64 iova)
+{
+    return ((u64)did << 48) | ((u64)level << 45) | (iova >> (12 + 9 * (level - 1)));
+}
+
+/* ---- walk.c ---- */
+u8 mdl_root_check(struct model *m, const u64 root[2]);
+void mdl_ctx_decode(struct model *m, const u64 ctx[2], struct mdl_ctx *c);
+/* From the table at `level` down. `path` may be NULL. With `fill` the paging-structure caches learn. */
+void mdl_walk(struct model *m, enum mdl_view view, u16 did, u16 sid, u64 table, unsigned level, u8 perm,
+              u64 iova, bool fill, struct mdl_path *path, struct mdl_xl *x);
+void mdl_path(struct model *m, enum mdl_view view, u16 sid, u64 iova, bool fill, struct mdl_path *p);
+bool mdl_width_ok(struct model *m, const struct mdl_ctx *c, u64 iova);
+bool mdl_irq_range(u64 addr);
+
+/* ---- explore.c ---- */
+void mdl_explore(struct mdl_xp *x);
+/* One of the outcomes, by the policy; counts what was used. */
+const struct mdl_cand *mdl_pick(struct mdl_xp *x);
+void mdl_fill(struct model *m, u16 sid, u64 iova);
+u64 mdl_watched(struct model *m, u64 n); /* input address of the n-th watched page */
+
+/* ---- inval.c ---- */
+void mdl_inv_context(struct model *m, unsigned g, u16 did, u16 sid, unsigned fm);
+void mdl_inv_iotlb(struct model *m, unsigned g, u16 did, u64 addr, unsigned am, bool ih, bool dr, bool dw);
+void mdl_inv_iec(struct model *m, bool global, u16 index, unsigned im);
+void mdl_inv_dtlb(struct model_fn *fn, u64 addr, bool s);
+void mdl_inv_all(struct model *m); /* what ESRTPS and TE=0 do: context, PASID, IOTLB, paging */
+u16 mdl_did_mask(const struct model *m);
+
+/* ---- queue.c ---- */
+void mdl_queue_tail(struct model *m);
+void mdl_queue_enable(struct model *m, bool on);
+bool mdl_queue_fetch(struct model *m);  /* one descriptor */
+bool mdl_queue_finish(struct model *m); /* one that may finish now */
+bool mdl_queue_pass(struct model *m);   /* one step of time for timers and delays */
+void mdl_queue_pump(struct model *m);   /* MODEL_PACE_AT_ONCE: until nothing moves */
+bool mdl_queue_pending(const struct model *m);
+/* ---- desc.c ---- */
+unsigned mdl_desc_check(struct model *m, const u64 q[4], bool wide, u8 *type); /* IQEI, 0 if good */
+bool mdl_desc_before(const struct mdl_op *a, const struct mdl_op *b);          /* 6.5.2.12 */
+
+/* ---- fault.c ---- */
+void mdl_fault(struct model *m, u8 reason, u16 sid, u64 addr, bool write, u8 at);
+void mdl_fsts_set(struct model *m, unsigned bit);
+void mdl_event_raise(struct model *m, unsigned which);
+void mdl_event_try(struct model *m, unsigned which);
+void mdl_fsts_write(struct model *m, u32 value);
+void mdl_frcd_clear(struct model *m, unsigned index);
+bool mdl_fault_qualified(u8 reason);
+
+/* ---- cmd.c: GCMD and the register-based invalidations ---- */
+void mdl_gcmd(struct model *m, u32 value);
+void mdl_ccmd(struct model *m);
+void mdl_iotlb_reg(struct model *m);
+bool mdl_cmd_pass(struct model *m);
+bool mdl_cmd_pending(const struct model *m);
+
+/* ---- fn.c, dma.c, ir.c ---- */
+/* One page or less: translates, records faults, touches no memory. `did` may be NULL. */
+struct model_result mdl_translate(struct model *m, const struct model_req *req, u16 *did);
+struct model_result mdl_access(struct model *m, const struct model_req *req, u64 pa, void *buf);
+void mdl_drain(struct model *m, bool any_did, u16 did, u64 first, u64 last, bool reads, bool writes);
+void mdl_drain_fn(struct model_fn *fn, u64 first, u64 last);
+bool mdl_flight_land_one(struct model *m);
+bool mdl_pmr_blocks(struct model *m, u64 pa, u32 len);
+struct model_result mdl_msi(struct model *m, u16 sid, u64 addr, u32 data);
+/* May a translated request of this function get through right now (by some cached or fresh entry)? */
+bool mdl_gate_open(struct model *m, u16 sid);
+void mdl_dtlb_fill(struct model_fn *fn, u64 iova);
+
+#endif
