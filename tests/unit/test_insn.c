@@ -465,9 +465,37 @@ static void test_random_bytes(void **state)
     assert_int_equal(differences, 0);
 }
 
+/* The 16th byte is never part of an instruction, however many may be read. */
+static void test_too_long(void **state)
+{
+    static const u8 tails[][8] = { { 0x8b, 0x07 }, { 0xc7, 0x47, 1, 2, 3, 4, 5 }, { 0x0f, 0xb6, 0x47, 8 } };
+    u8 bytes[32];
+    struct insn insn;
+
+    (void)state;
+    for (unsigned int t = 0; t < ARRAY_SIZE(tails); t++) {
+        for (enum insn_mode mode = INSN_16; mode <= INSN_64; mode++) {
+            for (unsigned int prefixes = 0; prefixes < 24; prefixes++) {
+                int len;
+
+                memset(bytes, 0x3e, sizeof(bytes));
+                memcpy(bytes + prefixes, tails[t], sizeof(tails[t]));
+                len = insn_decode(bytes, sizeof(bytes), mode, &insn);
+                if (prefixes == 0)
+                    assert_in_range(len, 2, 7);
+                else
+                    assert_int_equal(len, insn_decode(bytes + prefixes, 8, mode, &insn) + (int)prefixes <= 15
+                                              ? insn.len + (int)prefixes
+                                              : INSN_TOO_LONG);
+            }
+        }
+    }
+}
+
 static const struct CMUnitTest tests[] = {
     cmocka_unit_test(test_every_modrm),
     cmocka_unit_test(test_random_bytes),
+    cmocka_unit_test(test_too_long),
 };
 
 int main(void)
