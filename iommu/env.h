@@ -32,6 +32,13 @@ bool env_dma_allowed(u64 addr, u64 *extent);
 /* --- Sluice's own pages: zeroed, 4K-aligned; NULL when exhausted --- */
 void *env_page_alloc(void) __must_check;
 void env_page_free(void *page);
+/* Contiguous, at boot only, never freed. */
+void *env_pages_alloc(unsigned count) __must_check;
+/* How many env_page_alloc() could still give; shadow tables leave a reserve to everyone else. */
+size_t env_pages_available(void);
+/* Eight bytes beside each page, for its owner: a page that hardware may still read cannot hold its own list
+ * link. */
+u64 *env_page_note(const void *page);
 u64 env_phys(const void *page);
 void *env_virt(u64 phys); /* of a page that env_page_alloc() gave */
 

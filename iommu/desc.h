@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Queued-invalidation descriptors (6.5.2): layout, a constructor for each kind the host sends, and the
+ * decoder that turns a private copy of a guest descriptor into one typed request. Pure functions; the bounded
+ * proofs run them.
+ */
+#ifndef IOMMU_DESC_H
+#define IOMMU_DESC_H
+
+#include "arch/types.h"
+#include "iommu/regs.h"
+
+struct desc {
+    u64 lo, hi;
+};
+_Static_assert(sizeof(struct desc) == 16, "128-bit descriptor");
+
+/* Type is bits 11:9 with 3:0; the types of legacy mode have 11:9 = 0. */
+#define DESC_TYPE (MASK(11, 9) | MASK(3, 0))
+enum desc_type {
+    DESC_CONTEXT = 1,
+    DESC_IOTLB = 2,
+    DESC_DEVTLB = 3,
+    DESC_IEC = 4,
+    DESC_WAIT = 5,
+};
+
+#define DESC_G           MASK(5, 4)
+#define DESC_G_GLOBAL    1
+#define DESC_G_DOMAIN    2
+#define DESC_G_DEVICE    3 /* context-cache */
+#define DESC_G_PAGE      3 /* IOTLB */
+#define DESC_DID         MASK(31, 16)
+#define DESC_CC_SID      MASK(47, 32)
+#define DESC_CC_FM       MASK(49, 48)
+#define DESC_IOTLB_DW    BIT(6)
+#define DESC_IOTLB_DR    BIT(7)
+#define DESC_ADDR        MASK(63, 12) /* high quadword: IOTLB, device-TLB */
+#define DESC_IH          BIT(6)
+#define DESC_AM          MASK(5, 0)
+#define DESC_DT_PFSID_LO MASK(15, 12)
+#define DESC_DT_MIP      MASK(20, 16)
+#define DESC_DT_SID      MASK(47, 32)
+#define DESC_DT_PFSID_HI MASK(63, 52)
+#define DESC_DT_S        BIT(0)
+#define DESC_WAIT_IF     BIT(4)
+#define DESC_WAIT_SW     BIT(5)
+#define DESC_WAIT_FN     BIT(6)
+#define DESC_WAIT_PD     BIT(7)
+#define DESC_WAIT_DATA   MASK(63, 32)
+
+/* A range of IOVA pages: first and last 4K page number, both inclusive. RANGE_ALL = everything. */
+struct range {
+    u64 first, last;
+};
+#define PAGE_NR_MAX (~0ull >> PAGE_SHIFT)
+#define RANGE_ALL   ((struct range){ 0, PAGE_NR_MAX })
+
+static inline bool range_is_all(struct range r)
+{
+    return r.first == 0 && r.last == PAGE_NR_MAX;
+}
+
+static inline bool range_covers(struct range outer, struct range inner)
+{
+    return outer.first <= inner.first && inner.last <= outer.last;
+}
+
+/* Order of a block that is everything there is. */
+#define ORDER_ALL 52
+
+/* The smallest naturally aligned block of 2^order pages that covers r; at most 52. */
+unsigned range_order(struct range r);
+
+/* --- what the host sends --- */
+struct desc desc_context_global(void);
+struct desc desc_context_device(u16 did, u16 sid);
+/* dw/dr: drain writes and reads, from CAP. */
+struct desc desc_iotlb_global(bool dr, bool dw);
+struct desc desc_iotlb_domain(u16 did, bool dr, bool dw);
+/* 2^order pages that hold page number `page`. IH is always 0. The caller has checked order against CAP.MAMV.
+ */
+struct desc desc_iotlb_pages(u16 did, u64 page, unsigned order, bool dr, bool dw);
+/* depth: the function's ATS queue depth, 0 means 32. pfsid: 0 unless ECAP.DIT. order 52 = everything. */
+struct desc desc_devtlb(u16 sid, u16 pfsid, u8 depth, u64 page, unsigned order);
+/* Status at `address` (4-byte aligned) becomes `data`; FN is set with neither meaning nor harm otherwise. */
+struct desc desc_wait_status(u64 address, u32 data);
+struct desc desc_wait_interrupt(void);
+
+/* --- what the guest sent --- */
+/* The source-id bits that a function mask (FM, 0 to 3) leaves out of the comparison. */
+u16 desc_fm_bits(u64 fm);
+
+/* Everything a decoder may depend on: what the virtual unit announced. */
+struct desc_rules {
+    unsigned did_bits;
+    unsigned mamv;
+    bool psi;
+    bool dt;
+};
+
+struct request {
+    enum desc_type type;
+    u8 granularity;     /* DESC_G_*, context-cache and IOTLB */
+    u16 did;            /* masked to the announced width */
+    u16 sid;            /* context-cache and device-TLB */
+    u16 fm;             /* context-cache: which bits of the source-id are ignored */
+    struct range range; /* IOTLB page-selective, device-TLB: at least what the descriptor asks for */
+    bool wait_status, wait_interrupt;
+    u64 status_addr;
+    u32 status_data;
+};
+
+/* Total: every 128-bit value gives IQEI_NONE and a request, or the error the specification names. */
+enum iqei desc_decode(const struct desc_rules *rules, struct desc d, struct request *out);
+
+#endif

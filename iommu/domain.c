@@ -1,0 +1,155 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Host domains and their ids. The guest's domain-ids never reach hardware; a list per guest id says which of
+ * ours stand for it, so that a flush of one reaches all of them.
+ */
+#include "iommu/unit.h"
+
+struct domain *domain_get(struct unit *u, u16 did)
+{
+    struct domain *page = u->domains[did / DOMAINS_PER_PAGE];
+    struct domain *d = page ? &page[did % DOMAINS_PER_PAGE] : NULL;
+
+    return d && d->live ? d : NULL;
+}
+
+struct domain *domain_of_guest(struct unit *u, u16 guest_did)
+{
+    u16 *head = idmap_slot(&u->guest_dids, guest_did, false); /* 0 ends a list: never a host domain */
+
+    return head && *head ? domain_get(u, *head) : NULL;
+}
+
+static struct domain *new_domain(struct unit *u, u8 levels)
+{
+    struct domain *d;
+    u16 did;
+
+    if (u->free_did) {
+        did = u->free_did;
+        d = &u->domains[did / DOMAINS_PER_PAGE][did % DOMAINS_PER_PAGE];
+    } else {
+        if (u->next_did >= u->did_limit || u->next_did == NIL)
+            return NULL;
+        did = u->next_did;
+        if (!u->domains[did / DOMAINS_PER_PAGE])
+            u->domains[did / DOMAINS_PER_PAGE] = env_page_alloc();
+        if (!u->domains[did / DOMAINS_PER_PAGE])
+            return NULL;
+        d = &u->domains[did / DOMAINS_PER_PAGE][did % DOMAINS_PER_PAGE];
+        d->next_same = 0;
+    }
+    d->root = env_page_alloc();
+    if (!d->root)
+        return NULL;
+    if (u->free_did)
+        u->free_did = d->next_same;
+    else
+        u->next_did++;
+    *d = (struct domain){ .did = did,
+                          .levels = levels,
+                          .live = true,
+                          .first_fn = NIL,
+                          .first_range = NIL,
+                          .last_range = NIL,
+                          .root = d->root };
+    return d;
+}
+
+/* A new table is complete and in memory before any entry names it. */
+static void fill(struct unit *u, struct domain *d)
+{
+    struct range all = RANGE_ALL;
+
+    shadow_sync(u, d, &all);
+    if (!u->coherent)
+        env_writeback(d->root, PAGE_SIZE);
+}
+
+struct domain *domain_create_identity(struct unit *u)
+{
+    struct domain *d = new_domain(u, u->max_levels);
+
+    if (d) {
+        d->refs = 1; /* never dies */
+        fill(u, d);
+    }
+    return d;
+}
+
+struct domain *domain_acquire(struct unit *u, u16 guest_did, u64 guest_root, u8 levels)
+{
+    u16 *head = idmap_slot(&u->guest_dids, guest_did, true);
+    struct domain *d;
+
+    if (!head)
+        return NULL;
+    for (u16 did = *head; did; did = d->next_same) {
+        d = domain_get(u, did);
+        if (d->guest_root == guest_root && d->levels == levels) {
+            d->refs++;
+            return d;
+        }
+    }
+    d = new_domain(u, levels);
+    if (!d)
+        return NULL;
+    d->guest_did = guest_did;
+    d->guest_root = guest_root;
+    d->refs = 1;
+    d->next_same = *head;
+    *head = d->did;
+    fill(u, d);
+    return d;
+}
+
+void domain_release(struct unit *u, struct domain *d)
+{
+    u16 *link = idmap_slot(&u->guest_dids, d->guest_did, false);
+
+    if (--d->refs)
+        return;
+    /* Out of the guest's sight now, but the id and the tables are reused only after the flush. */
+    for (; link && *link; link = &domain_get(u, *link)->next_same)
+        if (*link == d->did) {
+            *link = d->next_same;
+            break;
+        }
+    d->next_same = u->dying;
+    u->dying = d->did;
+}
+
+void domain_attach(struct unit *u, struct fn *f, u16 did)
+{
+    u16 index = (u16)(f - u->fns);
+    struct domain *d = domain_get(u, f->domain);
+
+    for (u16 *link = d ? &d->first_fn : NULL; link && *link != NIL; link = &u->fns[*link].next)
+        if (*link == index) {
+            *link = f->next;
+            d->nr_fns--;
+            break;
+        }
+    f->domain = did;
+    f->next = NIL;
+    d = domain_get(u, did);
+    if (d) {
+        f->next = d->first_fn;
+        d->first_fn = index;
+        d->nr_fns++;
+    }
+}
+
+void domain_reap(struct unit *u)
+{
+    while (u->dying) {
+        struct domain *d = domain_get(u, u->dying);
+
+        u->dying = d->next_same;
+        shadow_free(u, d->root, d->levels);
+        d->live = false;
+        d->next_same = u->free_did;
+        u->free_did = d->did;
+    }
+    limbo_free(u);
+}

@@ -1,0 +1,239 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * From the plan to the host's queue. Order (6.5.2.12): context-cache, IOTLB, device-TLB, wait; submission
+ * order and the one wait at the end are all that is needed between them in legacy mode.
+ */
+#include "iommu/unit.h"
+
+/*
+ * THE DEVICE-TLB DECISION. Every flush that Sluice sends for cached translations of a function asks here, and
+ * nobody else decides. `asked`: the guest itself asked this function to be flushed for this range.
+ *
+ * The default is yes, whatever the guest sent and whatever its caching mode says: the specification ties
+ * caching mode to nothing about device TLBs, so a guest that left the flush to us and a guest that forgot it
+ * look alike.
+ */
+static bool devtlb_wanted(const struct unit *u, const struct fn *f, bool asked)
+{
+    if (!u->device_tlb || f->dead)
+        return false;
+    switch (iommu_opts.dtlb) {
+    case DTLB_GUEST: /* unsafe: only what the guest sends */
+        return asked;
+    case DTLB_CM: /* unsafe: caching mode as the contract; all of legacy mode is second-stage, which it covers
+                   */
+        return asked || u->v.cap & CAP_CM;
+    default:
+        return true;
+    }
+}
+
+static void emit_devtlb(struct unit *u, const struct fn *f, struct range r, bool asked)
+{
+    unsigned order = range_order(r);
+
+    if (devtlb_wanted(u, f, asked))
+        hostq_push(u, desc_devtlb(f->sid, f->pfsid, f->depth, r.first, order));
+}
+
+/* A range as few aligned blocks: up to four exact ones, else the one that holds it. */
+#define MAX_BLOCKS 4
+static unsigned split(struct range r, struct range blocks[MAX_BLOCKS])
+{
+    u64 at = r.first;
+
+    for (unsigned n = 0; n < MAX_BLOCKS; n++) {
+        unsigned order = at ? (unsigned)__builtin_ctzll(at) : ORDER_ALL;
+
+        order = MIN(order, 63 - (unsigned)__builtin_clzll(r.last - at + 1));
+        blocks[n] = (struct range){ at, at + BIT(order) - 1 };
+        if (blocks[n].last == r.last)
+            return n + 1;
+        at = blocks[n].last + 1;
+    }
+    blocks[0] = r; /* every user takes the covering block of what it is given */
+    return 1;
+}
+
+static void emit_domain_all(struct unit *u, const struct domain *d)
+{
+    if (!u->plan.iotlb_all)
+        hostq_push(u, desc_iotlb_domain(d->did, u->drain_reads, u->drain_writes));
+}
+
+static void emit_iotlb_range(struct unit *u, struct domain *d, struct range r)
+{
+    struct range blocks[MAX_BLOCKS];
+    unsigned n = split(r, blocks);
+
+    for (unsigned i = 0; i < n; i++) {
+        unsigned order = range_order(blocks[i]);
+
+        if (!u->psi || order > u->mamv) {
+            d->all = true;
+            return;
+        }
+        hostq_push(u, desc_iotlb_pages(d->did, blocks[i].first, order, u->drain_reads, u->drain_writes));
+    }
+}
+
+/* Tables first, all of them: the unit may refill its caches while the queue runs. */
+static void sync_domains(struct unit *u)
+{
+    struct plan *p = &u->plan;
+
+    if (p->context_all)
+        context_sync_all(u);
+    if (p->iotlb_all && u->v.enabled)
+        for (u32 did = DID_FIRST; did < u->next_did; did++) {
+            struct domain *d = domain_get(u, (u16)did);
+
+            if (d && d->refs)
+                plan_domain(u, d, true);
+        }
+    for (u16 did = p->touched; did;) {
+        struct domain *d = domain_get(u, did);
+        struct range all = RANGE_ALL;
+
+        if (d->sync_all)
+            shadow_sync(u, d, &all);
+        else
+            for (u16 i = d->first_range; i != NIL; i = p->ranges[i].next)
+                shadow_sync(u, d, &p->ranges[i].range);
+        did = d->next_touched;
+    }
+}
+
+static void emit_context(struct unit *u)
+{
+    struct plan *p = &u->plan;
+
+    if (p->context_all)
+        hostq_push(u, desc_context_global());
+    else
+        for (unsigned i = 0; i < p->nr_context; i++)
+            hostq_push(u, desc_context_device(p->context[i].did, p->context[i].sid));
+}
+
+static void emit_iotlb(struct unit *u)
+{
+    struct plan *p = &u->plan;
+
+    if (p->iotlb_all) {
+        hostq_push(u, desc_iotlb_global(u->drain_reads, u->drain_writes));
+        return;
+    }
+    for (u16 did = p->touched; did;) {
+        struct domain *d = domain_get(u, did);
+
+        if (!d->all)
+            for (u16 i = d->first_range; i != NIL && !d->all; i = p->ranges[i].next)
+                emit_iotlb_range(u, d, p->ranges[i].range);
+        if (d->all)
+            emit_domain_all(u, d);
+        did = d->next_touched;
+    }
+}
+
+/* What Sluice adds: for each flushed domain all its functions, for each changed entry its function. */
+static void emit_implied_devtlb(struct unit *u)
+{
+    struct plan *p = &u->plan;
+
+    if (p->devtlb_all) {
+        for (unsigned i = 1; i < u->nr_fns; i++)
+            if (u->fns[i].sid)
+                emit_devtlb(u, &u->fns[i], RANGE_ALL, false);
+        return;
+    }
+    for (unsigned i = 0; i < p->nr_whole; i++)
+        emit_devtlb(u, &u->fns[p->whole[i]], RANGE_ALL, false);
+    for (u16 did = p->touched; did;) {
+        struct domain *d = domain_get(u, did);
+
+        for (u16 n = d->first_fn; n != NIL; n = u->fns[n].next) {
+            struct fn *f = &u->fns[n];
+
+            if (f->whole)
+                continue;
+            if (d->all)
+                emit_devtlb(u, f, RANGE_ALL, false);
+            for (u16 i = d->first_range; i != NIL && !d->all; i = p->ranges[i].next) {
+                struct range blocks[MAX_BLOCKS];
+                unsigned count = split(p->ranges[i].range, blocks);
+
+                for (unsigned b = 0; b < count; b++)
+                    emit_devtlb(u, f, blocks[b], false);
+            }
+        }
+        did = d->next_touched;
+    }
+}
+
+/* Has emit_implied_devtlb() sent at least this much to the function? Guests ask in the order of their IOTLB
+ * descriptors, so the search goes on where the last one ended. */
+static bool covered(struct unit *u, const struct devtlb_request *r)
+{
+    struct plan *p = &u->plan;
+    const struct fn *f = &u->fns[r->fn];
+    struct domain *d = domain_get(u, f->domain);
+    u16 i;
+
+    if (!devtlb_wanted(u, f, false))
+        return false;
+    if (p->devtlb_all || f->whole)
+        return true;
+    if (!d || !d->touched)
+        return false;
+    if (d->all)
+        return true;
+    i = d->cursor;
+    for (unsigned n = 0; n < p->nr_ranges && d->first_range != NIL; n++) {
+        if (i == NIL)
+            i = d->first_range;
+        if (range_covers(p->ranges[i].range, r->range)) {
+            d->cursor = i;
+            return true;
+        }
+        i = p->ranges[i].next;
+        if (i == d->cursor || (i == NIL && d->cursor == d->first_range))
+            break;
+    }
+    return false;
+}
+
+static void emit_asked_devtlb(struct unit *u)
+{
+    struct plan *p = &u->plan;
+
+    for (unsigned i = 0; i < p->nr_devtlb; i++)
+        if (!covered(u, &p->devtlb[i]))
+            emit_devtlb(u, &u->fns[p->devtlb[i].fn], p->devtlb[i].range, true);
+}
+
+/* An upper bound of what the plan emits. */
+static u64 needed(struct unit *u)
+{
+    struct plan *p = &u->plan;
+    u64 n = 2ull + p->nr_context + p->nr_whole + p->nr_devtlb + (p->devtlb_all ? u->nr_fns : 0);
+
+    for (u16 did = p->touched; did;) {
+        struct domain *d = domain_get(u, did);
+
+        n += (1ull + MAX_BLOCKS * d->nr_ranges) * (1ull + d->nr_fns);
+        did = d->next_touched;
+    }
+    return n;
+}
+
+void emit_batch(struct unit *u)
+{
+    sync_domains(u);
+    if (needed(u) > hostq_room(u)) /* one global flush is cheaper than a full ring, and always fits */
+        plan_everything(u);
+    emit_context(u);
+    emit_iotlb(u);
+    emit_implied_devtlb(u);
+    emit_asked_devtlb(u);
+    hostq_submit(u);
+}

@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Functions with ATS, and the gate: only while a function is in this table with its gate open may its
+ * hardware context entry allow translation requests and translated requests. What is not in the table cannot
+ * hold a translation, since hardware never gave it one.
+ */
+#include "iommu/unit.h"
+
+struct fn *fn_find(struct unit *u, u16 sid)
+{
+    u16 *slot = idmap_slot(&u->fn_of_sid, sid, false);
+
+    return slot && *slot ? &u->fns[*slot] : NULL;
+}
+
+static struct fn *fn_add(struct unit *u, u16 sid)
+{
+    u16 *slot = idmap_slot(&u->fn_of_sid, sid, true);
+    u16 i = 1;
+
+    if (!slot)
+        return NULL;
+    while (i < u->nr_fns && u->fns[i].sid)
+        i++;
+    if (i == MAX_FNS)
+        return NULL;
+    if (i >= u->nr_fns)
+        u->nr_fns = (u16)(i + 1);
+    u->fns[i] = (struct fn){ .sid = sid, .next = NIL };
+    *slot = i;
+    return &u->fns[i];
+}
+
+static void fn_remove(struct unit *u, struct fn *f)
+{
+    domain_attach(u, f, DID_NONE);
+    *idmap_slot(&u->fn_of_sid, f->sid, false) = 0;
+    *f = (struct fn){ 0 };
+}
+
+static bool trusted(const struct unit *u, u16 sid)
+{
+    return u->device_tlb &&
+           (iommu_opts.ats == ATS_ALL || (iommu_opts.ats == ATS_LISTED && dmar_ats_listed(u->segment, sid)));
+}
+
+static void ats_on(struct unit *u, u16 sid, u8 depth, u16 pfsid)
+{
+    struct fn *f = fn_find(u, sid);
+
+    if (!f)
+        f = fn_add(u, sid);
+    if (!f) {
+        env_log(ENV_WARN,
+                "unit %u: more ATS functions than Sluice follows; %02x:%02x.%x gets no translations",
+                u->index, sid >> 8, sid >> 3 & 0x1f, sid & 7);
+        return;
+    }
+    f->depth = depth & 0x1f;
+    f->pfsid = u->ecap & ECAP_DIT ? pfsid : 0;
+    f->dead = false;
+    f->gate = trusted(u, sid);
+    if (!f->gate)
+        env_log(ENV_WARN, "unit %u: %02x:%02x.%x enables ATS but is not trusted with it; its gate stays shut",
+                u->index, sid >> 8, sid >> 3 & 0x1f, sid & 7);
+    context_sync(u, sid, true);
+}
+
+/* The device asks for nothing any more: what it holds is flushed while the gate is still open, then the gate
+ * closes, then the context entry is flushed (6.2.2). */
+static void ats_off(struct unit *u, struct fn *f)
+{
+    u16 sid = f->sid;
+
+    plan_function(u, sid);
+    replay_now(u);
+    f->gate = false;
+    context_sync(u, sid, true);
+    replay_now(u);
+    fn_remove(u, f);
+}
+
+void iommu_ats_change(u16 segment, u16 sid, bool on, u8 depth, u16 pfsid)
+{
+    struct unit *u = unit_of(segment, sid);
+    struct fn *f;
+
+    if (!u || !sid) /* 00:00.0 is the host bridge; its source-id also means "unknown" to the unit */
+        return;
+    env_lock(&u->lock);
+    replay_settle(u);
+    f = fn_find(u, sid);
+    if (on) {
+        ats_on(u, sid, depth, pfsid);
+        replay_now(u);
+    } else if (f) {
+        ats_off(u, f);
+    }
+    env_unlock(&u->lock);
+}
+
+void iommu_function_gone(u16 segment, u16 sid)
+{
+    struct unit *u = unit_of(segment, sid);
+    struct fn *f;
+
+    if (!u)
+        return;
+    env_lock(&u->lock);
+    f = fn_find(u, sid);
+    if (f) {
+        replay_settle(u);
+        fn_remove(u, f); /* first: no invalidation is sent to a device that cannot answer */
+        context_sync(u, sid, true);
+        replay_now(u);
+    }
+    env_unlock(&u->lock);
+}

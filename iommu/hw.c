@@ -1,0 +1,186 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Bringing a real unit up, whatever firmware left on, and the few commands it takes afterwards.
+ */
+#include "iommu/unit.h"
+
+#define COMMAND_DEADLINE_US 1000000
+
+static bool wait_gsts(struct unit *u, u32 bit, bool set)
+{
+    u64 start = env_now_us();
+
+    while (!!(env_read32(u->regs, REG_GSTS) & bit) != set) {
+        if (env_now_us() - start > COMMAND_DEADLINE_US)
+            return false;
+        env_relax();
+    }
+    return true;
+}
+
+/* One change per write, the other persistent bits as GSTS shows them (11.4.4.1). */
+static int command(struct unit *u, u32 bit, bool on, const char *name)
+{
+    u32 state = env_read32(u->regs, REG_GSTS) & GSTS_PERSISTENT;
+
+    env_write32(u->regs, REG_GCMD, on ? state | bit : state & ~bit);
+    if (wait_gsts(u, bit, on))
+        return 0;
+    env_log(ENV_ERR, "unit %u at %llx: %s does not take effect; the unit is broken", u->index,
+            (unsigned long long)u->base, name);
+    return ERR_TIMEDOUT;
+}
+
+static int missing(struct unit *u, const char *what)
+{
+    env_log(ENV_ERR, "unit %u at %llx cannot do %s (CAP %llx, ECAP %llx); Sluice needs it", u->index,
+            (unsigned long long)u->base, what, (unsigned long long)u->cap, (unsigned long long)u->ecap);
+    return ERR_NODEV;
+}
+
+int hw_probe(struct unit *u)
+{
+    u64 sagaw;
+
+    u->regs = env_regs_map(u->base, u->size);
+    if (!u->regs)
+        return ERR_NOMEM;
+    u->cap = env_read64(u->regs, REG_CAP);
+    u->ecap = env_read64(u->regs, REG_ECAP);
+    if (u->cap == ~0ull || !u->cap)
+        return missing(u, "anything: its registers do not answer");
+    sagaw = field_get(u->cap, CAP_SAGAW);
+    u->max_levels = sagaw & BIT(2) ? 4 : 3;
+    if (!(sagaw & (BIT(1) | BIT(2))))
+        return missing(u, "3- or 4-level second-stage tables");
+    if (!(u->ecap & ECAP_QI))
+        return missing(u, "queued invalidation");
+    if (field_get(u->cap, CAP_ND) == 7)
+        return missing(u, "a defined number of domain-ids");
+    u->did_limit = 1u << (4 + 2 * field_get(u->cap, CAP_ND));
+    u->coherent = u->ecap & ECAP_C;
+    u->drain_reads = u->cap & CAP_DRD;
+    u->drain_writes = u->cap & CAP_DWD;
+    u->psi = u->cap & CAP_PSI;
+    u->mamv = (unsigned)field_get(u->cap, CAP_MAMV);
+    u->sslps = field_get(u->cap, CAP_SSLPS);
+    u->device_tlb = u->ecap & ECAP_DT;
+    u->iotlb_off = (unsigned)field_get(u->ecap, ECAP_IRO) * 16;
+    u->frcd_off = (unsigned)field_get(u->cap, CAP_FRO) * 16;
+    u->nr_frcd = (unsigned)field_get(u->cap, CAP_NFR) + 1;
+    if (u->frcd_off + u->nr_frcd * 16 > u->size || u->iotlb_off + 16 > u->size)
+        return missing(u, "fault or IOTLB registers inside its own window");
+    return 0;
+}
+
+/* Firmware may have left its own queue running: it is emptied before ours takes its place (6.5.2). */
+static int stop_queue(struct unit *u)
+{
+    u64 start = env_now_us();
+
+    if (!(env_read32(u->regs, REG_GSTS) & GCMD_QIE))
+        return 0;
+    env_write32(u->regs, REG_FSTS, FSTS_IQE | FSTS_ITE | FSTS_ICE);
+    while (env_read64(u->regs, REG_IQH) != (env_read64(u->regs, REG_IQT) & IQT_QT)) {
+        if (env_now_us() - start > COMMAND_DEADLINE_US)
+            break; /* switching it off below either works or is reported */
+        env_relax();
+    }
+    return command(u, GCMD_QIE, false, "disabling firmware's invalidation queue");
+}
+
+static int start_queue(struct unit *u)
+{
+    env_write64(u->regs, REG_IQT, 0); /* it keeps its old value over QIE */
+    env_write64(u->regs, REG_IQA, env_phys(u->hq.ring) | (u64)__builtin_ctz(HQ_PAGES));
+    return command(u, GCMD_QIE, true, "enabling the invalidation queue");
+}
+
+static void write_buffer_flush(struct unit *u)
+{
+    u32 state = env_read32(u->regs, REG_GSTS) & GSTS_PERSISTENT;
+
+    if (!(u->cap & CAP_RWBF))
+        return;
+    env_write32(u->regs, REG_GCMD, state | GCMD_WBF);
+    if (!wait_gsts(u, GCMD_WBF, false))
+        env_log_limited(ENV_ERR, "unit %u: write buffer flush does not end", u->index);
+}
+
+int hw_set_root(struct unit *u, const struct root_entry *root)
+{
+    env_write64(u->regs, REG_RTADDR, env_phys(root));
+    write_buffer_flush(u);
+    return command(u, GCMD_SRTP, true, "setting the root table pointer");
+}
+
+static void arm_events(struct unit *u)
+{
+    u64 address;
+    u32 data;
+
+    env_event_message(&address, &data);
+    for (unsigned group = REG_FECTL; group <= REG_IECTL; group += REG_IECTL - REG_FECTL) {
+        env_write32(u->regs, group + MSG_DATA, data);
+        env_write32(u->regs, group + MSG_ADDR, (u32)address);
+        env_write32(u->regs, group + MSG_UADDR, (u32)(address >> 32));
+        env_write32(u->regs, group, 0); /* unmask */
+    }
+}
+
+/*
+ * The order keeps whatever protection firmware had: its translation stays on while the root pointer is
+ * replaced by ours, and its protected memory stays protected until our translation is on.
+ */
+int hw_takeover(struct unit *u)
+{
+    u32 gsts = env_read32(u->regs, REG_GSTS);
+    int err;
+
+    env_write32(u->regs, REG_FECTL, MSG_IM);
+    env_write32(u->regs, REG_IECTL, MSG_IM);
+    if (gsts & GCMD_TE && env_read64(u->regs, REG_RTADDR) & RTADDR_TTM) {
+        /* The table mode may change under translation only with ESRTPS (11.4.5). */
+        if (!(u->cap & CAP_ESRTPS)) {
+            env_log(ENV_WARN,
+                    "unit %u: firmware's scalable-mode translation is switched off for the takeover",
+                    u->index);
+            err = command(u, GCMD_TE, false, "disabling firmware's translation");
+            if (err)
+                return err;
+        }
+    }
+    err = stop_queue(u);
+    if (!err)
+        err = start_queue(u);
+    if (!err)
+        err = hw_set_root(u, u->root_off);
+    if (err)
+        return err;
+    hostq_push(u, desc_context_global());
+    hostq_push(u, desc_iotlb_global(u->drain_reads, u->drain_writes));
+    hostq_submit(u);
+    if (!hostq_settle(u))
+        return ERR_TIMEDOUT;
+    err = command(u, GCMD_TE, true, "enabling translation");
+    if (err)
+        return err;
+    if (u->cap & (CAP_PLMR | CAP_PHMR) && env_read32(u->regs, REG_PMEN) & PMEN_PRS) {
+        u64 start = env_now_us();
+
+        env_write32(u->regs, REG_PMEN, 0);
+        while (env_read32(u->regs, REG_PMEN) & PMEN_PRS) {
+            if (env_now_us() - start > COMMAND_DEADLINE_US)
+                return ERR_TIMEDOUT;
+            env_relax();
+        }
+    }
+    if (env_read32(u->regs, REG_GSTS) & GCMD_IRE) {
+        err = command(u, GCMD_IRE, false, "disabling firmware's interrupt remapping");
+        if (err)
+            return err;
+    }
+    fault_collect(u); /* firmware's leftovers are nobody's news */
+    arm_events(u);
+    return 0;
+}

@@ -1,0 +1,152 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What hv/ calls: bring-up of all units, the guest's register accesses, events, and the reports.
+ */
+#include "iommu/unit.h"
+
+struct iommu_options iommu_opts = { .dtlb = DTLB_ALWAYS, .ats = ATS_LISTED, .wait_us = 50 };
+
+int iommu_protect(const struct iommu_options *options)
+{
+    int err;
+
+    iommu_opts = *options;
+    /* All units are judged before the first is touched: a machine is protected whole or refused. */
+    for (unsigned i = 0; i < nr_units; i++) {
+        err = hw_probe(units[i]);
+        if (err)
+            return err;
+    }
+    for (unsigned i = 0; i < nr_units; i++) {
+        struct unit *u = units[i];
+
+        u->nr_fns = 1;
+        err = hostq_init(u);
+        if (!err)
+            err = context_init(u);
+        if (err) {
+            env_log(ENV_ERR, "not enough memory for unit %u's tables; give more with mem=", i);
+            return err;
+        }
+        vregs_init(u);
+        plan_reset(u);
+        err = hw_takeover(u);
+        if (err)
+            return err;
+    }
+    return 0;
+}
+
+static struct unit *unit_at(u64 gpa)
+{
+    for (unsigned i = 0; i < nr_units; i++)
+        if (gpa - units[i]->base < units[i]->size)
+            return units[i];
+    return NULL;
+}
+
+void iommu_mmio(u64 gpa, unsigned width, bool write, u64 *value)
+{
+    struct unit *u = unit_at(gpa);
+
+    if (!u) {
+        if (!write)
+            *value = ~0ull;
+        return;
+    }
+    env_lock(&u->lock);
+    if (u->hq.busy && replay_continue(u)) /* progress for a guest that only polls registers */
+        replay_run(u);
+    if (write)
+        vregs_write(u, (u32)(gpa - u->base), width, *value);
+    else
+        *value = vregs_read(u, (u32)(gpa - u->base), width);
+    env_unlock(&u->lock);
+}
+
+bool iommu_event(void)
+{
+    bool ours = false;
+
+    for (unsigned i = 0; i < nr_units; i++) {
+        struct unit *u = units[i];
+
+        env_lock(&u->lock);
+        if (env_read32(u->regs, REG_ICS) & ICS_IWC) {
+            env_write32(u->regs, REG_ICS,
+                        ICS_IWC); /* before looking, so that the next completion is not lost */
+            ours = true;
+        }
+        if (fault_collect(u))
+            ours = true;
+        if (u->hq.busy && replay_continue(u)) {
+            replay_run(u);
+            ours = true;
+        }
+        env_unlock(&u->lock);
+    }
+    return ours;
+}
+
+bool iommu_busy(void)
+{
+    for (unsigned i = 0; i < nr_units; i++)
+        if (units[i]->hq.busy)
+            return true;
+    return false;
+}
+
+void iommu_dma_changed(u64 base, u64 size)
+{
+    for (unsigned i = 0; i < nr_units; i++) {
+        struct unit *u = units[i];
+        struct range r = { base >> PAGE_SHIFT, (base + size - 1) >> PAGE_SHIFT };
+
+        env_lock(&u->lock);
+        replay_settle(u);
+        shadow_sync(u, domain_get(u, DID_IDENTITY), &r);
+        for (u32 did = DID_FIRST; did < u->next_did; did++) {
+            struct domain *d = domain_get(u, (u16)did);
+
+            if (d)
+                plan_domain(u, d, true);
+        }
+        plan_everything(u);
+        replay_now(u);
+        env_unlock(&u->lock);
+    }
+}
+
+void iommu_summary(void)
+{
+    static const char *const policy[] = { "always", "guest (UNSAFE: stale device TLBs are possible)",
+                                          "cm (UNSAFE: stale device TLBs are possible)" };
+    static const char *const gate[] = { "off", "functions below root ports that firmware lists",
+                                        "all functions" };
+
+    for (unsigned i = 0; i < nr_units; i++) {
+        struct unit *u = units[i];
+
+        env_log(ENV_INFO, "VT-d unit %u  %llx, segment %u: %u-level tables, %u domain-ids, %s%s%s", i,
+                (unsigned long long)u->base, u->segment, u->max_levels, u->did_limit,
+                u->device_tlb ? "device TLBs" : "no device TLBs", u->coherent ? "" : ", walks not coherent",
+                u->psi ? "" : ", no page-selective flush");
+        env_log(ENV_INFO, "  guest sees  CAP %llx, ECAP %llx", (unsigned long long)u->v.cap,
+                (unsigned long long)u->v.ecap);
+    }
+    env_log(ENV_INFO, "contained    DMA of every bus and function, present or not");
+    env_log(iommu_opts.ats == ATS_ALL ? ENV_WARN : ENV_INFO, "ATS gate     %s", gate[iommu_opts.ats]);
+    env_log(iommu_opts.dtlb ? ENV_WARN : ENV_INFO, "replayed     invalidations, device-TLB flushes: %s",
+            policy[iommu_opts.dtlb]);
+}
+
+void iommu_counters(void)
+{
+    static const char *const kind[NR_COUNT] = { "cc", "iotlb", "dtlb", "iec", "wait" };
+
+    for (unsigned i = 0; i < nr_units; i++)
+        for (unsigned k = 0; k < NR_COUNT; k++)
+            env_log(ENV_INFO, "count unit=%u kind=%s guest=%llu host=%llu", i, kind[k],
+                    (unsigned long long)units[i]->guest_count[k],
+                    (unsigned long long)units[i]->host_count[k]);
+}

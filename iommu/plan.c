@@ -1,0 +1,200 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What one batch must do. Requests only mark: domains, ranges, entries, functions. However many descriptors
+ * ask for the same thing, the work is done once, when the batch is emitted; whatever does not fit into the
+ * fixed lists is asked for at the next wider granularity, never dropped.
+ */
+#include "iommu/unit.h"
+
+/* Beyond this many pages in several ranges, one pass over all that lies between them is the cheaper walk and,
+ * since guests choose the ranges, the bounded one. */
+#define PAGES_BEFORE_MERGE 0x10000
+
+bool plan_empty(const struct unit *u)
+{
+    const struct plan *p = &u->plan;
+
+    return !p->context_all && !p->iotlb_all && !p->devtlb_all && p->touched == 0 && !p->nr_context &&
+           !p->nr_whole && !p->nr_devtlb && !p->nr_waits;
+}
+
+void plan_reset(struct unit *u)
+{
+    struct plan *p = &u->plan;
+
+    for (u16 did = p->touched; did;) {
+        struct domain *d = &u->domains[did / DOMAINS_PER_PAGE][did % DOMAINS_PER_PAGE];
+
+        did = d->next_touched;
+        d->touched = d->all = d->sync_all = false;
+        d->first_range = d->last_range = NIL;
+        d->nr_ranges = 0;
+        d->pages = 0;
+    }
+    for (unsigned i = 0; i < p->nr_whole; i++)
+        u->fns[p->whole[i]].whole = false;
+    p->context_all = p->iotlb_all = p->devtlb_all = false;
+    p->touched = p->nr_ranges = p->nr_devtlb = p->nr_context = p->nr_whole = p->nr_waits = 0;
+}
+
+static void touch(struct unit *u, struct domain *d)
+{
+    if (d->touched)
+        return;
+    d->touched = true;
+    d->next_touched = u->plan.touched;
+    u->plan.touched = d->did;
+}
+
+void plan_context(struct unit *u, u16 sid, u16 old_did)
+{
+    struct plan *p = &u->plan;
+
+    if (p->nr_context == PLAN_CONTEXT)
+        p->context_all = true;
+    if (p->context_all)
+        return;
+    p->context[p->nr_context].sid = sid;
+    p->context[p->nr_context++].did = old_did;
+}
+
+void plan_domain(struct unit *u, struct domain *d, bool sync)
+{
+    touch(u, d);
+    d->all = true;
+    d->sync_all |= sync;
+}
+
+void plan_function(struct unit *u, u16 sid)
+{
+    struct plan *p = &u->plan;
+    struct fn *f = fn_find(u, sid);
+
+    if (!f || f->whole)
+        return;
+    if (p->nr_whole == PLAN_WHOLE) {
+        p->devtlb_all = true;
+        return;
+    }
+    f->whole = true;
+    p->whole[p->nr_whole++] = (u16)(f - u->fns);
+}
+
+void plan_everything(struct unit *u)
+{
+    u->plan.context_all = u->plan.iotlb_all = u->plan.devtlb_all = true;
+}
+
+/* All ranges of a domain become the one that holds them all. */
+static void merge_ranges(struct unit *u, struct domain *d)
+{
+    struct planned_range *all = u->plan.ranges, *first = &all[d->first_range];
+
+    for (u16 i = first->next; i != NIL; i = all[i].next) {
+        first->range.first = MIN(first->range.first, all[i].range.first);
+        first->range.last = MAX(first->range.last, all[i].range.last);
+    }
+    first->next = NIL;
+    d->last_range = d->cursor = d->first_range;
+    d->nr_ranges = 1;
+    d->pages = 0; /* several more may come before the next merge; each merge is one pass */
+}
+
+static void plan_range(struct unit *u, struct domain *d, struct range r)
+{
+    struct plan *p = &u->plan;
+    struct planned_range *last = d->last_range != NIL ? &p->ranges[d->last_range] : NULL;
+    u64 pages = r.last - r.first + 1;
+
+    touch(u, d);
+    if (d->sync_all)
+        return;
+    /* Neighbours, and the same again, extend the last range: drivers unmap upwards. */
+    if (last && r.first >= last->range.first && r.first <= last->range.last + 1) {
+        last->range.last = MAX(last->range.last, r.last);
+        return;
+    }
+    if (p->nr_ranges == PLAN_RANGES) {
+        plan_domain(u, d, true);
+        return;
+    }
+    p->ranges[p->nr_ranges] = (struct planned_range){ r, NIL };
+    if (last)
+        last->next = p->nr_ranges;
+    else
+        d->first_range = d->cursor = p->nr_ranges;
+    d->last_range = p->nr_ranges++;
+    d->nr_ranges++;
+    d->pages = (u32)MIN(d->pages + pages, 2ull * PAGES_BEFORE_MERGE);
+    if (last && d->pages > PAGES_BEFORE_MERGE)
+        merge_ranges(u, d);
+}
+
+static void request_context(struct unit *u, const struct request *r)
+{
+    if (r->granularity != DESC_G_DEVICE) {
+        /* A domain-selective request may be about entries that did not name the domain before: all are looked
+         * at. */
+        u->plan.context_all = u->plan.devtlb_all = true;
+        return;
+    }
+    for (u16 ignored = r->fm;; ignored = (u16)((ignored - 1) & r->fm)) {
+        context_sync(u, (u16)((r->sid & ~r->fm) | ignored), true);
+        if (!ignored)
+            break;
+    }
+}
+
+static void request_iotlb(struct unit *u, const struct request *r)
+{
+    struct domain *d;
+
+    if (r->granularity == DESC_G_GLOBAL) {
+        u->plan.iotlb_all = u->plan.devtlb_all = true;
+        return;
+    }
+    /* Every host domain that stands for the guest's. One that nobody knows holds nothing. */
+    d = domain_of_guest(u, r->did);
+    if (d && d->sync_all)
+        return; /* asked before in this batch, and then of all of them */
+    for (; d; d = d->next_same ? domain_get(u, d->next_same) : NULL) {
+        if (r->granularity == DESC_G_PAGE)
+            plan_range(u, d, r->range);
+        else
+            plan_domain(u, d, true);
+    }
+}
+
+static void request_devtlb(struct unit *u, const struct request *r)
+{
+    struct plan *p = &u->plan;
+    struct fn *f = fn_find(u, r->sid);
+
+    /* A source-id without ATS holds nothing: the descriptor completes and nothing is sent. */
+    if (!f)
+        return;
+    p->devtlb[p->nr_devtlb++] = (struct devtlb_request){ (u16)(f - u->fns), r->range };
+}
+
+void plan_request(struct unit *u, const struct request *r)
+{
+    struct plan *p = &u->plan;
+
+    switch (r->type) {
+    case DESC_CONTEXT:
+        request_context(u, r);
+        break;
+    case DESC_IOTLB:
+        request_iotlb(u, r);
+        break;
+    case DESC_DEVTLB:
+        request_devtlb(u, r);
+        break;
+    case DESC_WAIT:
+        p->waits[p->nr_waits++] =
+            (struct guest_wait){ r->status_addr, r->status_data, r->wait_status, r->wait_interrupt };
+        break;
+    default:
+        break;
+    }
+}

@@ -1,0 +1,155 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Registers of a VT-d unit. The only place that knows an offset or a bit; section numbers are those of the
+ * Intel VT-d architecture specification, revision 5.10. Masks are written as the specification writes them.
+ */
+#ifndef IOMMU_REGS_H
+#define IOMMU_REGS_H
+
+#include "arch/types.h"
+
+/* --- offsets (11.4) --- */
+#define REG_VER    0x000 /* version */
+#define REG_CAP    0x008 /* capabilities, 64 */
+#define REG_ECAP   0x010 /* extended capabilities, 64 */
+#define REG_GCMD   0x018 /* global command, write-only */
+#define REG_GSTS   0x01c /* global status */
+#define REG_RTADDR 0x020 /* root table address, 64 */
+#define REG_CCMD   0x028 /* context command, 64 */
+#define REG_FSTS   0x034 /* fault status */
+#define REG_FECTL  0x038 /* fault event control; DATA +4, ADDR +8, UADDR +12 */
+#define REG_PMEN   0x064 /* protected memory enable */
+#define REG_IQH    0x080 /* invalidation queue head, 64 */
+#define REG_IQT    0x088 /* invalidation queue tail, 64 */
+#define REG_IQA    0x090 /* invalidation queue address, 64 */
+#define REG_ICS    0x09c /* invalidation completion status */
+#define REG_IECTL  0x0a0 /* invalidation event control; DATA +4, ADDR +8, UADDR +12 */
+#define REG_IQERCD 0x0b0 /* invalidation queue error record, 64 */
+#define REG_IRTA   0x0b8 /* interrupt remapping table address, 64 */
+
+/* A message register group, relative to its control register. */
+#define MSG_DATA  4
+#define MSG_ADDR  8
+#define MSG_UADDR 12
+#define MSG_IM    BIT(31) /* masked */
+#define MSG_IP    BIT(30) /* pending */
+
+/* Relative to IRO. */
+#define REG_IVA   0x0
+#define REG_IOTLB 0x8
+
+/* --- CAP (11.4.2) --- */
+#define CAP_ND     MASK(2, 0) /* domain-ids have 4 + 2 * ND bits */
+#define CAP_RWBF   BIT(4)
+#define CAP_PLMR   BIT(5)
+#define CAP_PHMR   BIT(6)
+#define CAP_CM     BIT(7)
+#define CAP_SAGAW  MASK(12, 8)  /* bit 1: 39-bit, 2: 48-bit, 3: 57-bit */
+#define CAP_MGAW   MASK(21, 16) /* width - 1 */
+#define CAP_ZLR    BIT(22)
+#define CAP_FRO    MASK(33, 24) /* x 16 */
+#define CAP_SSLPS  MASK(37, 34) /* bit 0: 2M, bit 1: 1G */
+#define CAP_PSI    BIT(39)
+#define CAP_NFR    MASK(47, 40) /* records - 1 */
+#define CAP_MAMV   MASK(53, 48)
+#define CAP_DWD    BIT(54)
+#define CAP_DRD    BIT(55)
+#define CAP_ESRTPS BIT(63)
+
+/* --- ECAP (11.4.3) --- */
+#define ECAP_C    BIT(0) /* page walks are coherent */
+#define ECAP_QI   BIT(1)
+#define ECAP_DT   BIT(2) /* device-TLBs */
+#define ECAP_IR   BIT(3)
+#define ECAP_EIM  BIT(4)
+#define ECAP_PT   BIT(6)
+#define ECAP_SC   BIT(7)      /* snoop control */
+#define ECAP_IRO  MASK(17, 8) /* x 16 */
+#define ECAP_MHMV MASK(23, 20)
+#define ECAP_DIT  BIT(41) /* device-TLB descriptors carry a PFSID */
+#define ECAP_SMTS BIT(43)
+
+/* --- GCMD and GSTS (11.4.4) --- */
+#define GCMD_TE    BIT(31)
+#define GCMD_SRTP  BIT(30)
+#define GCMD_WBF   BIT(27)
+#define GCMD_QIE   BIT(26)
+#define GCMD_IRE   BIT(25)
+#define GCMD_SIRTP BIT(24)
+#define GCMD_CFI   BIT(23)
+/* What GSTS shows of one-shot commands must not be written back with the next command. */
+#define GSTS_PERSISTENT 0x96ffffffu
+
+/* --- RTADDR (11.4.5) --- */
+#define RTADDR_RTA MASK(63, 12)
+#define RTADDR_TTM MASK(11, 10)
+
+/* --- CCMD and IOTLB, register-based invalidation (11.4.6) --- */
+#define CCMD_ICC   BIT(63)
+#define CCMD_CIRG  MASK(62, 61) /* 1 global, 2 domain, 3 device */
+#define CCMD_CAIG  MASK(60, 59)
+#define CCMD_FM    MASK(33, 32)
+#define CCMD_SID   MASK(31, 16)
+#define CCMD_DID   MASK(15, 0)
+#define IOTLB_IVT  BIT(63)
+#define IOTLB_IIRG MASK(61, 60) /* 1 global, 2 domain, 3 page */
+#define IOTLB_IAIG MASK(58, 57)
+#define IOTLB_DID  MASK(47, 32)
+#define IVA_ADDR   MASK(63, 12)
+#define IVA_AM     MASK(5, 0)
+
+/* --- FSTS and fault records (11.4.7) --- */
+#define FSTS_PFO BIT(0)
+#define FSTS_PPF BIT(1)
+#define FSTS_IQE BIT(4)
+#define FSTS_ICE BIT(5)
+#define FSTS_ITE BIT(6)
+#define FSTS_FRI MASK(15, 8)
+/* A fault record is two quadwords; the dword with F is the last of its 16 bytes. */
+#define FRCD_FI   MASK(63, 12) /* low quadword: page of the faulting address */
+#define FRCD_SID  MASK(15, 0)  /* high quadword from here on */
+#define FRCD_T2   BIT(28)
+#define FRCD_FR   MASK(39, 32)
+#define FRCD_T1   BIT(62)
+#define FRCD_F    BIT(63)
+#define FRCD_COPY (MASK(15, 0) | MASK(63, 28)) /* everything but reserved bits */
+
+/* --- protected memory (11.4.8) --- */
+#define PMEN_EPM BIT(31)
+#define PMEN_PRS BIT(0)
+
+/* --- invalidation queue (11.4.9) --- */
+#define IQT_QT        MASK(18, 4)
+#define IQT_DW_RSVD   BIT(4) /* must be 0 with 256-bit descriptors */
+#define IQA_IQA       MASK(63, 12)
+#define IQA_DW        BIT(11)
+#define IQA_QS        MASK(2, 0) /* 2^QS pages */
+#define ICS_IWC       BIT(0)
+#define IQERCD_IQEI   MASK(3, 0)
+#define IQERCD_ITESID MASK(47, 32)
+
+/* IQEI codes (11.4.9.9). */
+enum iqei {
+    IQEI_NONE = 0,
+    IQEI_TAIL = 1,     /* tail beyond the queue */
+    IQEI_FETCH = 2,    /* the queue cannot be read */
+    IQEI_TYPE = 3,     /* descriptor type */
+    IQEI_RESERVED = 4, /* reserved field */
+    IQEI_WIDTH = 5,    /* IQA.DW against the table mode */
+    IQEI_ALIGN = 6,    /* tail not aligned to the descriptor width */
+    IQEI_TTM = 7,
+};
+
+/* Fault reasons, legacy mode (7.1.3). */
+enum fault_reason {
+    FAULT_ROOT_NOT_PRESENT = 0x1,
+    FAULT_CONTEXT_NOT_PRESENT = 0x2,
+    FAULT_CONTEXT_INVALID = 0x3,
+    FAULT_SS_ACCESS = 0x7,      /* a second-stage table cannot be read */
+    FAULT_ROOT_ACCESS = 0x8,    /* the root table cannot be read */
+    FAULT_CONTEXT_ACCESS = 0x9, /* the context table cannot be read */
+    FAULT_ROOT_RESERVED = 0xa,
+    FAULT_CONTEXT_RESERVED = 0xb,
+};
+
+#endif

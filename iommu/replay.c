@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The guest's invalidation queue: fetch each descriptor once into private memory, decode it, plan, emit one
+ * batch, and when our own wait is done tell the guest. A batch that the hardware does not finish at once is
+ * left to the unit's completion event; until then tail writes are only stored.
+ */
+#include "iommu/unit.h"
+
+static bool queue_stopped(const struct unit *u)
+{
+    return !(vreg32(u, REG_GSTS) & GCMD_QIE) || vreg32(u, REG_FSTS) & (FSTS_IQE | FSTS_ITE);
+}
+
+static void count_guest(struct unit *u, enum desc_type type)
+{
+    static const u8 kind[] = {
+        [DESC_CONTEXT] = COUNT_CONTEXT, [DESC_IOTLB] = COUNT_IOTLB, [DESC_DEVTLB] = COUNT_DEVTLB,
+        [DESC_IEC] = COUNT_IEC,         [DESC_WAIT] = COUNT_WAIT,
+    };
+
+    u->guest_count[kind[type]]++;
+}
+
+/* Fetches and decodes until the tail, an error, or as much as one batch holds. */
+static void fetch(struct unit *u)
+{
+    u64 iqa = vreg64(u, REG_IQA);
+    u32 size = (u32)PAGE_SIZE << field_get(iqa, IQA_QS); /* bytes */
+    u32 head = vreg32(u, REG_IQH), tail = vreg32(u, REG_IQT);
+    volatile struct desc *page = NULL;
+    enum iqei error = IQEI_NONE;
+
+    if (iqa & IQA_DW) /* 256-bit descriptors belong to scalable mode, which is not announced */
+        error = IQEI_WIDTH;
+    else if (tail >= size)
+        error = IQEI_TAIL;
+    for (unsigned n = 0; !error && head != tail && n < PLAN_REQUESTS && u->plan.nr_waits < PLAN_WAITS; n++) {
+        struct request r;
+        struct desc copy;
+
+        if (!page || is_aligned(head, PAGE_SIZE))
+            page = env_guest_page((iqa & IQA_IQA) + head);
+        if (!page) {
+            error = IQEI_FETCH;
+            break;
+        }
+        copy.lo = page[head % PAGE_SIZE / sizeof(copy)].lo; /* once: the copy decides */
+        copy.hi = page[head % PAGE_SIZE / sizeof(copy)].hi;
+        error = desc_decode(&u->v.rules, copy, &r);
+        if (error)
+            break;
+        plan_request(u, &r);
+        count_guest(u, r.type);
+        head = (head + (u32)sizeof(copy)) & (size - 1);
+    }
+    u->v.regs[REG_IQH / 4] = head;
+    if (error)
+        vregs_iqe(u, error);
+}
+
+static void write_status(struct unit *u, const struct guest_wait *w)
+{
+    volatile u32 *page = env_guest_page(w->address);
+
+    if (!page) {
+        env_log_limited(ENV_WARN, "unit %u: guest's wait status address %llx is not its memory: refused",
+                        u->index, (unsigned long long)w->address);
+        return;
+    }
+    __atomic_store_n(&page[w->address % PAGE_SIZE / sizeof(u32)], w->data, __ATOMIC_RELEASE);
+}
+
+/* Our wait is done: nothing stale is cached any more, so what was unlinked may be reused and the guest may
+ * know. */
+static void finish(struct unit *u)
+{
+    struct guest_wait *waits = u->plan.waits;
+    unsigned count = u->plan.nr_waits;
+
+    domain_reap(u);
+    for (unsigned i = 0; i < count; i++) {
+        if (waits[i].status && !env_guest_page(waits[i].address))
+            waits[i].interrupt = false; /* a refused status gives no sign at all */
+        if (waits[i].status)
+            write_status(u, &waits[i]);
+        if (waits[i].interrupt)
+            vregs_completion(u);
+    }
+    vregs_finish(u);
+    plan_reset(u);
+}
+
+bool replay_continue(struct unit *u)
+{
+    if (!u->hq.busy || !hostq_done(u))
+        return false;
+    finish(u);
+    return true;
+}
+
+void replay_submit(struct unit *u)
+{
+    if (!plan_empty(u)) {
+        emit_batch(u);
+        if (!hostq_wait_or_arm(u))
+            return;
+    }
+    finish(u);
+}
+
+void replay_run(struct unit *u)
+{
+    /* The tail cannot move while we hold the lock, so this is at most one pass over the ring. */
+    while (!u->hq.busy && !queue_stopped(u) && vreg32(u, REG_IQH) != vreg32(u, REG_IQT)) {
+        fetch(u);
+        if (!plan_empty(u))
+            replay_submit(u);
+    }
+}
+
+void replay_settle(struct unit *u)
+{
+    if (!u->hq.busy)
+        return;
+    if (hostq_settle(u)) {
+        finish(u);
+        return;
+    }
+    /* Lost, and reported. What it might still read is never reused, and no wait of the guest completes. */
+    u->hq.busy = false;
+    u->dying = 0;
+    u->limbo = NULL;
+    plan_reset(u);
+}
+
+void replay_now(struct unit *u)
+{
+    replay_settle(u);
+    if (plan_empty(u))
+        return;
+    emit_batch(u);
+    replay_settle(u);
+}

@@ -1,0 +1,229 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Shadow second-stage tables (9.8): the guest's table composed with who owns each page. A shadow mirrors the
+ * guest's levels and permissions; a leaf is there only where env_dma_allowed() says so. What hardware can
+ * still reach is never reused here: pages go into limbo until the flush is done.
+ */
+#include "iommu/unit.h"
+
+/* Pages that guests cannot use up, for context tables, nested paging and the like. */
+#define RESERVE_PAGES 256
+
+struct sync {
+    struct unit *u;
+    struct domain *d;
+    struct range flush; /* what must be flushed: what the guest asked for, widened to whole old leaves */
+};
+
+/*
+ * Where the guest's entries of one table come from: a page of its memory, one superpage of it (or the
+ * identity map) seen as a table of smaller ones, or nowhere.
+ */
+struct view {
+    volatile u64 *table;
+    bool split;
+    u64 addr; /* split: what the first entry maps to */
+    u64 perm;
+};
+
+struct guest_entry {
+    enum { EMPTY, LEAF, TABLE } kind;
+    u64 addr;
+    u64 perm; /* permission and snoop bits */
+};
+
+static bool leaf_size_supported(const struct unit *u, unsigned level)
+{
+    return level == 1 || (level == 2 && u->sslps & 1) || (level == 3 && u->sslps & 2);
+}
+
+static struct guest_entry read_entry(const struct sync *s, const struct view *v, unsigned index,
+                                     unsigned level)
+{
+    u64 size = BIT(level_shift(level));
+    struct guest_entry g = { .kind = EMPTY };
+    u64 e;
+
+    if (v->split) {
+        g.kind = LEAF;
+        g.addr = v->addr + index * size;
+        g.perm = v->perm;
+        return g;
+    }
+    if (!v->table)
+        return g;
+    e = v->table[index]; /* once: the guest's CPUs may be writing it */
+    if (!(e & SS_PERM))
+        return g;
+    g.addr = e & SS_ADDR;
+    g.perm = e & SS_PERM;
+    if (s->u->ecap & ECAP_SC)
+        g.perm |= e & SS_SNP;
+    if (level == 1) {
+        g.kind = LEAF;
+    } else if (!(e & SS_PS)) {
+        g.kind = TABLE;
+        g.perm &= SS_PERM;
+    } else if (leaf_size_supported(s->u, level) && is_aligned(g.addr, size)) {
+        g.kind = LEAF;
+    } /* else reserved (9.8): blocked, as in hardware */
+    return g;
+}
+
+static void limbo_add(struct unit *u, void *page)
+{
+    *env_page_note(page) = (u64)(uintptr_t)u->limbo;
+    u->limbo = page;
+}
+
+void limbo_free(struct unit *u)
+{
+    while (u->limbo) {
+        void *page = u->limbo;
+
+        u->limbo = (void *)(uintptr_t)*env_page_note(page);
+        env_page_free(page);
+    }
+}
+
+static bool is_table(u64 entry, unsigned level)
+{
+    return entry & SS_PERM && level > 1 && !(entry & SS_PS);
+}
+
+void shadow_free(struct unit *u, u64 *table, unsigned level)
+{
+    if (level > 1)
+        for (unsigned i = 0; i < ENTRIES; i++)
+            if (is_table(table[i], level))
+                shadow_free(u, env_virt(table[i] & SS_ADDR), level - 1);
+    limbo_add(u, table);
+}
+
+static void set_entry(const struct sync *s, u64 *entry, u64 value)
+{
+    __atomic_store_n(entry, value, __ATOMIC_RELEASE); /* one 8-byte store: hardware sees old or new */
+    if (!s->u->coherent)
+        env_writeback(entry, sizeof(*entry));
+}
+
+/* Everything that the entry at `base` stood for must be flushed, not just the page the guest named. */
+static void widen(struct sync *s, u64 base, unsigned level)
+{
+    u64 first = base >> PAGE_SHIFT, last = first + BIT(level_shift(level) - PAGE_SHIFT) - 1;
+
+    s->flush.first = MIN(s->flush.first, first);
+    s->flush.last = MAX(s->flush.last, last);
+}
+
+static void replace(struct sync *s, u64 *entry, u64 value, u64 base, unsigned level)
+{
+    u64 old = *entry;
+
+    if (old == value)
+        return;
+    if (old & SS_PERM)
+        widen(s, base, level);
+    set_entry(s, entry, value);
+    if (is_table(old, level))
+        shadow_free(s->u, env_virt(old & SS_ADDR), level - 1);
+}
+
+static void sync_table(struct sync *s, u64 *shadow, const struct view *v, unsigned level, u64 base,
+                       struct range r);
+
+/* Descends into the table below *entry, which comes into being complete before it is linked. */
+static void sync_below(struct sync *s, u64 *entry, const struct view *below, u64 perm, u64 base,
+                       unsigned level, struct range r)
+{
+    u64 first = base >> PAGE_SHIFT;
+    struct range whole = { first, first + BIT(level_shift(level) - PAGE_SHIFT) - 1 };
+    u64 soft = below->split ? SS_SOFT_SPLIT : 0;
+    u64 old = *entry, *child;
+
+    if (is_table(old, level)) {
+        child = env_virt(old & SS_ADDR);
+        /* One guest superpage, before or after, is one translation: all of it changes together. */
+        if (soft || old & SS_SOFT_SPLIT) {
+            r = whole;
+            widen(s, base, level);
+        }
+        sync_table(s, child, below, level - 1, base, r);
+        if (old != ((old & SS_ADDR) | perm | soft)) {
+            widen(s, base, level); /* permissions count for all that is below */
+            set_entry(s, entry, (old & SS_ADDR) | perm | soft);
+        }
+        return;
+    }
+    child = env_pages_available() > RESERVE_PAGES ? env_page_alloc() : NULL;
+    if (!child) {
+        /* Fails closed: this part of this domain faults, nothing else is touched. */
+        if (!s->d->short_of_memory)
+            env_log(ENV_WARN,
+                    "unit %u: no memory left to shadow domain %u; parts of it fault (give more with mem=)",
+                    s->u->index, s->d->guest_did);
+        s->d->short_of_memory = true;
+        replace(s, entry, 0, base, level);
+        return;
+    }
+    /* A leaf that was here covered all of it; otherwise only what was asked needs to be right. */
+    sync_table(s, child, below, level - 1, base, old & SS_PERM || soft ? whole : r);
+    if (!s->u->coherent)
+        env_writeback(child, PAGE_SIZE);
+    replace(s, entry, env_phys(child) | perm | soft, base, level);
+}
+
+static void sync_entry(struct sync *s, u64 *entry, struct guest_entry g, u64 base, unsigned level,
+                       struct range r)
+{
+    u64 size = BIT(level_shift(level)), extent;
+    struct view below = { 0 };
+    bool allowed;
+
+    if (g.kind == LEAF) {
+        allowed = env_dma_allowed(g.addr, &extent);
+        if (extent >= size && (!allowed || leaf_size_supported(s->u, level))) {
+            replace(s, entry, allowed ? g.addr | g.perm | (level > 1 ? SS_PS : 0) : 0, base, level);
+            return;
+        }
+        below = (struct view){ .split = true, .addr = g.addr, .perm = g.perm };
+        sync_below(s, entry, &below, SS_PERM, base, level, r);
+    } else if (g.kind == TABLE) {
+        below.table = env_guest_page(g.addr);
+        if (below.table)
+            sync_below(s, entry, &below, g.perm, base, level, r);
+        else
+            replace(s, entry, 0, base, level);
+    } else {
+        replace(s, entry, 0, base, level);
+    }
+}
+
+static void sync_table(struct sync *s, u64 *shadow, const struct view *v, unsigned level, u64 base,
+                       struct range r)
+{
+    unsigned shift = level_shift(level) - PAGE_SHIFT; /* in pages */
+    u64 first = base >> PAGE_SHIFT, last = first + (BIT(shift) * ENTRIES - 1);
+    unsigned from, to;
+
+    if (r.last < first || r.first > last)
+        return;
+    from = (unsigned)((MAX(r.first, first) - first) >> shift);
+    to = (unsigned)((MIN(r.last, last) - first) >> shift);
+    for (unsigned i = from; i <= to; i++)
+        sync_entry(s, &shadow[i], read_entry(s, v, i, level), base + ((u64)i << level_shift(level)), level,
+                   r);
+}
+
+void shadow_sync(struct unit *u, struct domain *d, struct range *r)
+{
+    struct sync s = { .u = u, .d = d, .flush = *r };
+    struct view v = { 0 };
+
+    if (d->did == DID_IDENTITY)
+        v = (struct view){ .split = true, .perm = SS_PERM };
+    else
+        v.table = env_guest_page(d->guest_root);
+    sync_table(&s, d->root, &v, d->levels, 0, *r);
+    *r = s.flush;
+}

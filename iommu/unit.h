@@ -1,0 +1,288 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * One remapping unit: the real one, the virtual one the guest sees in its place, and what lies between them.
+ * All of it is under unit->lock; there is no state that two units share.
+ */
+#ifndef IOMMU_UNIT_H
+#define IOMMU_UNIT_H
+
+#include "iommu/desc.h"
+#include "iommu/env.h"
+#include "iommu/iommu.h"
+#include "iommu/tables.h"
+
+/* Domain-id 0 is reserved by units that report caching mode; 1 is ours. */
+#define DID_NONE     0
+#define DID_IDENTITY 1
+#define DID_FIRST    2
+
+#define NIL 0xffff /* end of a list of u16 indices */
+
+/* A sparse table from a 16-bit id to a u16, 0 where nothing was stored; its pages come when they are needed.
+ */
+#define IDMAP_PER_PAGE (PAGE_SIZE / sizeof(u16))
+struct idmap {
+    u16 *pages[65536 / IDMAP_PER_PAGE];
+};
+
+/* The slot of `id`; NULL when it has none and `create` is false or memory is short. */
+static inline u16 *idmap_slot(struct idmap *map, u16 id, bool create)
+{
+    u16 **page = &map->pages[id / IDMAP_PER_PAGE];
+
+    if (!*page && create)
+        *page = env_page_alloc();
+    return *page ? &(*page)[id % IDMAP_PER_PAGE] : NULL;
+}
+
+/* A function whose ATS enable has been seen set: it may hold device-TLB entries. */
+struct fn {
+    u16 sid;
+    u16 pfsid;
+    u8 depth;   /* ATS invalidate queue depth, 0 = 32 */
+    bool gate;  /* policy trusts it: a context entry of its may say TT_ATS */
+    bool dead;  /* did not answer an invalidation: quarantined */
+    bool whole; /* this batch: flush all it holds */
+    u16 next;   /* in its domain's list */
+    u16 domain; /* host domain-id its hardware entry names; DID_NONE = no entry */
+};
+#define MAX_FNS 512
+
+/*
+ * A host domain: one second-stage table in hardware. The guest's (domain-id, table, width) maps to one of
+ * ours; the same guest domain-id with two tables is two of ours (hostile guests, and guests between two
+ * flushes).
+ */
+struct domain {
+    u16 did; /* ours; the index of this struct */
+    u16 guest_did;
+    u16 next_same; /* next host domain of the same guest domain-id */
+    u16 first_fn;  /* ATS functions in it */
+    u32 refs;      /* context entries that name it */
+    u8 levels;     /* 3 or 4 */
+    bool live;
+    bool touched;         /* this batch: in the unit's touched list */
+    bool all;             /* this batch: flush the whole domain */
+    bool sync_all;        /* this batch: bring all of its table up to date first */
+    bool short_of_memory; /* told once */
+    u16 next_touched;
+    u16 first_range, last_range; /* this batch: list in plan.ranges, in the guest's order */
+    u16 nr_ranges;
+    u16 cursor; /* where the last search in that list ended */
+    u16 nr_fns;
+    u32 pages;      /* this batch: sum of its ranges, to see when one pass over all of them is cheaper */
+    u64 guest_root; /* guest-physical; unused for the identity domain */
+    u64 *root;      /* our top-level table */
+};
+#define DOMAINS_PER_PAGE 64
+_Static_assert(sizeof(struct domain) * DOMAINS_PER_PAGE <= PAGE_SIZE, "a page of domains");
+
+struct planned_range {
+    struct range range;
+    u16 next;
+};
+
+struct devtlb_request {
+    u16 fn; /* index */
+    struct range range;
+};
+
+struct guest_wait {
+    u64 address;
+    u32 data;
+    bool status, interrupt;
+};
+
+/* What one batch must do: filled by decoding, turned into host descriptors by plan_emit(). */
+#define PLAN_REQUESTS 256 /* guest descriptors in one batch */
+#define PLAN_RANGES   256
+#define PLAN_CONTEXT  64
+#define PLAN_WHOLE    64
+#define PLAN_WAITS    64
+struct plan {
+    bool context_all; /* guest asked for more than single functions */
+    bool iotlb_all;
+    bool devtlb_all; /* every ATS function of the unit, whole */
+    u16 touched;     /* list of domains, NIL ends */
+    u16 nr_ranges;
+    u16 nr_devtlb;
+    u16 nr_context;
+    u16 nr_whole;
+    u16 nr_waits;
+    struct planned_range ranges[PLAN_RANGES];
+    struct devtlb_request devtlb[PLAN_REQUESTS]; /* the guest's own */
+    struct {
+        u16 sid, did; /* did: host domain-id of the entry before the change */
+    } context[PLAN_CONTEXT];
+    u16 whole[PLAN_WHOLE]; /* functions all of whose device TLB goes */
+    struct guest_wait waits[PLAN_WAITS];
+};
+
+/* The real unit's queue. At most one batch is outstanding, so that a batch is also the unit of waiting. */
+#define HQ_PAGES 8
+struct host_queue {
+    struct desc *ring;
+    u32 mask;  /* entries - 1 */
+    u32 tail;  /* where the next descriptor goes */
+    u32 first; /* first descriptor of the batch being built or outstanding */
+    volatile u32
+        *status; /* one page of words that waits write: a late one cannot hit the word of the present one */
+    u64 status_phys;
+    u32 cookie; /* unique value of the outstanding wait */
+    bool busy;
+    bool event_armed;
+    u64 since_us;
+    u32 retries;
+};
+
+enum count_kind { COUNT_CONTEXT, COUNT_IOTLB, COUNT_DEVTLB, COUNT_IEC, COUNT_WAIT, NR_COUNT };
+
+/* The virtual unit's registers; the array is what the guest reads. */
+#define VREGS_SIZE 0x240
+struct vunit {
+    u32 regs[VREGS_SIZE / 4];
+    u64 cap, ecap;
+    struct desc_rules rules;
+    u64 root;                             /* latched by SRTP */
+    bool enabled;                         /* TE as the guest set it */
+    u32 gsts_on_finish;                   /* GSTS bits that appear when the outstanding batch is done */
+    bool ccmd_on_finish, iotlb_on_finish; /* register-based invalidations, likewise */
+};
+
+struct unit {
+    struct env_lock lock;
+    u16 index;
+    u16 segment;
+    u64 base, size; /* register window */
+    void *regs;
+    u64 cap, ecap;
+    u32 gsts; /* persistent command bits as we set them */
+    bool coherent, drain_reads, drain_writes, psi, device_tlb;
+    unsigned mamv;
+    unsigned iotlb_off, frcd_off, nr_frcd;
+    unsigned did_limit; /* first domain-id the unit cannot tell apart */
+    u64 sslps;
+    u8 max_levels;
+
+    struct root_entry *root_off; /* in force while the guest's translation is off: everything identity */
+    struct root_entry *root_on;  /* in force while it is on: shadows of the guest's entries */
+    struct context_entry *context_off; /* the one table all of root_off names */
+    struct context_entry *context_on[256];
+
+    struct domain *domains[65536 / DOMAINS_PER_PAGE];
+    u16 next_did;            /* never used yet */
+    u16 free_did;            /* list of free ones through next_same */
+    u16 dying;               /* list, through next_same: refs 0, freed when the flush is done */
+    struct idmap guest_dids; /* guest domain-id -> first host domain */
+    void *limbo;             /* table pages that hardware may still read, through env_page_note() */
+
+    struct fn fns[MAX_FNS]; /* slot 0 stays empty */
+    u16 nr_fns;             /* slots in use, the empty ones between them included */
+    struct idmap fn_of_sid;
+
+    struct plan plan;
+    struct host_queue hq;
+    struct vunit v;
+    u64 guest_count[NR_COUNT], host_count[NR_COUNT];
+};
+
+extern struct iommu_options iommu_opts;
+#define MAX_UNITS 16
+extern struct unit *units[MAX_UNITS];
+extern unsigned nr_units;
+
+/* --- hw.c: bring-up and commands of the real unit --- */
+int hw_probe(struct unit *u)
+    __must_check; /* reads capabilities, refuses what we cannot drive; changes nothing */
+int hw_takeover(struct unit *u) __must_check; /* queue, root pointer, TE; see the order there */
+int hw_set_root(struct unit *u, const struct root_entry *root) __must_check;
+
+/* --- hostq.c: the real unit's queue --- */
+int hostq_init(struct unit *u) __must_check;
+void hostq_push(struct unit *u, struct desc d);
+u32 hostq_room(const struct unit *u); /* descriptors that still fit before the wait */
+void hostq_submit(struct unit *u);    /* adds our wait, moves the tail: one register write */
+bool hostq_done(struct unit *u); /* has the outstanding batch completed? Handles the unit's queue errors. */
+/* Waits at most wait_us, then arms the completion event. True when done. */
+bool hostq_wait_or_arm(struct unit *u);
+/* Waits for the outstanding batch to the hard deadline; false: the unit is lost. */
+bool hostq_settle(struct unit *u) __must_check;
+
+/* --- domain.c: host domains --- */
+struct domain *domain_get(struct unit *u, u16 did);
+struct domain *domain_of_guest(struct unit *u, u16 guest_did); /* first of the list, NULL = none */
+/* A reference to the domain that stands for the three; created and filled when new. NULL: none left. */
+struct domain *domain_acquire(struct unit *u, u16 guest_did, u64 guest_root, u8 levels);
+void domain_release(struct unit *u, struct domain *d);
+struct domain *domain_create_identity(struct unit *u);
+void domain_attach(struct unit *u, struct fn *f, u16 did); /* moves an ATS function to a domain's list */
+void domain_reap(struct unit *u);                          /* after the flush: frees what died before it */
+
+/* --- shadow.c: the guest's second-stage table composed with ownership --- */
+/* Brings our table up to date with the guest's in *r; widens *r to what must be flushed. */
+void shadow_sync(struct unit *u, struct domain *d, struct range *r);
+void shadow_free(struct unit *u, u64 *root, unsigned levels); /* into limbo */
+void limbo_free(struct unit *u);
+
+/* --- context.c: root and context entries --- */
+int context_init(struct unit *u) __must_check;
+/* Re-reads one guest entry (all of them) and plans what a change needs; `asked`: plan the flush in any case.
+ */
+void context_sync(struct unit *u, u16 sid, bool asked);
+void context_sync_all(struct unit *u);
+/* What the specification's unit would say of this function's root and context entry; 0 = nothing wrong. */
+enum fault_reason context_fault(struct unit *u, u16 sid);
+void context_enable(struct unit *u, bool on); /* the guest's TE or root pointer changed */
+
+/* --- plan.c: what a batch must do --- */
+void plan_reset(struct unit *u);
+bool plan_empty(const struct unit *u);
+void plan_request(struct unit *u, const struct request *r); /* one decoded guest descriptor */
+void plan_context(struct unit *u, u16 sid,
+                  u16 old_did); /* one context entry, cached under a host domain-id */
+void plan_domain(struct unit *u, struct domain *d, bool sync); /* all of a domain */
+void plan_function(struct unit *u, u16 sid);                   /* all that a function's device TLB may hold */
+void plan_everything(struct unit *u);
+
+/* --- emit.c: from the plan to host descriptors; the device-TLB decision --- */
+void emit_batch(struct unit *u); /* syncs the shadows, fills the queue, moves the tail */
+
+/* --- fns.c: functions with ATS --- */
+struct fn *fn_find(struct unit *u, u16 sid);
+
+/* --- replay.c: from the guest's queue to ours and back --- */
+void replay_run(struct unit *u); /* goes on with the guest's queue as far as it may */
+void replay_submit(
+    struct unit *u); /* emits the plan; finishes it now or leaves that to the completion event */
+bool replay_continue(struct unit *u); /* finishes the outstanding batch if it is done; true when it was */
+/* Waits out what is outstanding, to the hard deadline; afterwards the plan is empty and the queue is free. */
+void replay_settle(struct unit *u);
+void replay_now(
+    struct unit *u); /* emits the plan and waits for it: rare operations that must be done on return */
+
+/* --- vregs.c: the virtual unit's registers --- */
+void vregs_init(struct unit *u);
+u64 vregs_read(const struct unit *u, u32 off, unsigned width);
+void vregs_write(struct unit *u, u32 off, unsigned width, u64 value);
+void vregs_iqe(struct unit *u, enum iqei code);
+void vregs_completion(struct unit *u); /* a wait with IF is done */
+void vregs_finish(struct unit *u);     /* the batch is done: commands that waited for it show as done */
+void vregs_fault(struct unit *u, u64 rec_lo, u64 rec_hi);
+
+static inline u32 vreg32(const struct unit *u, u32 off)
+{
+    return u->v.regs[off / 4];
+}
+static inline u64 vreg64(const struct unit *u, u32 off)
+{
+    return vreg32(u, off) | (u64)vreg32(u, off + 4) << 32;
+}
+
+/* --- fault.c: the real unit's faults --- */
+bool fault_collect(struct unit *u); /* true when there was one */
+
+/* --- dmar.c --- */
+struct unit *unit_of(u16 segment, u16 sid);
+bool dmar_ats_listed(u16 segment, u16 sid); /* below a root port that the ATSR names */
+
+#endif

@@ -1,0 +1,348 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The virtual unit's registers (11.4). The array holds what the guest reads; writes go through a table of
+ * writable bits dword by dword, low half first, so that a half-register write can bypass nothing.
+ */
+#include "iommu/unit.h"
+
+/* Our own layout, whatever the host's is. */
+#define V_IRO  0x0f0
+#define V_FRCD 0x220
+
+/*
+ * Announced = known, implemented and tested, ANDed with the host's. Caching mode is added: second-stage
+ * tables are shadowed, so the guest must tell us of every change, also from not-present.
+ */
+#define CAP_ALLOWED \
+    (CAP_ND | CAP_SAGAW | CAP_MGAW | CAP_ZLR | CAP_SSLPS | CAP_PSI | CAP_MAMV | CAP_DWD | CAP_DRD)
+#define SAGAW_ALLOWED field_prep(CAP_SAGAW, BIT(1) | BIT(2))
+#define SSLPS_ALLOWED field_prep(CAP_SSLPS, 3)
+#define ECAP_ALLOWED  (ECAP_C | ECAP_QI | ECAP_DT | ECAP_PT | ECAP_SC)
+
+static u32 *reg(struct unit *u, u32 off)
+{
+    return &u->v.regs[off / 4];
+}
+
+static void set64(struct unit *u, u32 off, u64 value)
+{
+    *reg(u, off) = (u32)value;
+    *reg(u, off + 4) = (u32)(value >> 32);
+}
+
+void vregs_init(struct unit *u)
+{
+    struct vunit *v = &u->v;
+    u64 cap = u->cap & CAP_ALLOWED;
+    u64 ecap = u->ecap & ECAP_ALLOWED;
+
+    cap &= ~(CAP_SAGAW | CAP_SSLPS) | (cap & SAGAW_ALLOWED) | (cap & SSLPS_ALLOWED);
+    cap |= CAP_CM | field_prep(CAP_FRO, V_FRCD / 16);
+    if (iommu_opts.ats == ATS_OFF)
+        ecap &= ~ECAP_DT;
+    ecap |= field_prep(ECAP_IRO, V_IRO / 16);
+    v->cap = cap;
+    v->ecap = ecap;
+    v->rules = (struct desc_rules){
+        .did_bits = 4 + 2 * (unsigned)field_get(cap, CAP_ND),
+        .mamv = (unsigned)field_get(cap, CAP_MAMV),
+        .psi = cap & CAP_PSI,
+        .dt = ecap & ECAP_DT,
+    };
+    *reg(u, REG_VER) = 0x10;
+    set64(u, REG_CAP, cap);
+    set64(u, REG_ECAP, ecap);
+    *reg(u, REG_FECTL) = MSG_IM;
+    *reg(u, REG_IECTL) = MSG_IM;
+}
+
+/* --- events --- */
+
+static void raise(struct unit *u, u32 group)
+{
+    u64 address = *reg(u, group + MSG_ADDR) | (u64)*reg(u, group + MSG_UADDR) << 32;
+
+    if (*reg(u, group) & MSG_IM) {
+        *reg(u, group) |= MSG_IP;
+        return;
+    }
+    *reg(u, group) &= ~(u32)MSG_IP;
+    if (!env_send_interrupt(address, *reg(u, group + MSG_DATA)))
+        env_log_limited(ENV_WARN,
+                        "unit %u: guest's event message %llx:%x is not an ordinary interrupt: refused",
+                        u->index, (unsigned long long)address, *reg(u, group + MSG_DATA));
+}
+
+#define FSTS_EVENTS (FSTS_PFO | FSTS_PPF | FSTS_IQE | FSTS_ICE | FSTS_ITE)
+
+/* One event for any number of conditions until software has cleared them all (11.4.7.2). */
+static void fault_status(struct unit *u, u32 bits)
+{
+    u32 before = *reg(u, REG_FSTS) & FSTS_EVENTS;
+
+    *reg(u, REG_FSTS) |= bits;
+    if (!before)
+        raise(u, REG_FECTL);
+}
+
+void vregs_iqe(struct unit *u, enum iqei code)
+{
+    set64(u, REG_IQERCD, code);
+    fault_status(u, FSTS_IQE);
+}
+
+void vregs_completion(struct unit *u)
+{
+    if (*reg(u, REG_ICS) & ICS_IWC)
+        return;
+    *reg(u, REG_ICS) |= ICS_IWC;
+    raise(u, REG_IECTL);
+}
+
+void vregs_fault(struct unit *u, u64 rec_lo, u64 rec_hi)
+{
+    if (vreg64(u, V_FRCD + 8) & FRCD_F) {
+        fault_status(u, FSTS_PFO);
+        return;
+    }
+    set64(u, V_FRCD, rec_lo & FRCD_FI);
+    set64(u, V_FRCD + 8, (rec_hi & FRCD_COPY) | FRCD_F);
+    fault_status(u, FSTS_PPF);
+}
+
+void vregs_finish(struct unit *u)
+{
+    *reg(u, REG_GSTS) |= u->v.gsts_on_finish;
+    u->v.gsts_on_finish = 0;
+    if (u->v.ccmd_on_finish) {
+        u64 ccmd = vreg64(u, REG_CCMD);
+
+        set64(u, REG_CCMD,
+              (ccmd & ~(CCMD_ICC | CCMD_CAIG)) | field_prep(CCMD_CAIG, field_get(ccmd, CCMD_CIRG)));
+        u->v.ccmd_on_finish = false;
+    }
+    if (u->v.iotlb_on_finish) {
+        u64 iotlb = vreg64(u, V_IRO + REG_IOTLB);
+
+        set64(u, V_IRO + REG_IOTLB,
+              (iotlb & ~(IOTLB_IVT | IOTLB_IAIG)) | field_prep(IOTLB_IAIG, field_get(iotlb, IOTLB_IIRG)));
+        u->v.iotlb_on_finish = false;
+    }
+}
+
+/* --- commands --- */
+
+static void command(struct unit *u, u32 gcmd)
+{
+    u32 gsts = *reg(u, REG_GSTS), changed = (gcmd ^ gsts) & (GCMD_TE | GCMD_QIE);
+
+    /* The specification allows one change per write; several are done one after the other. */
+    replay_settle(u);
+    if (gcmd & GCMD_SRTP) {
+        u64 rtaddr = vreg64(u, REG_RTADDR);
+
+        *reg(u, REG_GSTS) &= ~(u32)GCMD_SRTP;
+        /* No table mode but legacy is announced: another one translates nothing. */
+        u->v.root = rtaddr & RTADDR_TTM ? ~0ull & RTADDR_RTA : rtaddr & RTADDR_RTA;
+        if (u->v.enabled) {
+            context_sync_all(u);
+            plan_everything(u);
+        }
+        u->v.gsts_on_finish |= GCMD_SRTP;
+        replay_submit(u);
+        replay_settle(u);
+    }
+    if (changed & GCMD_QIE) {
+        *reg(u, REG_GSTS) ^= GCMD_QIE;
+        set64(u, REG_IQH, 0);
+    }
+    if (changed & GCMD_TE) {
+        u->v.enabled = gcmd & GCMD_TE;
+        if (!u->v.enabled)
+            *reg(u, REG_GSTS) &= ~(u32)GCMD_TE;
+        else
+            u->v.gsts_on_finish |= GCMD_TE;
+        context_enable(u, u->v.enabled);
+        replay_submit(u);
+    }
+    replay_run(u); /* QIE may have been set with work waiting */
+}
+
+/* Register-based invalidation takes the way of the queue's descriptors, device-TLB flushes included. */
+static void context_command(struct unit *u)
+{
+    u64 ccmd = vreg64(u, REG_CCMD);
+    struct request r = {
+        .type = DESC_CONTEXT,
+        .granularity = (u8)field_get(ccmd, CCMD_CIRG),
+        .did = (u16)field_get(ccmd, CCMD_DID),
+        .sid = (u16)field_get(ccmd, CCMD_SID),
+        .fm = desc_fm_bits(field_get(ccmd, CCMD_FM)),
+    };
+
+    replay_settle(u);
+    if (r.granularity) /* 0 is reserved: nothing is invalidated, and CAIG says so */
+        plan_request(u, &r);
+    u->v.ccmd_on_finish = true;
+    replay_submit(u);
+}
+
+static void iotlb_command(struct unit *u)
+{
+    u64 iotlb = vreg64(u, V_IRO + REG_IOTLB), iva = vreg64(u, V_IRO + REG_IVA);
+    unsigned am = (unsigned)field_get(iva, IVA_AM);
+    u64 page;
+    struct request r = {
+        .type = DESC_IOTLB,
+        .granularity = (u8)field_get(iotlb, IOTLB_IIRG),
+        .did = (u16)(field_get(iotlb, IOTLB_DID) & (BIT(u->v.rules.did_bits) - 1)),
+    };
+
+    replay_settle(u);
+    if (r.granularity == DESC_G_PAGE && (!u->v.rules.psi || am > u->v.rules.mamv))
+        r.granularity = DESC_G_DOMAIN; /* hardware does the same with what it cannot do (11.4.6.3) */
+    if (r.granularity == DESC_G_PAGE) {
+        page = align_down(field_get(iva, IVA_ADDR), BIT(am));
+        r.range = (struct range){ page, page + BIT(am) - 1 };
+    }
+    if (r.granularity)
+        plan_request(u, &r);
+    u->v.iotlb_on_finish = true;
+    replay_submit(u);
+}
+
+/* --- accesses --- */
+
+/* Bits the guest can set, and bits it clears by writing 1. What is not listed is read-only. */
+static void masks_of(const struct unit *u, u32 off, u32 *rw, u32 *w1c)
+{
+    *rw = *w1c = 0;
+    switch (off) {
+    case REG_RTADDR:
+        *rw = 0xfffffc00;
+        break;
+    case REG_RTADDR + 4:
+    case REG_CCMD:
+    case REG_FECTL + MSG_UADDR:
+    case REG_IECTL + MSG_UADDR:
+    case REG_IQA + 4:
+    case V_IRO + REG_IVA + 4:
+    case V_IRO + REG_IOTLB + 4:
+        *rw = ~0u;
+        break;
+    case REG_CCMD + 4:
+        *rw = ~0u & ~(u32)(CCMD_CAIG >> 32);
+        break;
+    case REG_FECTL:
+    case REG_IECTL:
+        *rw = MSG_IM;
+        break;
+    case REG_FECTL + MSG_DATA:
+    case REG_IECTL + MSG_DATA:
+        *rw = 0xffff;
+        break;
+    case REG_FECTL + MSG_ADDR:
+    case REG_IECTL + MSG_ADDR:
+        *rw = 0xfffffffc;
+        break;
+    case REG_IQT:
+        *rw = (u32)IQT_QT;
+        break;
+    case REG_IQA:
+        *rw = (u32)((IQA_IQA & 0xffffffff) | IQA_DW | IQA_QS);
+        break;
+    case V_IRO + REG_IVA:
+        *rw = 0xfffff07f;
+        break;
+    case REG_FSTS:
+        *w1c = FSTS_PFO | FSTS_IQE | FSTS_ICE | FSTS_ITE;
+        break;
+    case REG_ICS:
+        *w1c = ICS_IWC;
+        break;
+    case V_FRCD + 12:
+        *w1c = (u32)(FRCD_F >> 32);
+        break;
+    }
+    /* The queue's address is fixed while the queue is on (11.4.9.3). */
+    if ((off == REG_IQA || off == REG_IQA + 4) && vreg32(u, REG_GSTS) & GCMD_QIE)
+        *rw = 0;
+}
+
+static void written(struct unit *u, u32 off, u32 old)
+{
+    u32 now = *reg(u, off);
+
+    switch (off) {
+    case REG_IQT:
+        replay_run(u);
+        break;
+    case REG_CCMD + 4:
+        if (now & (u32)(CCMD_ICC >> 32))
+            context_command(u);
+        break;
+    case V_IRO + REG_IOTLB + 4:
+        if (now & (u32)(IOTLB_IVT >> 32))
+            iotlb_command(u);
+        break;
+    case REG_FECTL:
+    case REG_IECTL:
+        if (!(now & MSG_IM) && now & MSG_IP) /* what happened while masked is told now */
+            raise(u, off);
+        break;
+    case V_FRCD + 12:
+        if (!(now & (u32)(FRCD_F >> 32)))
+            *reg(u, REG_FSTS) &= ~(u32)FSTS_PPF;
+        /* fall through */
+    case REG_FSTS:
+        if (!(*reg(u, REG_FSTS) & FSTS_EVENTS))
+            *reg(u, REG_FECTL) &= ~(u32)MSG_IP;
+        if (old & ~now & (FSTS_IQE | FSTS_ITE) && off == REG_FSTS) {
+            if (!(now & FSTS_IQE))
+                set64(u, REG_IQERCD, 0);
+            replay_run(u); /* fetching resumes at the head (6.5.2.10) */
+        }
+        break;
+    case REG_ICS:
+        if (!(now & ICS_IWC))
+            *reg(u, REG_IECTL) &= ~(u32)MSG_IP;
+        break;
+    }
+}
+
+static void write32(struct unit *u, u32 off, u32 value)
+{
+    u32 rw, w1c, old = *reg(u, off);
+
+    if (off == REG_GCMD) {
+        command(u, value);
+        return;
+    }
+    masks_of(u, off, &rw, &w1c);
+    if (!rw && !w1c)
+        return;
+    *reg(u, off) = ((old & ~rw) | (value & rw)) & ~(value & w1c);
+    written(u, off, old);
+}
+
+void vregs_write(struct unit *u, u32 off, unsigned width, u64 value)
+{
+    if ((width != 4 && width != 8) || off % 4 || off + width > VREGS_SIZE) {
+        /* Narrower than a register, straddling two, or nobody's: ignored (11.2 defines none of them). */
+        env_log_limited(ENV_DEBUG, "unit %u: guest's %u-byte write to register %x ignored", u->index, width,
+                        off);
+        return;
+    }
+    write32(u, off, (u32)value);
+    if (width == 8)
+        write32(u, off + 4, (u32)(value >> 32));
+}
+
+u64 vregs_read(const struct unit *u, u32 off, unsigned width)
+{
+    u64 value = 0;
+
+    for (unsigned i = 0; i < width && i < 8 && off + i < VREGS_SIZE; i++)
+        value |= (u64)((const u8 *)u->v.regs)[off + i] << (8 * i);
+    return value;
+}
