@@ -17,10 +17,8 @@
 
 /* FADT, ACPI 5.2.9: offsets */
 enum {
-    FADT_DSDT = 40,          /* 4 */
     FADT_PM1A_CNT = 64,      /* 4 */
     FADT_PM1B_CNT = 68,      /* 4 */
-    FADT_X_DSDT = 140,       /* 8 */
     FADT_X_PM1A_CNT = 172,   /* generic address */
     FADT_X_PM1B_CNT = 184,   /* generic address */
     FADT_SLEEP_CONTROL = 244 /* generic address */
@@ -89,22 +87,9 @@ static bool find_package(const struct acpi_header *table, const char name[4], u8
     return false;
 }
 
-static struct acpi_header *find_dsdt(const struct acpi_header *fadt)
+static void find_sleep_types(void)
 {
-    u64 pa = get(fadt, FADT_X_DSDT, 8);
-    struct acpi_header *h;
-
-    if (!pa)
-        pa = get(fadt, FADT_DSDT, 4);
-    h = pa ? direct_map(pa, sizeof(*h)) : NULL;
-    if (!h || memcmp(h->signature, "DSDT", 4) != 0 || h->length < sizeof(*h) || h->length > 16 * BIT(20))
-        return NULL;
-    return direct_map(pa, h->length);
-}
-
-static void find_sleep_types(const struct acpi_header *fadt)
-{
-    const struct acpi_header *tables[] = { find_dsdt(fadt), acpi_find("SSDT") };
+    const struct acpi_header *tables[] = { acpi_find("DSDT"), acpi_find("SSDT") };
 
     for (unsigned i = 0; i < ARRAY_SIZE(tables); i++) {
         if (!tables[i])
@@ -288,7 +273,7 @@ int power_init(void)
     int err = 0;
 
     if (fadt) {
-        find_sleep_types(fadt);
+        find_sleep_types();
         err = add_fadt_register(fadt, FADT_X_PM1A_CNT, FADT_PM1A_CNT, pm1a);
         if (!err)
             err = add_fadt_register(fadt, FADT_X_PM1B_CNT, FADT_PM1B_CNT, pm1b);

@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "hv/fixed.h"
+#include "arch/acpi.h"
+#include "arch/pci.h"
+#include "arch/string.h"
+#include "hv/mem.h"
+
+/* MADT (ACPI 5.2.12) and HPET tables. */
+#define MADT_ENTRIES     44
+#define MADT_IOAPIC      1
+#define MADT_IOAPIC_ADDR 4
+#define MADT_MAX_ENTRIES 4096
+#define HPET_ADDRESS     44
+
+/* Where chipsets put what ACPI need not name. The interrupt range is the local APICs' and every MSI's. */
+static const struct {
+    u64 base, size;
+} everywhere[] = {
+    { 0x000a0000, 0x60000 },   /* VGA and compatibility SMRAM, option ROMs, BIOS */
+    { 0xfec00000, 0x100000 },  /* IOAPICs */
+    { 0xfed00000, 0x1000 },    /* HPET */
+    { 0xfed40000, 0x5000 },    /* TPM */
+    { 0xfee00000, 0x100000 },  /* interrupts */
+    { 0xff000000, 0x1000000 }, /* flash */
+};
+
+static int declare_ioapics(void)
+{
+    const struct acpi_header *madt = acpi_find("APIC");
+    const u8 *p = (const u8 *)madt;
+    u32 off = MADT_ENTRIES;
+    int err = 0;
+
+    for (unsigned i = 0; madt && !err && i < MADT_MAX_ENTRIES && off + 2 <= madt->length; i++) {
+        u8 type = p[off], len = p[off + 1];
+        u32 address;
+        if (len < 2 || off + len > madt->length)
+            break;
+        if (type == MADT_IOAPIC && len >= MADT_IOAPIC_ADDR + sizeof(address)) {
+            memcpy(&address, p + off + MADT_IOAPIC_ADDR, sizeof(address));
+            err = mem_declare(address, PAGE_SIZE, MEM_DEVICE);
+        }
+        off += len;
+    }
+    return err;
+}
+
+static int declare_hpet(void)
+{
+    const struct acpi_header *hpet = acpi_find("HPET");
+    u64 address;
+
+    if (!hpet || hpet->length < HPET_ADDRESS + sizeof(address))
+        return 0;
+    memcpy(&address, (const u8 *)hpet + HPET_ADDRESS, sizeof(address));
+    return address ? mem_declare(address, PAGE_SIZE, MEM_DEVICE) : 0;
+}
+
+int fixed_declare(void)
+{
+    int err = 0;
+
+    for (unsigned i = 0; !err && i < ARRAY_SIZE(everywhere); i++)
+        err = mem_declare(everywhere[i].base, everywhere[i].size, MEM_DEVICE);
+    for (unsigned i = 0; !err && i < pci_ecam_count(); i++) {
+        const struct ecam *e = pci_ecam(i);
+        err = mem_declare(e->base + ((u64)e->first_bus << 20), (u64)(e->last_bus - e->first_bus + 1) << 20,
+                          MEM_DEVICE);
+    }
+    if (!err)
+        err = declare_ioapics();
+    if (!err)
+        err = declare_hpet();
+    return err;
+}

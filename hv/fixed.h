@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The machine's devices at fixed addresses: never reached by DMA, never covered by anything that moves.
+ */
+#ifndef HV_FIXED_H
+#define HV_FIXED_H
+
+#include "arch/types.h"
+
+/* Declares them as MEM_DEVICE, from ACPI where it says and else where every PC has them. */
+int fixed_declare(void) __must_check;
+
+#endif

@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * From the boot loader to the guest's first instruction: what is missing is refused before anything is
+ * touched, then the devices are contained, and only then is a guest put into memory.
+ */
+#include "hv/main.h"
+#include "arch/acpi.h"
+#include "arch/cpu.h"
+#include "arch/log.h"
+#include "arch/nested.h"
+#include "arch/paging.h"
+#include "arch/pci.h"
+#include "arch/vcpu.h"
+#include "hv/bus.h"
+#include "hv/exit.h"
+#include "hv/fixed.h"
+#include "hv/loader.h"
+#include "hv/mem.h"
+#include "hv/options.h"
+#include "hv/pci.h"
+#include "iommu/iommu.h"
+
+#define REGION_DEFAULT ((u64)32 << MIB)
+#define GUEST_MINIMUM  ((u64)32 << MIB)
+#define MIB            20
+
+static struct vcpu boot_vcpu;
+
+/* Two tables map all of RAM one page a GiB each where there are no 1 GiB pages: the guest's CPU side and the
+ * identity map of its devices. What they need beyond a quarter of the default comes on top. */
+static u64 region_wanted(const struct boot_info *info)
+{
+    u64 tables = 2 * PAGE_SIZE * ((mem_ram_bytes(info) >> 30) + 4);
+
+    if (options.memory)
+        return options.memory;
+    return REGION_DEFAULT + (tables > REGION_DEFAULT / 4 ? align_up(tables, SIZE_2M) : 0);
+}
+
+static void move_high(const struct boot_info *info)
+{
+    u64 size = region_wanted(info), ram = mem_ram_bytes(info);
+    u64 base = size + GUEST_MINIMUM <= ram ? mem_choose_region(info, size) : 0;
+
+    if (!base)
+        refuse(
+            "not enough memory: %lu MiB in one piece below 4 GiB for Sluice and %lu MiB for a guest are needed, "
+            "the machine has %lu MiB; give it more, or Sluice less with mem=",
+            size >> MIB, GUEST_MINIMUM >> MIB, ram >> MIB);
+    paging_relocate(base, size, info);
+    if (mem_init(info))
+        refuse("firmware's memory map has too many ranges");
+}
+
+static void need(int err, const char *what)
+{
+    if (err)
+        refuse("%s failed (error %d); try a larger mem=", what, err);
+}
+
+static void choose_backend(void)
+{
+    vcpu_ops = &svm_backend;
+    const char *missing = vcpu_ops->probe();
+    if (missing)
+        refuse("%s", missing);
+}
+
+static struct acpi_header *find_units(void)
+{
+    struct acpi_header *dmar = acpi_find("DMAR");
+    u64 base, size;
+
+    if (!dmar)
+        refuse("no VT-d: firmware has no DMAR table; enable VT-d (DMA remapping) in firmware, or add "
+               "`-device intel-iommu` in QEMU");
+    if (iommu_parse(dmar, dmar->length))
+        refuse("firmware's DMAR table cannot be used (see above); update the firmware");
+    for (unsigned i = 0; iommu_window(i, &base, &size); i++)
+        need(mem_declare(base, size, MEM_UNIT), "declaring the unit");
+    for (unsigned i = 0; iommu_rmrr(i, &base, &size); i++) {
+        if (in_region(base, size))
+            refuse("firmware's DMAR table reserves ordinary memory at 0x%lx; update the firmware", base);
+        need(mem_declare(base, size, MEM_RMRR), "declaring reserved memory");
+    }
+    return dmar;
+}
+
+static void unit_access(void *ctx, struct vcpu *v, u64 gpa, unsigned width, bool write, u64 *value)
+{
+    (void)ctx;
+    (void)v;
+    iommu_mmio(gpa, width, write, value);
+}
+
+/* What the guest's CPUs may not reach, or only through us. */
+static void set_traps(void)
+{
+    u64 base, size;
+
+    need(nested_init(), "nested paging");
+    need(nested_set(region_base(), region_size(), NESTED_NONE), "hiding Sluice");
+    for (unsigned i = 0; iommu_window(i, &base, &size); i++)
+        need(bus_add_mmio(base, size, false, unit_access, NULL), "trapping the unit");
+    need(pci_filter_init(), "trapping configuration space");
+    need(power_init(), "trapping the power registers");
+    need(apic_init(), "trapping start-up interrupts");
+}
+
+static void log_machine(const struct boot_info *info)
+{
+    log_info("boot      %s by %s", info->path, info->loader[0] ? info->loader : "a loader without a name");
+    log_info("memory    %lu MiB of RAM; Sluice at 0x%lx, %lu MiB", mem_ram_bytes(info) >> MIB, region_base(),
+             region_size() >> MIB);
+    log_info("CPU       %s with nested paging%s, TSC %lu MHz", vcpu_ops->name,
+             vcpu_ops->nested_1g ? " and 1 GiB pages" : "", clock_tsc_per_us());
+    log_info("PCI       %u functions, %s", pci_function_count(),
+             pci_ecam_count() ? "ECAM" : "ports only (no MCFG table)");
+}
+
+static void log_promises(void)
+{
+    iommu_summary();
+    log_info(
+        "contained: DMA of every function, present or not, to the guest's RAM, reserved regions and BARs");
+    log_info("interrupts: not contained (interrupt remapping is not in use)");
+    log_info("replay    dtlb=%s ats=%s wait=%u us", options_dtlb_name(), options_ats_name(),
+             options.iommu.wait_us);
+    options_warn();
+}
+
+static void __noreturn start_guest(const struct boot_info *info)
+{
+    struct vcpu_start start;
+
+    need(vcpu_ops->cpu_enable(), "switching virtualisation on");
+    need(vcpu_ops->vcpu_create(&boot_vcpu), "creating the virtual CPU");
+    this_cpu()->vcpu = &boot_vcpu;
+    guest_load(info, &start);
+    vcpu_ops->vcpu_start(&boot_vcpu, &start);
+    log_promises();
+    log_info("entering the guest %lu ms after start", clock_us() / 1000);
+    guest_run(&boot_vcpu);
+}
+
+void __noreturn hv_main(const struct boot_info *info)
+{
+    if (info->cmdline_cut)
+        refuse("Sluice's command line is too long; at most %d characters", BOOT_CMDLINE_MAX - 1);
+    options_parse(info->cmdline);
+    if (info->ranges_cut)
+        refuse("firmware's memory map has too many ranges; at most %d", BOOT_MAX_RANGES);
+    move_high(info);
+
+    if (acpi_init(info->rsdp))
+        refuse("no ACPI tables; Sluice finds the VT-d units through them");
+    clock_init();
+    choose_backend();
+    pci_init();
+    struct acpi_header *dmar = find_units();
+    need(fixed_declare(), "declaring fixed devices");
+    guest_check(info);
+    need(pci_scan(), "reading PCI configuration space");
+
+    if (iommu_protect(&options.iommu))
+        refuse("the VT-d units cannot be used (see above)");
+    iommu_edit_dmar(dmar, dmar->length);
+    acpi_fix_checksum(dmar);
+    log_machine(info);
+    set_traps();
+    start_guest(info);
+}
