@@ -7,11 +7,22 @@
 #include "arch/log.h"
 #include "arch/paging.h"
 #include "arch/pci.h"
+#include "hv/env.h"
 #include "hv/exit.h"
 #include "hv/mem.h"
 
 _Static_assert(sizeof(struct env_lock) == sizeof(struct spinlock), "one is used as the other");
 _Static_assert((int)ENV_ERR == (int)LOG_ERR && (int)ENV_DEBUG == (int)LOG_DEBUG, "same levels");
+
+static u64 *page_notes; /* one for each page of the region */
+
+int env_init(void)
+{
+    u64 pages = region_size() / PAGE_SIZE;
+
+    page_notes = pages_alloc(align_up(pages * sizeof(*page_notes), PAGE_SIZE) / PAGE_SIZE);
+    return page_notes ? 0 : ERR_NOMEM;
+}
 
 void *env_regs_map(u64 base, u64 size)
 {
@@ -61,6 +72,21 @@ void *env_page_alloc(void)
 void env_page_free(void *page)
 {
     page_free(page);
+}
+
+void *env_pages_alloc(unsigned count)
+{
+    return pages_alloc(count);
+}
+
+size_t env_pages_available(void)
+{
+    return pages_available();
+}
+
+u64 *env_page_note(const void *page)
+{
+    return &page_notes[(virt_to_phys(page) - region_base()) / PAGE_SIZE];
 }
 
 u64 env_phys(const void *page)

@@ -1,4 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Finding the devices whose addresses never move.
+ */
 #include "hv/fixed.h"
 #include "arch/acpi.h"
 #include "arch/pci.h"

@@ -12,6 +12,7 @@
 #include "arch/pci.h"
 #include "arch/vcpu.h"
 #include "hv/bus.h"
+#include "hv/env.h"
 #include "hv/exit.h"
 #include "hv/fixed.h"
 #include "hv/loader.h"
@@ -37,6 +38,12 @@ static u64 region_wanted(const struct boot_info *info)
     return REGION_DEFAULT + (tables > REGION_DEFAULT / 4 ? align_up(tables, SIZE_2M) : 0);
 }
 
+static void need(int err, const char *what)
+{
+    if (err)
+        refuse("%s failed (error %d); try a larger mem=", what, err);
+}
+
 static void move_high(const struct boot_info *info)
 {
     u64 size = region_wanted(info), ram = mem_ram_bytes(info);
@@ -50,12 +57,7 @@ static void move_high(const struct boot_info *info)
     paging_relocate(base, size, info);
     if (mem_init(info))
         refuse("firmware's memory map has too many ranges");
-}
-
-static void need(int err, const char *what)
-{
-    if (err)
-        refuse("%s failed (error %d); try a larger mem=", what, err);
+    need(env_init(), "setting pages aside");
 }
 
 static void choose_backend(void)
