@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Boots a machine in the emulator, waits for what it prints, and collects what it printed and traced.
 
-Nothing here sleeps: a run ends when the emulator exits, when a line that the caller waits for was printed, or at the
-deadline.
+Nothing here sleeps: a run ends when the emulator exits, when a line that the caller waits for was printed,
+or at the deadline.
 """
 
 import fcntl
@@ -10,7 +10,6 @@ import os
 import re
 import selectors
 import shutil
-import signal
 import subprocess
 import time
 from contextlib import contextmanager
@@ -114,7 +113,8 @@ class Result:
         errors = "\n".join("  " + line for line in self.stderr.splitlines()[-8:])
         return (
             f"done={self.done} timed_out={self.timed_out} status={self.status} after {self.seconds:.1f} s\n"
-            f"failed:\n{bad}\nserial, the end:\n{tail}\nemulator:\n{errors}\n{' '.join(map(str, self.command))}"
+            f"failed:\n{bad}\nserial, the end:\n{tail}\nemulator:\n{errors}\n"
+            f"{' '.join(map(str, self.command))}"
         )
 
 
@@ -130,7 +130,7 @@ def make_iso(directory, options="", modules=(), image=IMAGE):
     shutil.rmtree(tree, ignore_errors=True)
     (tree / "boot/grub").mkdir(parents=True)
     shutil.copy(image, tree / "sluice.elf")
-    lines = ["set timeout=0", "insmod all_video", 'menuentry "sluice" {', f"  multiboot2 /sluice.elf {options}"]
+    lines = ["set timeout=0", 'menuentry "sluice" {', f"  multiboot2 /sluice.elf {options}"]
     for i, (file, cmdline) in enumerate(modules):
         shutil.copy(file, tree / f"module{i}")
         lines.append(f"  module2 /module{i} {cmdline}")
@@ -148,7 +148,7 @@ def make_iso(directory, options="", modules=(), image=IMAGE):
 
 
 def _collect(process, until, timeout):
-    """Read the console until the emulator exits, `until` matches, or time is up."""
+    """Read the console until the emulator ends, `until` matches, or time is up: (bytes, ended, timed out)."""
     data = b""
     pattern = re.compile(until) if until else None
     end = time.monotonic() + timeout
@@ -158,13 +158,31 @@ def _collect(process, until, timeout):
         while True:
             left = end - time.monotonic()
             if left <= 0 or not wait.select(left):
-                return data, True
+                return data, False, True
             chunk = os.read(stream.fileno(), 65536)
             if not chunk:
-                return data, False
+                return data, True, False
             data += chunk
             if pattern and pattern.search(clean(data)):
-                return data, False
+                return data, False, False
+
+
+def _stop(process, patience):
+    """Give the emulator `patience` seconds to end by itself, then end it. True when it had to be ended."""
+    try:
+        process.wait(timeout=patience)
+        return False
+    except subprocess.TimeoutExpired:
+        pass
+    finally:
+        process.stdout.close()
+    process.terminate()
+    try:
+        process.wait(timeout=5)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+    return True
 
 
 def run(
@@ -181,7 +199,7 @@ def run(
     until=None,
     timeout=60,
 ):
-    """Run one machine. `boot` is the emulator's arguments that say what to boot. `iommu` None leaves the unit out."""
+    """Run one machine. `boot`: the emulator's arguments that say what to boot. `iommu` None: there is no unit."""
     directory = Path(directory)
     log, wanted = directory / "trace.log", directory / "trace.events"
     wanted.write_text(events, encoding="ascii")
@@ -200,24 +218,15 @@ def run(
     with emulator_lock(), open(directory / "stderr", "w+b") as errors:
         start = time.monotonic()
         process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors, start_new_session=True
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors
         )
+        patience = 0
         try:
-            data, timed_out = _collect(process, until, timeout)
+            data, ended, timed_out = _collect(process, until, timeout)
+            # It has closed its console, so it is on its way out.
+            patience = 5 if ended else 0
         finally:
-            stopped = False
-            try:
-                # It has closed its console, so it is on its way out, unless we stopped listening first.
-                process.wait(timeout=5 if until is None and not timed_out else 0)
-            except (subprocess.TimeoutExpired, UnboundLocalError):
-                stopped = True
-                os.killpg(process.pid, signal.SIGTERM)
-                try:
-                    process.wait(timeout=5)
-                except subprocess.TimeoutExpired:
-                    os.killpg(process.pid, signal.SIGKILL)
-                    process.wait()
-            process.stdout.close()
+            stopped = _stop(process, patience)
         seconds = time.monotonic() - start
         errors.seek(0)
         stderr = errors.read().decode("utf-8", "replace")

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The emulator's trace as typed events: what the unit really received, whoever says otherwise.
 
-A guest splits the trace into parts (see part() in tests/guests/lib/guest.h): it selects a firmware-configuration
-item that does not exist, which the emulator traces with its number, in order with the unit's own events.
+A guest splits the trace into parts (see part() in tests/guests/lib/guest.h): it selects a
+firmware-configuration item that does not exist, which the emulator traces with its number, in order with the
+unit's own events.
 """
 
 import re

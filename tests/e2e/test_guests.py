@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The other test guests: containment, polling, queue errors, the CPU, start-up IPIs, what a tail write costs."""
+
+import re
+
+import pytest
+
+from tests.e2e import harness
+
+BOTH = ["bare", "sluice"]
+IQT = 0x88
+# Only the marks: some runs push so many descriptors that tracing them takes longer than running them.
+QUIET = "fw_cfg_select\n"
+
+
+def test_contained(boot):
+    result = boot("sluice", "contain", devices=harness.EDU, timeout=120)
+    result.assert_passed()
+    sid = int(result.facts("edu-sid")[0], 16)
+    base, size = (int(n, 16) for n in re.search(r"^I: hypervisor (\S+) (\S+)", result.serial, re.M).groups())
+    assert size
+    ways = ("off/", "leaf/", "superpage/", "pass/", "pointer/")
+    tried = [p for p in result.parts if p.name.startswith(ways) and p.name != "superpage/ram"]
+    assert len(tried) >= 30
+    for part in tried:
+        # The unit itself says that it stopped the device, in every way that was tried.
+        assert part.faults(sid), f"{part.name}: no fault"
+    hpet, ioapic, unit = (0xFED00000, 0xFED00400), (0xFEC00000, 0xFEC01000), (0xFED90000, 0xFED91000)
+    forbidden = [(base, base + size), hpet, ioapic, unit]
+    for part in result.parts:
+        for t in part.translations(sid):
+            assert not any(low <= t.address < high for low, high in forbidden), f"{part.name}: {t}"
+
+
+def test_bare_machine_does_not_contain(boot):
+    """The same probes find something where nobody forbids it."""
+    result = boot("bare", "contain", devices=harness.EDU, timeout=120)
+    result.assert_passed()
+    assert len(result.facts("reached")) >= 10
+
+
+@pytest.mark.parametrize("where,options", [("bare", ""), ("sluice", ""), ("sluice", "wait=0")])
+def test_polling(boot, where, options):
+    """wait=0: Sluice never waits in the exit, so every completion has to come by the unit's own event."""
+    boot(where, "poll", options=options, events=QUIET).assert_passed()
+
+
+@pytest.mark.parametrize("where", BOTH)
+def test_queue(boot, where):
+    boot(where, "queue", events=QUIET, timeout=120).assert_passed()
+
+
+@pytest.mark.parametrize("where,cpu", [("bare", "max"), ("sluice", "max"), ("sluice", "EPYC")])
+def test_cpu(boot, where, cpu):
+    boot(where, "cpu", cpu=cpu, events=QUIET).assert_passed()
+
+
+@pytest.mark.parametrize("where", BOTH)
+def test_start_up_ipis(boot, where):
+    """No processor but the first ever runs guest code on Sluice; on the bare machine it does."""
+    boot(where, "smp", smp=3, events=QUIET).assert_passed()
+
+
+@pytest.mark.parametrize("guest,cmdline", [("edu", "case=queue"), ("poll", "")])
+def test_ovmf(boot, guest, cmdline):
+    boot("sluice", guest, cmdline, firmware="ovmf", devices=harness.EDU, timeout=120).assert_passed()
+
+
+def test_cost(boot):
+    """Instructions per tail write: told, and bounded so that an accident is noticed."""
+    result = boot("sluice", "cost", devices=["-icount", "shift=0,sleep=off"], events=QUIET)
+    result.assert_passed()
+    cost = {m[1]: int(m[2]) for m in re.finditer(r"^I: cost (\S+) (\d+)", result.serial, re.M)}
+    print(cost)
+    assert cost["flush/1"] < 3000
+    assert cost["flush/200"] < 100 * 200
