@@ -118,30 +118,43 @@ enum insn_match insn_matches(const struct insn *insn, bool reported_write)
 }
 
 struct cursor {
-    const u8 *bytes;
-    size_t len;
-    unsigned int pos;
-    int err; /* sticky */
+    const u8 *at, *end; /* end: of the bytes that may be read and can belong to one instruction */
+    bool failed;        /* sticky */
 };
 
-/* The next `n` bytes (1, 2, 4 or 8), little-endian; 0 once the cursor has failed. */
+static u8 take_byte(struct cursor *c)
+{
+    if (c->at < c->end)
+        return *c->at++;
+    c->failed = true;
+    return 0;
+}
+
+/* The next `n` bytes (1, 2, 4 or 8), little-endian as this CPU is; 0 once the cursor has failed. */
 static u64 take(struct cursor *c, unsigned int n)
 {
     u64 val = 0;
 
-    if (c->err)
-        return 0;
-    if (c->pos + n > INSN_MAX_LEN) {
-        c->err = INSN_TOO_LONG;
-        return 0;
-    }
-    if (c->pos + n > c->len) {
-        c->err = INSN_NEED_MORE;
+    if ((size_t)(c->end - c->at) < n) {
+        c->failed = true;
+        c->at = c->end; /* so that what follows fails, too */
         return 0;
     }
-    for (unsigned int i = 0; i < n; i++)
-        val |= (u64)c->bytes[c->pos + i] << (8 * i);
-    c->pos += n;
+    switch (n) {
+    case 1:
+        val = *c->at;
+        break;
+    case 2:
+        __builtin_memcpy(&val, c->at, 2);
+        break;
+    case 4:
+        __builtin_memcpy(&val, c->at, 4);
+        break;
+    default:
+        __builtin_memcpy(&val, c->at, 8);
+        break;
+    }
+    c->at += n;
     return val;
 }
 
@@ -170,7 +183,7 @@ static u8 take_prefixes(struct cursor *c, enum insn_mode mode, struct prefixes *
     u8 byte;
 
     for (;;) {
-        byte = (u8)take(c, 1);
+        byte = take_byte(c);
         if (mode == INSN_64 && (byte & 0xf0) == 0x40) {
             p->rex = byte;
             continue;
@@ -212,10 +225,10 @@ static const struct form *take_opcode(struct cursor *c, u8 byte)
 {
     if (byte != 0x0f)
         return &one_byte[byte];
-    byte = (u8)take(c, 1);
+    byte = take_byte(c);
     if (byte != 0x38)
         return &two_byte[byte];
-    byte = (u8)take(c, 1);
+    byte = take_byte(c);
     return (byte & 0xfe) == 0xf0 ? &movbe[byte & 1] : &one_byte[0x0f];
 }
 
@@ -242,7 +255,7 @@ static void take_address(struct cursor *c, u8 modrm, u8 rex, struct insn *insn)
     u8 mod = modrm >> 6, base = modrm & 7;
 
     if (base == 4) {
-        u8 sib = (u8)take(c, 1), index = ((sib >> 3) & 7) | (rex & REX_X ? 8 : 0);
+        u8 sib = take_byte(c), index = ((sib >> 3) & 7) | (rex & REX_X ? 8 : 0);
 
         if (index != 4) {
             insn->index = index;
@@ -297,14 +310,15 @@ static bool is_unary(u8 op)
 
 int insn_decode(const u8 *bytes, size_t len, enum insn_mode mode, struct insn *out)
 {
-    struct cursor c = { .bytes = bytes, .len = len };
+    struct cursor c = { .at = bytes, .end = bytes + MIN(len, INSN_MAX_LEN) };
+    int cut_short = len < INSN_MAX_LEN ? INSN_NEED_MORE : INSN_TOO_LONG;
     struct prefixes p = { .seg = INSN_NSEGS };
     const struct form *form;
     u8 modrm = 0;
 
     form = take_opcode(&c, take_prefixes(&c, mode, &p));
-    if (c.err)
-        return c.err;
+    if (c.failed)
+        return cut_short;
     *out = (struct insn){
         .op = form->op,
         .mode = (u8)mode,
@@ -323,9 +337,9 @@ int insn_decode(const u8 *bytes, size_t len, enum insn_mode mode, struct insn *o
         return INSN_UNSUPPORTED;
 
     if (!(form->flags & (F_MOFFS | F_STRING))) {
-        modrm = (u8)take(&c, 1);
-        if (c.err)
-            return c.err;
+        modrm = take_byte(&c);
+        if (c.failed)
+            return cut_short;
         if (form->flags & F_GROUP)
             out->op = groups[form->op][(modrm >> 3) & 7];
         if (!out->op || modrm >= 0xc0)
@@ -353,13 +367,13 @@ int insn_decode(const u8 *bytes, size_t len, enum insn_mode mode, struct insn *o
 
         set_reg(acc ? 0 : (modrm >> 3) & 7, acc ? 0 : p.rex, out);
     }
-    if (c.err)
-        return c.err;
+    if (c.failed)
+        return cut_short;
 
     /* rSP and rBP as base select SS; R12 and R13 do not. STOS ignores an override. */
     out->seg = p.seg != INSN_NSEGS ? p.seg : (out->base == 4 || out->base == 5) ? INSN_SS : INSN_DS;
     if (out->op == INSN_STOS)
         out->seg = INSN_ES;
-    out->len = (u8)c.pos;
+    out->len = (u8)(c.at - bytes);
     return out->len;
 }

@@ -124,8 +124,8 @@ struct insn_env {
 
 /*
  * Decode one instruction from `bytes`, of which `len` may be read. Returns its length and fills `out`, or
- * returns one of the errors above. More than INSN_MAX_LEN bytes are never needed. What is decoded from few
- * bytes does not change when more follow.
+ * returns one of the errors above and leaves nothing useful in it. More than INSN_MAX_LEN bytes are never
+ * needed; what was decoded from few bytes does not change when more follow.
  */
 int insn_decode(const u8 *bytes, size_t len, enum insn_mode mode, struct insn *out) __must_check;
 

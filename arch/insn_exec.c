@@ -212,7 +212,7 @@ static int exec_string(const struct insn *insn, struct insn_cpu *cpu, bool repor
     u64 step = cpu->rflags & RFLAGS_DF ? -(u64)insn->width : insn->width;
     u64 count = cpu->gpr[RCX] & mask_of(insn->addr_size);
     u64 target = insn_linear(insn, cpu, env->seg_base, true);
-    u64 val = cpu->gpr[RAX] & mask_of(insn->width);
+    u64 val = cpu->gpr[RAX]; /* what STOS stores */
     int err = 0;
 
     if (insn->rep && !count) {
