@@ -16,20 +16,32 @@ struct ctx_cand {
 
 #define VIA(class) (1u << (class))
 
+/*
+ * Equal outcomes are kept once: `via` is what each way to it needs, `blame` what any way to it uses. The
+ * fresh one is beyond blame.
+ */
 static void add(struct mdl_xp *x, const struct mdl_ctx *c, u8 via, u8 reason, u8 perm, u64 pa)
 {
     struct mdl_cand *o;
 
     for (unsigned i = 0; i < x->n; i++) {
         o = &x->c[i];
-        if (o->reason == reason && o->perm == perm && o->pa == pa && o->did == c->did && o->fpd == c->fpd)
-            return;
+        if (o->reason != reason || o->perm != perm || o->pa != pa || o->did != c->did || o->fpd != c->fpd)
+            continue;
+        o->via &= via;
+        if (o->blame)
+            o->blame |= via;
+        return;
     }
     if (x->n == MODEL_OUTCOMES)
         return;
-    x->c[x->n++] = (struct mdl_cand){
-        .reason = reason, .perm = perm, .pa = pa, .via = via, .did = c->did, .fpd = c->fpd
-    };
+    o = &x->c[x->n++];
+    o->reason = reason;
+    o->perm = perm;
+    o->pa = pa;
+    o->via = o->blame = via;
+    o->did = c->did;
+    o->fpd = c->fpd;
 }
 
 static void add_xl(struct mdl_xp *x, const struct mdl_ctx *c, u8 via, const struct mdl_xl *r)
@@ -238,10 +250,12 @@ const struct mdl_cand *mdl_pick(struct mdl_xp *x)
         always |= (m->cfg.keep[c] == MODEL_KEEP_ALL) << c;
     }
     for (unsigned i = 0; i < x->n; i++) {
-        if (x->c[i].via & never)
+        u8 blame = x->c[i].blame;
+
+        if ((x->c[i].via & never) || (blame && !(blame & ~never)))
             continue;
         /* The ones that a forced class makes possible push all others out. */
-        if (x->c[i].via & always) {
+        if (blame & always) {
             if (!forced++)
                 n = 0;
         } else if (forced) {
@@ -251,8 +265,8 @@ const struct mdl_cand *mdl_pick(struct mdl_xp *x)
     }
     o = &x->c[n ? pick[mdl_rnd(m, n)] : 0];
     haunt(x);
-    for (unsigned c = 0; o->via && c < MODEL_CLASSES; c++)
-        m->stats.c[c].stale += (o->via >> c) & 1;
+    for (unsigned c = 0; o->blame && c < MODEL_CLASSES; c++)
+        m->stats.c[c].stale += (o->blame >> c) & 1;
     return o;
 }
 

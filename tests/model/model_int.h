@@ -149,7 +149,7 @@ struct mdl_path {
 
 /* One outcome, as the unit sees it. */
 struct mdl_cand {
-    u8 reason, perm, via;
+    u8 reason, perm, via, blame;
     bool fpd;
     u16 did;
     u64 pa;

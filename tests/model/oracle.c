@@ -63,7 +63,7 @@ unsigned model_outcomes(struct model *m, uint16_t sid, uint64_t iova, struct mod
     for (unsigned i = 0; i < x.n; i++) {
         const struct mdl_cand *c = &x.c[i];
 
-        o = (struct model_outcome){ .status = MODEL_OK, .perm = c->perm, .pa = c->pa, .via = c->via };
+        o = (struct model_outcome){ .status = MODEL_OK, .perm = c->perm, .pa = c->pa, .via = c->blame };
         if (c->reason || !c->perm) {
             o.status = MODEL_BLOCKED;
             o.reason = c->reason ? c->reason : FR_NO_READ;

@@ -23,7 +23,7 @@ u8 mdl_root_check(struct model *m, const u64 root[2])
 {
     if (!(root[0] & 1))
         return FR_ROOT_NP;
-    if ((root[0] & (0xffe | ~ADDR | beyond_host(m))) || root[1])
+    if ((root[0] & (~ADDR | beyond_host(m)) & ~1ull) || root[1])
         return FR_ROOT_RSVD;
     return 0;
 }
@@ -41,7 +41,7 @@ void mdl_ctx_decode(struct model *m, const u64 ctx[2], struct mdl_ctx *c)
     c->reason = 0;
     if (!(ctx[0] & 1))
         c->reason = FR_CTX_NP;
-    else if ((ctx[0] & (0xff0 | ~ADDR | beyond_host(m)) & ~0xfull) || (ctx[1] & 0xffffffffff000080ull))
+    else if ((ctx[0] & (~ADDR | beyond_host(m)) & ~0xfull) || (ctx[1] & 0xffffffffff000080ull))
         c->reason = FR_CTX_RSVD;
     else if (c->tt == 3 || (c->tt == 1 && !ECAP_DT(m)) || (c->tt == 2 && !ECAP_PT(m)))
         c->reason = FR_CTX_INVALID;
