@@ -63,10 +63,15 @@ class Result:
     _parts: list = field(default=None, repr=False)
 
     @property
+    def guest(self):
+        """What the guest printed. A line of Sluice's may have come in the middle of one of its lines."""
+        return re.sub(r"(?<=[^\n])sluice: [^\n]*\n", "", self.serial)
+
+    @property
     def checks(self):
         """The guest's checks: name to 'ok', 'FAIL why' or 'skip why'. A failure is never hidden by an ok."""
         found = {}
-        for line in self.serial.splitlines():
+        for line in self.guest.splitlines():
             m = CHECK.match(line)
             if m and not (m[1] in found and found[m[1]].startswith("FAIL")):
                 found[m[1]] = m[2]
@@ -79,13 +84,13 @@ class Result:
     @property
     def done(self):
         """(passed, failed) as the guest counted them; None when it did not come to its end."""
-        m = DONE.search(self.serial)
+        m = DONE.search(self.guest)
         return (int(m[1]), int(m[2])) if m else None
 
     @property
     def parts(self):
         if self._parts is None:
-            names = {int(m[1]): m[2] for m in PART.finditer(self.serial)}
+            names = {int(m[1]): m[2] for m in PART.finditer(self.guest)}
             self._parts = trace.parse(self.trace_text, names)
         return self._parts
 
@@ -96,7 +101,7 @@ class Result:
 
     def facts(self, key):
         """Values of `I: key value` lines."""
-        return re.findall(rf"^I: {re.escape(key)} (\S+)", self.serial, re.M)
+        return re.findall(rf"^I: {re.escape(key)} (\S+)", self.guest, re.M)
 
     def hypervisor(self):
         return [line for line in self.serial.splitlines() if line.startswith("sluice: ")]
@@ -199,7 +204,7 @@ def run(
     until=None,
     timeout=60,
 ):
-    """Run one machine. `boot`: the emulator's arguments that say what to boot. `iommu` None: there is no unit."""
+    """Run one machine. `boot`: the emulator's arguments that say what to boot. `iommu` None: no unit."""
     directory = Path(directory)
     log, wanted = directory / "trace.log", directory / "trace.events"
     wanted.write_text(events, encoding="ascii")

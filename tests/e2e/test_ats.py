@@ -68,9 +68,13 @@ def show(lacks):
     return "\n".join(line for lack in lacks.values() for line in lack)
 
 
-@pytest.mark.parametrize("cmdline", ["", "early"])
-def test_every_flush_reaches_the_device_tlbs(boot, cmdline):
-    bad, lacks = run(boot, "sluice", cmdline)
+POLICIES = [("", ""), ("early", ""), ("", "wait=0"), ("", "dtlb=cm"), ("", "ats=all")]
+
+
+@pytest.mark.parametrize("cmdline,options", POLICIES)
+def test_every_flush_reaches_the_device_tlbs(boot, cmdline, options):
+    """In legacy mode the virtual unit announces caching mode, so that dtlb=cm covers everything too."""
+    bad, lacks = run(boot, "sluice", cmdline, options)
     assert not bad, show(lacks)
 
 
@@ -85,7 +89,7 @@ def test_dtlb_guest_is_seen_to_miss_flushes(boot):
 
 
 def test_the_bare_unit_is_seen_to_miss_flushes(boot):
-    """The guest's habits with nobody in between: bad is what sends no device-TLB descriptor, or sends it first."""
+    """The guest's habits with nobody in between: bad is what sends no own descriptor, or sends it first."""
     bad, lacks = run(boot, "bare")
     before = {f"flush/{kind}/before" for kind in KINDS}
     assert bad == SILENT | BY_REGISTER | before, show(lacks)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The other test guests: containment, polling, queue errors, the CPU, start-up IPIs, what a tail write costs."""
+"""The other test guests: containment, polling, queue errors, the CPU, start-up IPIs, the cost of a flush."""
 
 import re
 
@@ -17,7 +17,7 @@ def test_contained(boot):
     result = boot("sluice", "contain", devices=harness.EDU, timeout=120)
     result.assert_passed()
     sid = int(result.facts("edu-sid")[0], 16)
-    base, size = (int(n, 16) for n in re.search(r"^I: hypervisor (\S+) (\S+)", result.serial, re.M).groups())
+    base, size = (int(n, 16) for n in re.search(r"^I: hypervisor (\S+) (\S+)", result.guest, re.M).groups())
     assert size
     ways = ("off/", "leaf/", "superpage/", "pass/", "pointer/")
     tried = [p for p in result.parts if p.name.startswith(ways) and p.name != "superpage/ram"]
@@ -70,7 +70,37 @@ def test_cost(boot):
     """Instructions per tail write: told, and bounded so that an accident is noticed."""
     result = boot("sluice", "cost", devices=["-icount", "shift=0,sleep=off"], events=QUIET)
     result.assert_passed()
-    cost = {m[1]: int(m[2]) for m in re.finditer(r"^I: cost (\S+) (\d+)", result.serial, re.M)}
+    cost = {m[1]: int(m[2]) for m in re.finditer(r"^I: cost (\S+) (\d+)", result.guest, re.M)}
     print(cost)
     assert cost["flush/1"] < 3000
     assert cost["flush/200"] < 100 * 200
+
+
+# The real unit in all the shapes that the emulator has, and what the guest may see of it.
+UNITS = [
+    "",
+    "caching-mode=on",
+    "aw-bits=39",
+    "pt=off",
+    "snoop-control=on",
+    "device-iotlb=on",
+    "intremap=on,eim=on",
+    "device-iotlb=on,x-scalable-mode=on",
+]
+
+
+@pytest.mark.parametrize("where,unit", [("bare", "device-iotlb=on"), *[("sluice", unit) for unit in UNITS]])
+def test_what_the_unit_announces(boot, where, unit):
+    result = boot(where, "unit", iommu=unit)
+    result.assert_passed()
+    assert bool(int(result.facts("ecap")[0], 16) & 4) == ("device-iotlb" in unit)
+
+
+@pytest.mark.parametrize("unit", UNITS)
+def test_dma_on_every_unit(boot, unit):
+    boot("sluice", "edu", "case=queue", iommu=unit, devices=harness.EDU).assert_passed()
+
+
+@pytest.mark.parametrize("where", BOTH)
+def test_platform(boot, where):
+    boot(where, "platform", devices=harness.EDU, events=QUIET).assert_passed()
