@@ -476,17 +476,15 @@ static void test_too_long(void **state)
     for (unsigned int t = 0; t < ARRAY_SIZE(tails); t++) {
         for (enum insn_mode mode = INSN_16; mode <= INSN_64; mode++) {
             for (unsigned int prefixes = 0; prefixes < 24; prefixes++) {
-                int len;
+                int want, tail;
 
                 memset(bytes, 0x3e, sizeof(bytes));
                 memcpy(bytes + prefixes, tails[t], sizeof(tails[t]));
-                len = insn_decode(bytes, sizeof(bytes), mode, &insn);
-                if (prefixes == 0)
-                    assert_in_range(len, 2, 7);
-                else
-                    assert_int_equal(len, insn_decode(bytes + prefixes, 8, mode, &insn) + (int)prefixes <= 15
-                                              ? insn.len + (int)prefixes
-                                              : INSN_TOO_LONG);
+                tail = insn_decode(bytes + prefixes, sizeof(tails[t]), mode, &insn);
+                assert_in_range(tail, 2, 7);
+                want = tail + (int)prefixes <= INSN_MAX_LEN ? tail + (int)prefixes : INSN_TOO_LONG;
+                assert_int_equal(insn_decode(bytes, sizeof(bytes), mode, &insn), want);
+                assert_int_equal(insn_decode(bytes, INSN_MAX_LEN, mode, &insn), want);
             }
         }
     }
