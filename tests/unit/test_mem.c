@@ -1,0 +1,250 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* LINK: hv/mem.c */
+/* Ownership: what wins where declarations overlap, look-ups at every edge, and the choice of the region. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+#include "arch/paging.h"
+#include "hv/mem.h"
+
+#define MB 0x100000ull
+
+static u64 base_of_region = 992 * MB, size_of_region = 32 * MB;
+
+u64 region_base(void)
+{
+    return base_of_region;
+}
+
+u64 region_size(void)
+{
+    return size_of_region;
+}
+
+static struct boot_info machine(void)
+{
+    struct boot_info info = { .nr_ranges = 5, .image_base = 2 * MB, .image_size = 6 * MB };
+
+    info.ranges[0] = (struct boot_range){ 0, 0x9fc00, BOOT_MEM_RAM };
+    info.ranges[1] = (struct boot_range){ 0xf0000, 0x10000, BOOT_MEM_RESERVED };
+    info.ranges[2] = (struct boot_range){ MB, 1022 * MB + 0x800, BOOT_MEM_RAM };
+    info.ranges[3] = (struct boot_range){ 1023 * MB + 0x800, MB - 0x800, BOOT_MEM_ACPI };
+    info.ranges[4] = (struct boot_range){ 4096 * MB, 1024 * MB, BOOT_MEM_RAM };
+    return info;
+}
+
+static struct boot_info info;
+
+static int set_up(void **state)
+{
+    (void)state;
+    info = machine();
+    return mem_init(&info);
+}
+
+static void firmware_map_is_followed(void **state)
+{
+    (void)state;
+    assert_int_equal(mem_owner(0), MEM_GUEST_RAM);
+    assert_int_equal(mem_owner(0x9f000), MEM_DEVICE); /* only partly RAM */
+    assert_int_equal(mem_owner(0xa0000), MEM_DEVICE);
+    assert_int_equal(mem_owner(MB), MEM_GUEST_RAM);
+    assert_int_equal(mem_owner(992 * MB - 1), MEM_GUEST_RAM);
+    assert_int_equal(mem_owner(992 * MB), MEM_SLUICE);
+    assert_int_equal(mem_owner(1024 * MB - 1), MEM_SLUICE);
+    assert_int_equal(mem_owner(1024 * MB), MEM_DEVICE);
+    assert_int_equal(mem_owner(5120 * MB - 1), MEM_GUEST_RAM);
+    assert_int_equal(mem_owner(5120 * MB), MEM_DEVICE);
+    assert_int_equal(mem_owner(~0ull), MEM_DEVICE);
+    assert_int_equal(mem_ram_top(), 5120 * MB);
+}
+
+static void extents_end_where_the_owner_changes(void **state)
+{
+    enum mem_owner owner;
+
+    (void)state;
+    assert_int_equal(mem_extent(MB, &owner), 991 * MB);
+    assert_int_equal(mem_extent(991 * MB + 5, &owner), MB - 5);
+    assert_int_equal(mem_extent(992 * MB, &owner), 32 * MB);
+    assert_int_equal(owner, MEM_SLUICE);
+    assert_int_equal(mem_extent(5120 * MB, &owner), (1ull << 52) - 5120 * MB);
+    assert_int_equal(mem_extent(~0ull, &owner), 1);
+    assert_int_equal(mem_extent(1ull << 52, &owner), -(1ull << 52));
+}
+
+static void ranges_of_guest_ram(void **state)
+{
+    (void)state;
+    assert_true(mem_is_guest_ram(MB, 991 * MB));
+    assert_false(mem_is_guest_ram(MB, 991 * MB + 1));
+    assert_false(mem_is_guest_ram(992 * MB, 1));
+    assert_false(mem_is_guest_ram(MB, 0));
+    assert_false(mem_is_guest_ram(MB, ~0ull));
+    assert_false(mem_is_guest_ram(~0ull, 2));
+    assert_false(mem_is_guest_ram(5120 * MB - 1, 2));
+}
+
+static void the_strongest_declaration_decides(void **state)
+{
+    (void)state;
+    /* A BAR over RAM, over the region, over a unit and over the IOAPIC takes nothing away. */
+    assert_int_equal(mem_declare(0xfed90000, 0x1000, MEM_UNIT), 0);
+    assert_int_equal(mem_declare(0xfec00000, 0x100, MEM_DEVICE), 0);
+    assert_int_equal(mem_declare(900 * MB, 0xfff00000 - 900 * MB, MEM_BAR), 0);
+    assert_int_equal(mem_owner(900 * MB), MEM_GUEST_RAM);
+    assert_int_equal(mem_owner(992 * MB), MEM_SLUICE);
+    assert_int_equal(mem_owner(0xfed90fff), MEM_UNIT);
+    assert_int_equal(mem_owner(0xfec00fff), MEM_DEVICE);
+    assert_int_equal(mem_owner(0xfec01000), MEM_BAR);
+    /* An RMRR may lie in what firmware reserved, a BAR may not. */
+    assert_int_equal(mem_declare(0xf0000, 0x10000, MEM_BAR), 0);
+    assert_int_equal(mem_owner(0xf0000), MEM_DEVICE);
+    assert_int_equal(mem_declare(0xf4000, 0x1000, MEM_RMRR), 0);
+    assert_int_equal(mem_owner(0xf4000), MEM_RMRR);
+    assert_int_equal(mem_owner(0xf5000), MEM_DEVICE);
+}
+
+static void forgetting_undoes_one_declaration(void **state)
+{
+    (void)state;
+    assert_int_equal(mem_declare(2048 * MB, MB, MEM_BAR), 0);
+    assert_int_equal(mem_declare(2048 * MB, MB, MEM_BAR), 0);
+    mem_forget(2048 * MB, MB, MEM_BAR);
+    assert_int_equal(mem_owner(2048 * MB), MEM_BAR);
+    mem_forget(2048 * MB, MB, MEM_BAR);
+    assert_int_equal(mem_owner(2048 * MB), MEM_DEVICE);
+    mem_forget(2048 * MB, MB, MEM_BAR); /* never declared: nothing happens */
+    mem_forget(992 * MB, 32 * MB, MEM_BAR);
+    assert_int_equal(mem_owner(992 * MB), MEM_SLUICE);
+}
+
+static void fixed_addresses_by_whole_pages(void **state)
+{
+    (void)state;
+    assert_int_equal(mem_declare(0xfed00000, 0x400, MEM_DEVICE), 0);
+    assert_true(mem_is_fixed(0xfed00800, 16));
+    assert_true(mem_is_fixed(0xfecff000, 0x1001));
+    assert_false(mem_is_fixed(0xfecff000, 0x1000));
+    assert_false(mem_is_fixed(0xfed01000, 0x1000));
+    assert_true(mem_is_fixed(991 * MB, 2 * MB));
+    assert_true(mem_is_fixed(0, 1ull << 63));
+    assert_true(mem_is_fixed(~0ull - 100, 200)); /* wraps */
+    assert_false(mem_is_fixed(MB, 1));           /* RAM wins over a BAR anyway */
+}
+
+static void a_full_table_refuses(void **state)
+{
+    int err = 0;
+    unsigned n = 0;
+
+    (void)state;
+    for (; !err && n < 10000; n++)
+        err = mem_declare(8192 * MB + n * 0x2000ull, 0x1000, MEM_BAR);
+    assert_int_equal(err, ERR_NOSPC);
+    assert_true(n > 500);
+    assert_int_equal(mem_owner(8192 * MB), MEM_BAR);
+    assert_int_equal(mem_owner(992 * MB), MEM_SLUICE);
+    assert_int_equal(mem_declare(~0ull, 2, MEM_BAR), ERR_INVAL);
+    assert_int_equal(mem_declare(MB, 0, MEM_BAR), ERR_INVAL);
+}
+
+/* Random declarations against a map of one byte per page. */
+static void agrees_with_a_plain_map(void **state)
+{
+    static const u8 rank[] = {
+        [MEM_GUEST_RAM] = 4, [MEM_RMRR] = 3, [MEM_BAR] = 1, [MEM_DEVICE] = 5, [MEM_UNIT] = 6, [MEM_SLUICE] = 7
+    };
+    enum { PAGES = 64, ROUNDS = 300, LIVE = 12 };
+    struct {
+        u64 first, count;
+        enum mem_owner owner;
+    } live[LIVE] = { 0 };
+    struct boot_info empty = { 0 };
+    u64 at = 1ull << 40;
+
+    (void)state;
+    srand(1);
+    assert_int_equal(mem_init(&empty), 0);
+    for (unsigned round = 0; round < ROUNDS; round++) {
+        unsigned i = (unsigned)rand() % LIVE;
+        if (live[i].count)
+            mem_forget(at + live[i].first * PAGE_SIZE, live[i].count * PAGE_SIZE, live[i].owner);
+        live[i].first = (unsigned)rand() % PAGES;
+        live[i].count = 1 + (unsigned)rand() % (PAGES - live[i].first);
+        live[i].owner = (unsigned)rand() % 6;
+        assert_int_equal(
+            mem_declare(at + live[i].first * PAGE_SIZE, live[i].count * PAGE_SIZE, live[i].owner), 0);
+        for (unsigned page = 0; page < PAGES; page++) {
+            enum mem_owner want = MEM_DEVICE;
+            u8 best = 0;
+            for (unsigned k = 0; k < LIVE; k++)
+                if (live[k].count && page >= live[k].first && page < live[k].first + live[k].count &&
+                    rank[live[k].owner] > best) {
+                    best = rank[live[k].owner];
+                    want = live[k].owner;
+                }
+            assert_int_equal(mem_owner(at + page * PAGE_SIZE), want);
+        }
+    }
+}
+
+static void the_guest_sees_the_region_reserved(void **state)
+{
+    struct boot_range map[16];
+    unsigned n = mem_guest_map(map, 16);
+    u64 end = 0, ram = 0;
+
+    (void)state;
+    for (unsigned i = 0; i < n; i++) {
+        assert_true(map[i].base >= end);
+        end = map[i].base + map[i].size;
+        if (map[i].type == BOOT_MEM_RAM) {
+            ram += map[i].size;
+            assert_false(ranges_overlap(map[i].base, map[i].size, base_of_region, size_of_region));
+        }
+    }
+    /* The region ends inside the ACPI range here: nothing of it is lost or shown twice. */
+    assert_int_equal(ram, 0x9fc00 + 991 * MB + 1024 * MB);
+    assert_int_equal(mem_guest_map(map, 2), 2);
+}
+
+static void the_region_is_high_and_clear(void **state)
+{
+    struct boot_info i = machine();
+
+    (void)state;
+    assert_int_equal(mem_choose_region(&i, 32 * MB), 990 * MB);
+    i.nr_modules = 2;
+    i.modules[0].base = 1000 * MB;
+    i.modules[0].size = 1;
+    i.modules[1].base = 960 * MB;
+    i.modules[1].size = 9 * MB;
+    assert_int_equal(mem_choose_region(&i, 32 * MB), 928 * MB);
+    i.image_base = 930 * MB;
+    assert_int_equal(mem_choose_region(&i, 32 * MB), 898 * MB);
+    assert_int_equal(mem_choose_region(&i, 1000 * MB), 0);
+    assert_int_equal(mem_choose_region(&i, 1ull << 40), 0);
+    i.nr_ranges = 1;
+    assert_int_equal(mem_choose_region(&i, 2 * MB), 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup(firmware_map_is_followed, set_up),
+        cmocka_unit_test_setup(extents_end_where_the_owner_changes, set_up),
+        cmocka_unit_test_setup(ranges_of_guest_ram, set_up),
+        cmocka_unit_test_setup(the_strongest_declaration_decides, set_up),
+        cmocka_unit_test_setup(forgetting_undoes_one_declaration, set_up),
+        cmocka_unit_test_setup(fixed_addresses_by_whole_pages, set_up),
+        cmocka_unit_test_setup(a_full_table_refuses, set_up),
+        cmocka_unit_test_setup(agrees_with_a_plain_map, set_up),
+        cmocka_unit_test_setup(the_guest_sees_the_region_reserved, set_up),
+        cmocka_unit_test_setup(the_region_is_high_and_clear, set_up),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* LINK: hv/options.c arch/fmt.c */
+/* The command line: every option, and one clear refusal for everything else. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <cmocka.h>
+#include "arch/log.h"
+#include "hv/options.h"
+
+enum log_level log_threshold;
+
+static jmp_buf refused;
+static char refusal[512];
+static unsigned warnings;
+
+void refuse(const char *fmt, ...)
+{
+    va_list args;
+
+    va_start(args, fmt);
+    vsnprintf(refusal, sizeof(refusal), fmt, args);
+    va_end(args);
+    longjmp(refused, 1);
+}
+
+void log_line(enum log_level level, const char *fmt, ...)
+{
+    (void)level;
+    (void)fmt;
+    warnings++;
+}
+
+/* NULL: accepted. */
+static const char *parse(const char *line)
+{
+    if (setjmp(refused))
+        return refusal;
+    options_parse(line);
+    return NULL;
+}
+
+static void defaults_are_safe(void **state)
+{
+    (void)state;
+    assert_null(parse(""));
+    assert_int_equal(options.iommu.dtlb, DTLB_ALWAYS);
+    assert_int_equal(options.iommu.ats, ATS_LISTED);
+    assert_int_equal(options.memory, 0);
+    options_warn();
+    assert_int_equal(warnings, 0);
+}
+
+static void every_option_is_taken(void **state)
+{
+    (void)state;
+    assert_null(
+        parse("/boot/sluice.elf  mem=48M dtlb=guest\tats=all wait=0 loglevel=debug on-shutdown=halt "));
+    assert_int_equal(options.memory, 48 << 20);
+    assert_int_equal(options.iommu.dtlb, DTLB_GUEST);
+    assert_int_equal(options.iommu.ats, ATS_ALL);
+    assert_int_equal(options.iommu.wait_us, 0);
+    assert_int_equal(log_threshold, LOG_DEBUG);
+    assert_true(options.shutdown_halt);
+    options_warn();
+    assert_int_equal(warnings, 2);
+    assert_null(parse("dtlb=cm ats=off on-shutdown=reset loglevel=err"));
+    assert_int_equal(options.iommu.dtlb, DTLB_CM);
+    assert_int_equal(options.iommu.ats, ATS_OFF);
+    assert_false(options.shutdown_halt);
+}
+
+static void sizes(void **state)
+{
+    (void)state;
+    assert_null(parse("mem=1g"));
+    assert_int_equal(options.memory, 1 << 30);
+    assert_null(parse("mem=33000K"));
+    assert_int_equal(options.memory, 34 << 20); /* whole 2 MiB pages */
+    assert_null(parse("mem=33554432"));
+    assert_int_equal(options.memory, 32 << 20);
+}
+
+static void nonsense_is_refused(void **state)
+{
+    static const struct {
+        const char *line, *names;
+    } cases[] = {
+        { "flavour=mint", "unknown option 'flavour'" },
+        { "dtlb=always flavour", "unknown option 'flavour'" },
+        { "dtlb", "dtlb" },
+        { "dtlb=", "always|guest|cm" },
+        { "dtlb=sometimes", "'sometimes'" },
+        { "dtlb=alwaysx", "'alwaysx'" },
+        { "DTLB=always", "unknown option" },
+        { "=", "unknown option" },
+        { "dtlb=always /boot/x", "unknown option" },
+        { "mem=", "mem" },
+        { "mem=0", "mem" },
+        { "mem=-1", "mem" },
+        { "mem=5G", "mem" },
+        { "mem=99999999999999999999", "mem" },
+        { "mem=9223372036854775807G", "mem" },
+        { "mem=32MB", "mem" },
+        { "mem=0x20", "mem" },
+        { "wait=1000001", "wait" },
+        { "wait=1ms", "wait" },
+        { "wait=1 mem", "mem" },
+        { "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
+          "unknown" },
+        { "dtlb=aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
+          "dtlb" },
+    };
+
+    (void)state;
+    for (unsigned i = 0; i < ARRAY_SIZE(cases); i++) {
+        const char *why = parse(cases[i].line);
+        if (!why || !strstr(why, cases[i].names))
+            fail_msg("'%s': %s", cases[i].line, why ? why : "accepted");
+    }
+    assert_non_null(strstr(parse("x"), "on-shutdown=halt|reset"));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(defaults_are_safe),
+        cmocka_unit_test(every_option_is_taken),
+        cmocka_unit_test(sizes),
+        cmocka_unit_test(nonsense_is_refused),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
