@@ -240,7 +240,7 @@ static const char *load(struct guest_image *image, struct vcpu_start *start)
     start->mode = START_LONG64;
     start->rip = at + ENTRY_64;
     start->gpr[RSI] = params_gpa;
-    log_info("guest     Linux %s at 0x%lx, %lu KiB; initrd %lu KiB", version_string(file), at,
+    log_info("guest        Linux %s at 0x%lx, %lu KiB; initrd %lu KiB", version_string(file), at,
              k.code_size >> 10, initrd ? initrd->size >> 10 : 0);
     return NULL;
 }

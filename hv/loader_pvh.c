@@ -233,7 +233,7 @@ static const char *load(struct guest_image *image, struct vcpu_start *start)
     start->mode = START_PROT32;
     start->rip = elf.entry;
     start->gpr[RBX] = info_gpa;
-    log_info("guest     ELF by PVH, %lu KiB, entry 0x%lx; modules %u", loaded >> 10, elf.entry,
+    log_info("guest        ELF by PVH, %lu KiB, entry 0x%lx; modules %u", loaded >> 10, elf.entry,
              image->nr_modules);
     return NULL;
 }

@@ -111,23 +111,19 @@ static void set_traps(void)
 
 static void log_machine(const struct boot_info *info)
 {
-    log_info("boot      %s by %s", info->path, info->loader[0] ? info->loader : "a loader without a name");
-    log_info("memory    %lu MiB of RAM; Sluice at 0x%lx, %lu MiB", mem_ram_bytes(info) >> MIB, region_base(),
-             region_size() >> MIB);
-    log_info("CPU       %s with nested paging%s, TSC %lu MHz", vcpu_ops->name,
+    log_info("boot         %s by %s", info->path, info->loader[0] ? info->loader : "a loader without a name");
+    log_info("memory       %lu MiB of RAM; Sluice at 0x%lx, %lu MiB", mem_ram_bytes(info) >> MIB,
+             region_base(), region_size() >> MIB);
+    log_info("CPU          %s with nested paging%s, TSC %lu MHz", vcpu_ops->name,
              vcpu_ops->nested_1g ? " and 1 GiB pages" : "", clock_tsc_per_us());
-    log_info("PCI       %u functions, %s", pci_function_count(),
+    log_info("PCI          %u functions, %s", pci_function_count(),
              pci_ecam_count() ? "ECAM" : "ports only (no MCFG table)");
 }
 
 static void log_promises(void)
 {
     iommu_summary();
-    log_info(
-        "contained: DMA of every function, present or not, to the guest's RAM, reserved regions and BARs");
-    log_info("interrupts: not contained (interrupt remapping is not in use)");
-    log_info("replay    dtlb=%s ats=%s wait=%u us", options_dtlb_name(), options_ats_name(),
-             options.iommu.wait_us);
+    log_info("interrupts: not contained, as interrupt remapping is not in use");
     options_warn();
 }
 

@@ -187,22 +187,12 @@ void options_parse(const char *cmdline)
     }
 }
 
-const char *options_dtlb_name(void)
-{
-    return dtlb_choices[options.iommu.dtlb].name;
-}
-
-const char *options_ats_name(void)
-{
-    return ats_choices[options.iommu.ats].name;
-}
-
 void options_warn(void)
 {
     if (options.iommu.dtlb != DTLB_ALWAYS)
-        log_warn("UNSAFE    dtlb=%s: devices may go on using memory that the guest has freed; "
+        log_warn("UNSAFE       dtlb=%s: devices may go on using memory that the guest has freed; "
                  "for measuring only",
-                 options_dtlb_name());
+                 dtlb_choices[options.iommu.dtlb].name);
     if (options.iommu.ats == ATS_ALL)
-        log_warn("UNSAFE    ats=all: every device is trusted to use only translations it was given");
+        log_warn("UNSAFE       ats=all: every device is trusted to use only translations it was given");
 }

@@ -23,7 +23,4 @@ void options_parse(const char *cmdline);
 /* Logs one line for each option that gives up a promise. */
 void options_warn(void);
 
-const char *options_dtlb_name(void);
-const char *options_ats_name(void);
-
 #endif

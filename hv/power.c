@@ -112,11 +112,11 @@ static bool judge_sleep(const struct sleep_register *r, u8 byte)
     /* S4 is S5 to the hardware: the next start is a cold one, and Sluice boots again. */
     if ((s5.known && type == s5.type[r->which]) || (s4.known && type == s4.type[r->which])) {
         iommu_counters();
-        log_info("power     the guest switches the machine off");
+        log_info("power        the guest switches the machine off");
         return true;
     }
     if (!log_limited(&bucket))
-        log_warn("power     sleep type %u is refused: only switching off is possible under Sluice", type);
+        log_warn("power        sleep type %u is refused: only switching off is possible under Sluice", type);
     return false;
 }
 
@@ -202,7 +202,7 @@ static int add_fadt_register(const struct acpi_header *fadt, u32 generic, u32 le
 static void __noreturn full_reset(const char *why)
 {
     iommu_counters();
-    log_info("power     %s: the machine is reset", why);
+    log_info("power        %s: the machine is reset", why);
     machine_reset();
 }
 
@@ -281,7 +281,7 @@ int power_init(void)
             err = add_fadt_register(fadt, FADT_SLEEP_CONTROL, 0, sleep);
     }
     if (!s5.known)
-        log_warn("power     firmware does not say how to switch off (no \\_S5): the guest cannot");
+        log_warn("power        firmware does not say how to switch off (no \\_S5): the guest cannot");
     if (!err)
         err = bus_add_ports(0x92, 1, fast_reset_port, NULL);
     if (!err)
