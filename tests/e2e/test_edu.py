@@ -8,7 +8,7 @@ from tests.e2e import harness
 
 @pytest.mark.parametrize("where", ["bare", "sluice"])
 def test_edu(boot, where):
-    result = boot(where, "edu", devices=harness.EDU)
+    result = boot(where, "edu", devices=harness.EDU + harness.EDU)
     result.assert_passed()
     sid = int(result.facts("edu-sid")[0], 16)
 

@@ -348,13 +348,67 @@ static void group_off(void)
     flush_pages(FLUSH_PAGE, DOMAIN, IOVA, 0);
 }
 
+/* A second device in the same domain: with the same table, and (no guest should) with another one. */
+static void group_shared(void)
+{
+    u64 other = (u64)page_alloc(1);
+    u32 second;
+
+    part("shared/same-table");
+    if (!edu_find(1, &second)) {
+        skip("second-device", "there is none");
+        return;
+    }
+    edu_use(1);
+    vtd_map(table, levels, IOVA, (u64)page_a, PAGE_SIZE, PTE_R | PTE_W);
+    vtd_context(second, TT_TABLE, width, table, DOMAIN);
+    flush_context(CC_GLOBAL, DOMAIN);
+    fill(page_a, PAGE_SIZE, DATA);
+    check("prime", edu_dma_from(IOVA, BYTES), "the device does not answer");
+    expect("second", IOVA, 'A');
+    edu_use(0);
+    expect("first", IOVA, 'A');
+    vtd_map(table, levels, IOVA, (u64)page_b, PAGE_SIZE, PTE_R | PTE_W);
+    flush_pages(FLUSH_PAGE, DOMAIN, IOVA, 0);
+    expect("first-moved", IOVA, 'B');
+    edu_use(1);
+    expect("second-moved", IOVA, 'B');
+
+    part("shared/same-domain-id");
+    vtd_map(other, levels, IOVA, (u64)page_a, PAGE_SIZE, PTE_R | PTE_W);
+    vtd_context(second, TT_TABLE, width, other, DOMAIN);
+    flush_context(CC_GLOBAL, DOMAIN);
+    expect("second", IOVA, 'A');
+    edu_use(0);
+    expect("first", IOVA, 'B');
+    vtd_map(other, levels, IOVA, 0, PAGE_SIZE, 0);
+    vtd_map(table, levels, IOVA, 0, PAGE_SIZE, 0);
+    flush_pages(FLUSH_PAGE, DOMAIN, IOVA, 0);
+    check("first-gone", lands(IOVA) == '-', "DMA came through");
+    edu_use(1);
+    check("second-gone", lands(IOVA) == '-', "DMA came through");
+
+    part("shared/moved-without-flush");
+    vtd_map(table, levels, IOVA, (u64)page_a, PAGE_SIZE, PTE_R | PTE_W);
+    vtd_context(second, TT_TABLE, width, table, DOMAIN);
+    flush_context(CC_GLOBAL, DOMAIN);
+    expect("second", IOVA, 'A');
+    vtd_context(second, TT_TABLE, width, table, OTHER); /* and the caches keep the old entry */
+    vtd_map(table, levels, IOVA, 0, PAGE_SIZE, 0);
+    flush_pages(FLUSH_DOMAIN, DOMAIN, 0, 0);
+    check("second-gone", lands(IOVA) == '-', "DMA came through");
+    vtd_context_clear(second);
+    flush_context(CC_GLOBAL, OTHER);
+    edu_use(0);
+}
+
 static const struct {
     const char *name;
     void (*run)(void);
 } groups[] = {
     { "queue", group_queue }, { "registers", group_registers }, { "pages", group_pages },
     { "super", group_super }, { "levels", group_levels },       { "context", group_context },
-    { "off", group_off },
+    { "off", group_off },     { "shared", group_shared },
 };
 
 void guest_main(void)

@@ -28,9 +28,11 @@ bool edu_find(u32 nth, u32 *sid)
         return false;
     }
     bars[nth] = pci_bar(*sid, 0);
-    bar = bars[0];
+    if (!nth) {
+        bar = bars[0];
+    }
     pci_write(*sid, PCI_COMMAND, 2, pci_read(*sid, PCI_COMMAND, 2) | PCI_COMMAND_MEM | PCI_COMMAND_BM);
-    return bar != 0;
+    return bars[nth] != 0;
 }
 
 void edu_use(u32 nth)
