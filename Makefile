@@ -61,6 +61,8 @@ guests:
 
 # tests/guests/guests.mk adds its guests to the target `guests`.
 -include tests/guests/guests.mk
+# The image that tests booting, also part of `guests`.
+-include tests/boot/boot.mk
 
 # Objects depend on this file, so a change of compiler or flags rebuilds them.
 $(BUILD)/flags: FORCE
@@ -164,7 +166,7 @@ check: ## Compile with gcc and clang, check the format, the headers, and lint
 	@tools/setup build check
 	@$(SUBMAKE) -k check-gcc check-clang check-format check-headers check-lint
 
-ALL_C := $(sort $(wildcard $(foreach d,$(IMAGE_DIRS) tests/unit tests/model tests/guests tests/guests/lib tests/fuzz tests/proof,$(d)/*.[ch])))
+ALL_C := $(sort $(wildcard $(foreach d,$(IMAGE_DIRS) tests/unit tests/model tests/guests tests/guests/lib tests/boot tests/fuzz tests/proof,$(d)/*.[ch])))
 HEADERS := $(filter %.h,$(filter-out tests/%,$(ALL_C)))
 
 check-gcc check-clang: check-%:

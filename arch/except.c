@@ -135,8 +135,13 @@ void except_backtrace(const struct regs *regs)
     u64 low, high;
 
     log_err("backtrace:");
-    if (regs)
+    if (regs) {
         print_frame(regs->rip);
+        /* A call to nowhere: who called is all that is known, and no frame says it. */
+        if (!in_text(regs->rip) && is_aligned(regs->rsp, 8) && stack_bounds(cpu, regs->rsp, &low, &high) &&
+            in_text(*(const u64 *)regs->rsp))
+            print_frame(*(const u64 *)regs->rsp - 1);
+    }
     for (unsigned i = 0; i < MAX_FRAMES; i++) {
         /* Each frame lies in a stack of ours and above the one before: anything else is corruption. */
         if (!is_aligned(frame, 8) || !stack_bounds(cpu, frame, &low, &high) || high - frame < 16)
@@ -201,7 +206,10 @@ void exception(struct regs *regs)
 
     report(regs, "CPU %u: %s%s", cpu->index, name ? name : "reserved vector",
            overflow ? ": stack overflow" : "");
-    if (regs->vector == VEC_MC)
+    if (regs->vector == VEC_MC) {
+        log_err("resetting the machine");
         machine_reset();
+    }
+    log_err("CPU %u halted", cpu->index);
     cpu_halt_forever();
 }

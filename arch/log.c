@@ -116,5 +116,6 @@ void panic(const char *fmt, ...)
     va_start(args, fmt);
     vpanic(NULL, fmt, args);
     va_end(args);
+    log_err("CPU %u halted", this_cpu()->index);
     cpu_halt_forever();
 }

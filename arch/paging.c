@@ -226,7 +226,7 @@ void paging_relocate(u64 base, u64 size, const struct boot_info *info)
     region_end = base + size;
     u64 top = size > image_size() ? table_alloc() : 0;
     if (!top || !build(top, base, size, info))
-        refuse("%llu KiB are too little for Sluice itself; give it more with memory=",
+        refuse("%llu KiB are too little for Sluice itself; give it more with mem=",
                (unsigned long long)(size >> 10));
 
     /* The tables were written through the old mapping; from here on all is as it will be after the switch. */

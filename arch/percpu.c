@@ -110,7 +110,7 @@ void percpu_init(u32 index)
         if (!percpu_table[index] || !stacks || !paging_guard(stacks->main_guard) ||
             !paging_guard(stacks->nmi_guard) || !paging_guard(stacks->df_guard) ||
             !paging_guard(stacks->mc_guard))
-            refuse("no memory for CPU %u; give Sluice more with memory=", index);
+            refuse("no memory for CPU %u; give Sluice more with mem=", index);
         percpu_table[index]->stacks = stacks;
     }
 

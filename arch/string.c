@@ -20,10 +20,20 @@ void *memmove(void *dst, const void *src, size_t n)
     if ((uintptr_t)dst - (uintptr_t)src >= n)
         return memcpy(dst, src, n);
 
-    /* dst lies inside the source: from the end. No NMI handler of ours uses string instructions. */
+    /* dst lies inside the source: from the end, what is left over from whole words first. */
     u8 *d = (u8 *)dst + n - 1;
     const u8 *s = (const u8 *)src + n - 1;
-    __asm__ volatile("std; rep movsb; cld" : "+D"(d), "+S"(s), "+c"(n)::"memory");
+    size_t words = n / 8, bytes = n % 8;
+    __asm__ volatile("std\n\t"
+                     "rep movsb\n\t"
+                     "subq $7, %0\n\t"
+                     "subq $7, %1\n\t"
+                     "movq %3, %2\n\t"
+                     "rep movsq\n\t"
+                     "cld"
+                     : "+D"(d), "+S"(s), "+c"(bytes)
+                     : "r"(words)
+                     : "memory");
     return dst;
 }
 
