@@ -20,7 +20,7 @@ struct fixup {
 };
 
 extern const u64 except_entries[NR_VECTORS];
-extern const struct fixup extable[], extable_end[];
+extern const struct fixup extable[]; /* ends with an empty one */
 extern const u8 image_text[], image_text_end[];
 
 /* Interrupts are never enabled in the hypervisor: a vector above 31 is a bug, and #GP reports it. */
@@ -182,7 +182,7 @@ static void __printf(2, 3) report(const struct regs *regs, const char *fmt, ...)
 
 static bool fix_up(struct regs *regs)
 {
-    for (const struct fixup *f = extable; f < extable_end; f++) {
+    for (const struct fixup *f = extable; f->fault; f++) {
         if (f->fault == regs->rip) {
             regs->rip = f->resume;
             return true;

@@ -219,7 +219,9 @@ static bool build(u64 top, u64 base, u64 size, const struct boot_info *info)
 
 void paging_relocate(u64 base, u64 size, const struct boot_info *info)
 {
-    ASSERT(!root && is_aligned(base | size, SIZE_2M) && size <= REGION_MAX);
+    if (size > REGION_MAX)
+        refuse("Sluice can use %llu MiB at most; give it less with mem=", REGION_MAX >> 20);
+    ASSERT(!root && is_aligned(base | size, SIZE_2M));
     ASSERT(base < BIT(32) && size <= BIT(32) - base && !in_region(base, size));
 
     next_free = base + image_size();

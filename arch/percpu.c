@@ -10,7 +10,9 @@
 #define MSR_GS_BASE  0xc0000101
 #define MSR_PAT      0x277
 #define PAT_POWER_ON 0x0007040600070406ull
+#define CR4_MCE      BIT(6)
 #define CR4_SMEP     BIT(20)
+#define CPUID_1_MCE  BIT(7)
 #define CPUID_7_SMEP BIT(7)
 #define CPUID_1_PAT  BIT(16)
 
@@ -82,26 +84,46 @@ static void load_descriptors(struct percpu *cpu)
     wrmsr(MSR_GS_BASE, (u64)cpu);
 }
 
-/* What we rely on, whatever firmware left: PAT entry 3 means uncached, no execution of user pages. */
+/*
+ * What we rely on, whatever firmware left: PAT entry 3 means uncached, a machine check is an exception and
+ * not a shutdown, user pages are never executed.
+ */
 static void set_cpu_state(void)
 {
+    u64 cr4 = read_cr4();
     u32 r[4];
 
     cpuid(1, 0, r);
     if (r[3] & CPUID_1_PAT)
         wrmsr(MSR_PAT, PAT_POWER_ON);
+    if (r[3] & CPUID_1_MCE)
+        cr4 |= CR4_MCE;
     cpuid(0, 0, r);
-    if (r[0] < 7)
-        return;
-    cpuid(7, 0, r);
-    if (r[1] & CPUID_7_SMEP)
-        write_cr4(read_cr4() | CR4_SMEP);
+    if (r[0] >= 7) {
+        cpuid(7, 0, r);
+        if (r[1] & CPUID_7_SMEP)
+            cr4 |= CR4_SMEP;
+    }
+    write_cr4(cr4);
+}
+
+/* All 32 bits where the CPU has them. */
+static u32 own_apic_id(void)
+{
+    u32 r[4];
+
+    cpuid(0, 0, r);
+    if (r[0] >= 0xb) {
+        cpuid(0xb, 0, r);
+        if (r[1])
+            return r[3];
+    }
+    cpuid(1, 0, r);
+    return r[1] >> 24;
 }
 
 void percpu_init(u32 index)
 {
-    u32 r[4];
-
     if (index >= MAX_CPUS)
         refuse("more than %u CPUs", MAX_CPUS);
     if (index && !percpu_table[index]) {
@@ -119,8 +141,7 @@ void percpu_init(u32 index)
         cpu->stacks = &cpu0_stacks;
     cpu->self = cpu;
     cpu->index = index;
-    cpuid(1, 0, r);
-    cpu->apic_id = r[1] >> 24;
+    cpu->apic_id = own_apic_id();
     cpu->stack_top = cpu->stacks->main + MAIN_STACK;
     load_descriptors(cpu);
     except_init();
