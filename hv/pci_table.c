@@ -156,6 +156,7 @@ static int scan_segment(u16 segment, unsigned first, unsigned last)
 
 int pci_scan(void)
 {
+    nr_functions = 0;
     if (!pci_ecam_count())
         return scan_segment(0, 0, 255);
     for (unsigned i = 0; i < pci_ecam_count(); i++) {

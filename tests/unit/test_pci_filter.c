@@ -1,0 +1,711 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* LINK: hv/pci_cfg.c hv/pci_filter.c hv/pci_decode.c hv/pci_table.c hv/mem.c */
+/*
+ * Configuration space through the filter: a fake machine whose registers keep only their writable bits, and a
+ * record of what the VT-d layer was told and when, relative to the writes that reached the devices.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <cmocka.h>
+#include "arch/log.h"
+#include "arch/paging.h"
+#include "hv/bus.h"
+#include "hv/exit.h"
+#include "hv/mem.h"
+#include "hv/pci.h"
+#include "hv/power.h"
+#include "iommu/iommu.h"
+
+#define MB     0x100000ull
+#define ECAM   0xe0000000ull
+#define REGION (992 * MB)
+
+/* ---- the machine */
+
+struct device {
+    pci_sid sid;
+    u8 space[4096];
+    u8 writable[4096];
+    bool resets_on_flr;
+};
+enum { HOST, ISA, PORT, NIC, PLAIN, PF, VF, NR_DEVICES };
+static struct device devices[NR_DEVICES];
+static u32 reset_asked;
+
+static struct ecam ecam = { .base = ECAM, .last_bus = 255 };
+
+/* What happened, in order: "w04" a write that reached a device, "+02:00.0"... ATS, "-" off, "x" gone. */
+static char story[4096];
+
+static void tell(const char *fmt, ...)
+{
+    size_t used = strlen(story);
+    va_list args;
+
+    va_start(args, fmt);
+    vsnprintf(story + used, sizeof(story) - used, fmt, args);
+    va_end(args);
+}
+
+static struct device *device(pci_sid sid)
+{
+    for (unsigned i = 0; i < NR_DEVICES; i++)
+        if (devices[i].sid == sid && devices[i].space[0x0a] != 0xff)
+            return &devices[i];
+    return NULL;
+}
+
+u32 pci_read(u16 segment, pci_sid sid, u32 off, unsigned width)
+{
+    struct device *d = segment ? NULL : device(sid);
+    u32 value = ~0u;
+
+    assert_true(is_aligned(off, width) && off + width <= 4096);
+    if (d) {
+        value = 0;
+        memcpy(&value, d->space + off, width);
+    } else {
+        value &= (u32)MASK(8 * width - 1, 0);
+    }
+    return value;
+}
+
+void pci_write(u16 segment, pci_sid sid, u32 off, unsigned width, u32 value)
+{
+    struct device *d = segment ? NULL : device(sid);
+
+    assert_true(is_aligned(off, width) && off + width <= 4096);
+    if (!d)
+        return;
+    tell("w%x ", off);
+    for (unsigned i = 0; i < width; i++) {
+        u8 mask = d->writable[off + i];
+        d->space[off + i] = (u8)((d->space[off + i] & ~mask) | ((value >> 8 * i) & mask));
+    }
+    if (d->resets_on_flr && d->space[0x69] & 0x80) {
+        d->space[0x69] &= 0x7f;
+        d->space[0x107] &= 0x7f; /* ATS.E */
+        d->space[4] = 0;
+    }
+    /* At no time may a function decode over Sluice or a unit. */
+    if (d->space[4] & 2 && (d->space[0xe] & 0x7f) == 0)
+        for (unsigned reg = 0x10; reg < 0x28; reg += 4) {
+            u64 base = pci_read(0, sid, reg, 4) & ~0xfu;
+            u32 mask;
+            memcpy(&mask, d->writable + reg, 4);
+            u64 size = mask & -mask;
+            if (!d->writable[reg + 3])
+                continue;
+            if (d->space[reg] & 4) {
+                base |= (u64)pci_read(0, sid, reg + 4, 4) << 32;
+                reg += 4;
+            }
+            assert_false(mem_is_fixed(base, size));
+        }
+}
+
+u32 pci_find_cap(u16 segment, pci_sid sid, u8 id)
+{
+    u32 off = pci_read(segment, sid, 0x34, 1);
+
+    for (unsigned i = 0; i < 48 && off >= 0x40 && off != 0xff; i++, off = pci_read(segment, sid, off + 1, 1))
+        if (pci_read(segment, sid, off, 1) == id)
+            return off;
+    return 0;
+}
+
+u32 pci_find_ext_cap(u16 segment, pci_sid sid, u16 id)
+{
+    u32 off = 0x100;
+
+    for (unsigned i = 0; i < 64 && off >= 0x100 && off < 0x1000; i++) {
+        u32 head = pci_read(segment, sid, off, 4);
+        if (!head || head == ~0u)
+            return 0;
+        if ((head & 0xffff) == id)
+            return off;
+        off = head >> 20;
+    }
+    return 0;
+}
+
+unsigned pci_ecam_count(void)
+{
+    return 1;
+}
+
+const struct ecam *pci_ecam(unsigned i)
+{
+    return i ? NULL : &ecam;
+}
+
+static u8 space_u8(unsigned d, u32 off)
+{
+    return devices[d].space[off];
+}
+
+static u32 space_u32(unsigned d, u32 off)
+{
+    u32 value;
+
+    memcpy(&value, devices[d].space + off, 4);
+    return value;
+}
+
+static void put(unsigned d, u32 off, unsigned width, u64 value, u64 writable)
+{
+    memcpy(devices[d].space + off, &value, width);
+    memcpy(devices[d].writable + off, &writable, width);
+}
+
+static void make(unsigned d, pci_sid sid, u32 id, u32 class, u8 header)
+{
+    devices[d].sid = sid;
+    put(d, 0x00, 4, id, 0);
+    put(d, 0x04, 2, 0, 0x7ff);
+    put(d, 0x08, 4, class << 8, 0);
+    put(d, 0x0e, 1, header, 0);
+}
+
+/* Power management at 0x50, PCI Express at 0x60; a root port's slot has a power controller. */
+static void add_caps(unsigned d)
+{
+    put(d, 0x34, 1, 0x50, 0);
+    put(d, 0x50, 2, 0x6001, 0);
+    put(d, 0x54, 2, 0, 3);
+    put(d, 0x60, 2, 0x0010, 0);
+    put(d, 0x64, 4, BIT(28), 0);
+    put(d, 0x68, 2, 0, 0xffff);
+    put(d, 0x70, 2, 0, 0xffff);
+    put(d, 0x74, 4, BIT(1), 0);
+    put(d, 0x78, 4, 0, 0xffff);
+}
+
+static void add_ats(unsigned d, u32 next)
+{
+    put(d, 0x100, 4, next << 20 | 0x1000f, 0);
+    put(d, 0x104, 2, 5, 0); /* queue depth */
+    put(d, 0x106, 2, 0, 0x801f);
+}
+
+static void make_machine(void)
+{
+    memset(devices, 0, sizeof(devices));
+    for (unsigned i = 0; i < NR_DEVICES; i++)
+        devices[i].space[0x0a] = devices[i].space[0x0b] = 0xff;
+
+    make(HOST, 0x0000, 0x29c08086, 0x060000, 0);
+    put(HOST, 0x60, 8, ECAM | 1, ~0ull);
+    put(HOST, 0x9d, 1, 0x0a, 0xff);
+    make(ISA, 0x00f8, 0x29188086, 0x060100, 0);
+    put(ISA, 0x40, 4, 0x601, ~0u);
+    put(ISA, 0x60, 4, 0x0b0b0a0a, ~0u);
+    make(PORT, 0x0010, 0x000c1b36, 0x060400, 1);
+    put(PORT, 0x18, 4, 0x00020200, 0xffffff);
+    put(PORT, 0x20, 4, 0xfe80fe00, 0xfff0fff0);
+    put(PORT, 0x24, 4, 0x0001fff1, 0xfff0fff0);
+    put(PORT, 0x28, 8, 0, ~0ull);
+    put(PORT, 0x3e, 2, 0, 0xff);
+    put(PORT, 0x04, 2, 7, 0x7ff);
+    add_caps(PORT);
+    /* 64-bit BAR of 16 MiB at 0xfa000000 and a 4 KiB one, ATS */
+    make(NIC, 0x0200, 0x10411af4, 0x020000, 0);
+    put(NIC, 0x10, 8, 0xfa000004, ~(16 * MB - 1));
+    put(NIC, 0x18, 4, 0xfe801000, 0xfffff000);
+    put(NIC, 0x30, 4, 0, 0xffff0001);
+    put(NIC, 0x04, 2, 6, 0x7ff);
+    add_caps(NIC);
+    add_ats(NIC, 0);
+    devices[NIC].resets_on_flr = true;
+    /* one BAR of 64 MiB: sizing it covers the units */
+    make(PLAIN, 0x0018, 0x11e81234, 0x118000, 0);
+    put(PLAIN, 0x10, 4, 0xd0000000, 0xfc000000);
+    put(PLAIN, 0x04, 2, 2, 0x7ff);
+    /* 4 VFs of 64 KiB each, first one at 03:00.1 */
+    make(PF, 0x0300, 0x154c8086, 0x020000, 0);
+    put(PF, 0x100, 4, 0x10010, 0);
+    put(PF, 0x108, 2, 0, 0xffff);
+    put(PF, 0x10e, 2, 4, 0);
+    put(PF, 0x110, 2, 0, 0xffff);
+    put(PF, 0x114, 2, 1, 0);
+    put(PF, 0x116, 2, 1, 0);
+    put(PF, 0x120, 4, 1, ~0u);
+    put(PF, 0x124, 4, 0xd8000000, 0xffff0000);
+    add_caps(PF);
+    make(VF, 0x0301, ~0u, 0x020000, 0);
+    add_ats(VF, 0);
+}
+
+u64 region_base(void)
+{
+    return REGION;
+}
+
+u64 region_size(void)
+{
+    return 32 * MB;
+}
+
+/* ---- the world around the filter */
+
+static mmio_handler ecam_handler;
+static port_handler config_handler;
+static void *ecam_ctx;
+
+int bus_add_mmio(u64 base, u64 size, bool reads_direct, mmio_handler handler, void *ctx)
+{
+    assert_int_equal(base, ECAM);
+    assert_int_equal(size, 256 * MB);
+    assert_true(reads_direct);
+    ecam_handler = handler;
+    ecam_ctx = ctx;
+    return 0;
+}
+
+int bus_add_ports(u16 first, u16 count, port_handler handler, void *ctx)
+{
+    (void)ctx;
+    assert_int_equal(first, 0xcf8);
+    assert_int_equal(count, 8);
+    config_handler = handler;
+    return 0;
+}
+
+void power_reset_control(u8 value)
+{
+    reset_asked = value;
+}
+
+static void tell_sid(char what, u16 sid)
+{
+    tell("%c%02x:%02x.%u ", what, sid >> 8, sid >> 3 & 31, sid & 7);
+}
+
+void iommu_ats_change(u16 segment, u16 sid, bool on, u8 depth, u16 pfsid)
+{
+    assert_int_equal(segment, 0);
+    assert_int_equal(depth, 5);
+    assert_int_equal(pfsid, sid == 0x301 ? 0x300 : sid);
+    tell_sid(on ? '+' : '-', sid);
+}
+
+void iommu_function_gone(u16 segment, u16 sid)
+{
+    assert_int_equal(segment, 0);
+    tell_sid('x', sid);
+}
+
+void iommu_dma_changed(u64 base, u64 size)
+{
+    assert_true(is_aligned(base, PAGE_SIZE) && is_aligned(size, PAGE_SIZE) && size);
+    tell("m%lx ", base);
+}
+
+bool log_limited(struct log_bucket *bucket)
+{
+    (void)bucket;
+    return true;
+}
+
+void log_line(enum log_level level, const char *fmt, ...)
+{
+    (void)level;
+    (void)fmt;
+}
+
+static int set_up(void **state)
+{
+    static struct boot_info info = { .nr_ranges = 1, .ranges = { { MB, 1023 * MB, BOOT_MEM_RAM } } };
+    int err;
+
+    (void)state;
+    make_machine();
+    err = mem_init(&info);
+    err |= mem_declare(0xfed90000, 0x1000, MEM_UNIT);
+    err |= mem_declare(ECAM, 256 * MB, MEM_DEVICE);
+    err |= mem_declare(0xfec00000, MB, MEM_DEVICE);
+    err |= mem_declare(0xff000000, 16 * MB, MEM_DEVICE);
+    err |= pci_filter_init();
+    err |= pci_scan();
+    story[0] = 0;
+    return err;
+}
+
+static void cfg_write(unsigned d, u32 off, unsigned width, u64 value)
+{
+    ecam_handler(ecam_ctx, NULL, ECAM + ((u64)devices[d].sid << 12) + off, width, true, &value);
+}
+
+static u64 cfg_read(unsigned d, u32 off, unsigned width)
+{
+    u64 value = 0x5555555555555555;
+
+    ecam_handler(ecam_ctx, NULL, ECAM + ((u64)devices[d].sid << 12) + off, width, false, &value);
+    return value;
+}
+
+static void port(u16 at, unsigned width, bool in, u32 *value)
+{
+    config_handler(NULL, NULL, at, width, in, value);
+}
+
+static void out(u16 at, unsigned width, u32 value)
+{
+    port(at, width, false, &value);
+}
+
+static u32 in(u16 at, unsigned width)
+{
+    u32 value = 0x55555555;
+
+    port(at, width, true, &value);
+    return value;
+}
+
+/* ---- tests */
+
+static void scan_declares_what_is_decoded(void **state)
+{
+    (void)state;
+    assert_int_equal(mem_owner(0xfa000000), MEM_BAR);
+    assert_int_equal(mem_owner(0xfaffffff), MEM_BAR);
+    assert_int_equal(mem_owner(0xfb000000), MEM_DEVICE);
+    assert_int_equal(mem_owner(0xd0000000), MEM_BAR);
+    assert_int_equal(mem_owner(0xd8000000), MEM_DEVICE); /* VFs are off */
+    assert_int_equal(space_u32(NIC, 0x10), 0xfa000004);
+    assert_int_equal(space_u8(NIC, 4), 6);
+}
+
+static void firmware_left_ats_on(void **state)
+{
+    bool full;
+
+    (void)state;
+    put(NIC, 0x106, 2, 0x8000, 0x801f);
+    assert_int_equal(pci_scan(), 0);
+    assert_int_equal(space_u8(NIC, 0x107), 0);
+    assert_non_null(pci_function_get(0, 0x200, &full));
+}
+
+static void decode_registers_of_the_chipset_are_fixed(void **state)
+{
+    (void)state;
+    for (u32 off = 0x40; off < 0x100; off++)
+        cfg_write(HOST, off, 1, 0x5a);
+    cfg_write(HOST, 0x60, 8, 0);
+    cfg_write(HOST, 0x3e, 4, ~0u); /* straddles into what is fixed */
+    assert_int_equal(space_u32(HOST, 0x60), ECAM | 1);
+    assert_int_equal(space_u8(HOST, 0x9d), 0x0a);
+    cfg_write(ISA, 0x40, 2, 0x1001);
+    cfg_write(ISA, 0x41, 1, 0x10);
+    cfg_write(ISA, 0x3f, 4, 0);
+    assert_int_equal(space_u32(ISA, 0x40), 0x601);
+    cfg_write(ISA, 0x60, 1, 0x80); /* interrupt routing is the guest's */
+    assert_int_equal(space_u8(ISA, 0x60), 0x80);
+}
+
+static void bars_can_be_sized_and_moved(void **state)
+{
+    (void)state;
+    cfg_write(NIC, 4, 2, 4);
+    cfg_write(NIC, 0x10, 4, ~0u);
+    cfg_write(NIC, 0x14, 4, ~0u);
+    assert_int_equal(cfg_read(NIC, 0x10, 8), 0xffffffffff000004);
+    cfg_write(NIC, 0x10, 8, 0x200000004);
+    assert_int_equal(mem_owner(0xfa000000), MEM_BAR); /* not forgotten while it may come back */
+    story[0] = 0;
+    cfg_write(NIC, 4, 2, 6);
+    assert_int_equal(space_u8(NIC, 4), 6);
+    assert_int_equal(mem_owner(0x200000000 + 16 * MB - 1), MEM_BAR);
+    assert_int_equal(mem_owner(0xfa000000), MEM_DEVICE);
+    assert_non_null(strstr(story, "mfa000000 "));
+    assert_non_null(strstr(story, "m200000000 "));
+    /* Off and on again in the same place costs no flush. */
+    story[0] = 0;
+    cfg_write(NIC, 4, 2, 4);
+    cfg_write(NIC, 4, 2, 6);
+    assert_null(strchr(story, 'm'));
+}
+
+/* With decode on, 64 MiB of ones cover the units for a moment: the fake device would notice (see pci_write).
+ */
+static void sizing_with_decode_on(void **state)
+{
+    (void)state;
+    cfg_write(PLAIN, 0x10, 4, ~0u);
+    assert_int_equal(cfg_read(PLAIN, 0x10, 4), 0xfc000000);
+    assert_int_equal(space_u8(PLAIN, 4), 0);
+    cfg_write(PLAIN, 0x10, 4, 0xd0000000);
+    assert_int_equal(space_u8(PLAIN, 4), 2);
+    assert_int_equal(mem_owner(0xd0000000), MEM_BAR);
+    assert_null(strchr(story, 'm'));
+}
+
+static void bars_stay_clear_of_sluice_and_units(void **state)
+{
+    static const u32 places[] = { 960u << 20, 0xfc000000, ECAM, 0xec000000 };
+
+    (void)state;
+    for (unsigned i = 0; i < ARRAY_SIZE(places); i++) {
+        cfg_write(PLAIN, 0x10, 4, places[i]);
+        assert_int_equal(space_u8(PLAIN, 4) & 2, 0);
+        cfg_write(PLAIN, 4, 2, 2);
+        assert_int_equal(space_u8(PLAIN, 4) & 2, 0);
+        cfg_write(PLAIN, 4, 1, 6);
+        cfg_write(PLAIN, 4, 4, 6);
+        assert_int_equal(space_u8(PLAIN, 4), 4);
+        cfg_write(PLAIN, 4, 2, 0);
+        cfg_write(PLAIN, 0x13, 1, 0xd0); /* byte by byte out of the way */
+        cfg_write(PLAIN, 4, 2, 2);
+        assert_int_equal(space_u8(PLAIN, 4), 2);
+    }
+    /* one byte moves it with decode on */
+    cfg_write(PLAIN, 0x13, 1, 0xfc);
+    assert_int_equal(space_u8(PLAIN, 4), 0);
+    cfg_write(PLAIN, 0x13, 1, 0xd4);
+    assert_int_equal(space_u8(PLAIN, 4), 2);
+    assert_int_equal(mem_owner(0xd4000000), MEM_BAR);
+    assert_int_equal(mem_owner(0xd0000000), MEM_DEVICE);
+    /* a function that the guest turned off stays off */
+    cfg_write(PLAIN, 0x13, 1, 0xfc);
+    cfg_write(PLAIN, 4, 2, 0);
+    cfg_write(PLAIN, 0x13, 1, 0xd0);
+    assert_int_equal(space_u8(PLAIN, 4), 0);
+}
+
+static void bar_halves_and_rom(void **state)
+{
+    (void)state;
+    /* The upper half alone brings the BAR from above 4 GiB down onto the units. */
+    cfg_write(NIC, 4, 2, 4);
+    cfg_write(NIC, 0x10, 8, 0x2fe000004);
+    cfg_write(NIC, 0x18, 4, 0xd7000000);
+    cfg_write(NIC, 4, 2, 6);
+    assert_int_equal(space_u8(NIC, 4), 6);
+    cfg_write(NIC, 0x14, 4, 0);
+    assert_int_equal(space_u8(NIC, 4), 4);
+    cfg_write(NIC, 0x14, 4, 2);
+    assert_int_equal(space_u8(NIC, 4), 6);
+    cfg_write(NIC, 0x30, 4, 0xfed90001);
+    assert_int_equal(space_u8(NIC, 4), 4);
+    cfg_write(NIC, 0x30, 4, 0xfed90000); /* not enabled: harmless */
+    assert_int_equal(space_u8(NIC, 4), 6);
+    cfg_write(NIC, 0x30, 1, 1);
+    assert_int_equal(space_u8(NIC, 4), 4);
+    cfg_write(NIC, 0x30, 4, 0xd6000001);
+    assert_int_equal(space_u8(NIC, 4), 6);
+}
+
+static void bridge_windows(void **state)
+{
+    (void)state;
+    cfg_write(PORT, 0x20, 4, 0xfe90fe00);
+    assert_string_equal(story, "w20 "); /* harmless: decode was never off */
+    cfg_write(PORT, 0x22, 2, 0xfed0);
+    assert_int_equal(space_u8(PORT, 4), 5);
+    cfg_write(PORT, 0x20, 2, 0xfef0); /* base above limit: closed */
+    assert_int_equal(space_u8(PORT, 4), 7);
+    cfg_write(PORT, 0x20, 4, 0x3e003e00); /* over the region */
+    assert_int_equal(space_u8(PORT, 4), 5);
+    cfg_write(PORT, 0x20, 4, 0xfe80fe00);
+    assert_int_equal(space_u8(PORT, 4), 7);
+    /* the prefetchable one, by the upper halves: from just below 4 GiB, so over the flash, then above it */
+    cfg_write(PORT, 0x2c, 4, 1);
+    assert_int_equal(space_u8(PORT, 4), 5);
+    cfg_write(PORT, 0x28, 4, 1);
+    assert_int_equal(space_u8(PORT, 4), 7);
+}
+
+static void virtual_functions(void **state)
+{
+    (void)state;
+    cfg_write(PF, 0x110, 2, 4);
+    cfg_write(PF, 0x124, 4, 0xfed80000); /* the second VF would lie on the unit */
+    cfg_write(PF, 0x108, 2, 9);
+    assert_int_equal(space_u8(PF, 0x108), 1);
+    cfg_write(PF, 0x124, 4, 0xfed60000); /* the fourth would */
+    assert_int_equal(space_u8(PF, 0x108), 1);
+    cfg_write(PF, 0x124, 4, 0xd8000000);
+    assert_int_equal(space_u8(PF, 0x108), 9);
+    assert_int_equal(mem_owner(0xd803ffff), MEM_BAR);
+    assert_int_equal(mem_owner(0xd8040000), MEM_DEVICE);
+
+    cfg_write(VF, 0x106, 2, 0x8000);
+    story[0] = 0;
+    cfg_write(PF, 0x108, 2, 0); /* its VFs end: flushed while they can answer */
+    assert_memory_equal(story, "-03:00.1 w108 ", 14);
+}
+
+static void ats_is_told_before_on_and_after_off(void **state)
+{
+    (void)state;
+    cfg_write(NIC, 0x106, 2, 0x8000);
+    assert_string_equal(story, "+02:00.0 w106 ");
+    story[0] = 0;
+    cfg_write(NIC, 0x106, 2, 0);
+    assert_string_equal(story, "w106 -02:00.0 ");
+    /* any width, any offset that touches the register */
+    story[0] = 0;
+    cfg_write(NIC, 0x107, 1, 0x80);
+    assert_string_equal(story, "+02:00.0 w107 ");
+    story[0] = 0;
+    cfg_write(NIC, 0x104, 4, 0);
+    assert_string_equal(story, "w104 -02:00.0 ");
+    story[0] = 0;
+    cfg_write(NIC, 0x100, 8, 0x8000000000000000);
+    assert_string_equal(story, "w100 +02:00.0 w104 ");
+    story[0] = 0;
+    cfg_write(NIC, 0x105, 4, 0); /* straddles: two bytes and a word */
+    assert_non_null(strstr(story, "-02:00.0 "));
+    /* A device that does not take it is told off again. */
+    story[0] = 0;
+    put(NIC, 0x106, 2, 0, 0x1f);
+    cfg_write(NIC, 0x106, 2, 0x8000);
+    assert_string_equal(story, "+02:00.0 w106 -02:00.0 ");
+}
+
+static void enabled_behind_our_back(void **state)
+{
+    (void)state;
+    put(NIC, 0x106, 2, 0x8000, 0x801f);
+    cfg_write(NIC, 0x3c, 1, 5); /* the next write, whatever it is */
+    assert_string_equal(story, "w3c +02:00.0 ");
+}
+
+static void ats_on(void)
+{
+    cfg_write(NIC, 0x106, 2, 0x8000);
+    story[0] = 0;
+}
+
+static void what_clears_ats_is_known(void **state)
+{
+    (void)state;
+    ats_on();
+    cfg_write(NIC, 0x68, 2, 0x8000); /* function level reset */
+    assert_string_equal(story, "w68 x02:00.0 ");
+    ats_on();
+    cfg_write(NIC, 0x69, 1, 0x80);
+    assert_string_equal(story, "w69 x02:00.0 ");
+    ats_on();
+    cfg_write(NIC, 0x54, 2, 3); /* D3hot: flushed while it can answer */
+    assert_string_equal(story, "-02:00.0 w54 ");
+    story[0] = 0;
+    cfg_write(NIC, 0x54, 2, 0); /* it kept its state: open again */
+    assert_string_equal(story, "w54 +02:00.0 ");
+    ats_on();
+    cfg_write(PORT, 0x3e, 2, 0x40); /* secondary bus reset */
+    assert_string_equal(story, "w3e x02:00.0 ");
+    ats_on();
+    cfg_write(PORT, 0x3c, 4, 0x00400000);
+    assert_string_equal(story, "w3c x02:00.0 ");
+    ats_on();
+    cfg_write(PORT, 0x70, 2, 0x10); /* link disable */
+    assert_string_equal(story, "w70 x02:00.0 ");
+    ats_on();
+    cfg_write(PORT, 0x78, 2, 0x400); /* slot power */
+    assert_string_equal(story, "w78 x02:00.0 ");
+    ats_on();
+    cfg_write(PORT, 0x19, 1, 7); /* it will have another source-id */
+    assert_string_equal(story, "-02:00.0 w19 ");
+    cfg_write(PORT, 0x19, 1, 2);
+    ats_on();
+    cfg_write(PORT, 0x54, 2, 3); /* nothing below a sleeping bridge can answer */
+    assert_string_equal(story, "-02:00.0 w54 ");
+}
+
+static void hot_unplug_is_noticed_at_the_slot(void **state)
+{
+    (void)state;
+    ats_on();
+    cfg_write(PORT, 0x7a, 2, 0); /* nothing has happened to it */
+    assert_string_equal(story, "w7a ");
+    devices[NIC].space[0x0a] = 0xff; /* gone */
+    story[0] = 0;
+    cfg_write(PORT, 0x7a, 2, 8);
+    assert_string_equal(story, "w7a x02:00.0 ");
+    cfg_write(NIC, 0x106, 2, 0x8000); /* to nobody */
+    assert_string_equal(story, "w7a x02:00.0 ");
+}
+
+static void another_device_in_the_same_place(void **state)
+{
+    (void)state;
+    ats_on();
+    put(NIC, 0, 4, 0x12345678, 0);
+    put(NIC, 0x106, 2, 0, 0x801f);
+    cfg_write(NIC, 0x3c, 1, 0);
+    assert_string_equal(story, "x02:00.0 w3c ");
+}
+
+static void every_width_and_straddling_access(void **state)
+{
+    u64 value = 0x1122334455667788;
+
+    (void)state;
+    put(PLAIN, 0x40, 8, 0, ~0ull);
+    put(PLAIN, 0x48, 8, 0, ~0ull);
+    cfg_write(PLAIN, 0x43, 8, value);
+    assert_memory_equal(devices[PLAIN].space + 0x43, &value, 8);
+    assert_int_equal(cfg_read(PLAIN, 0x43, 8), value);
+    assert_int_equal(cfg_read(PLAIN, 0x45, 2), 0x5566);
+    /* from one function into the next: there is none, and nothing but the first byte is written */
+    put(PLAIN, 0xfff, 1, 0, 0xff);
+    cfg_write(PLAIN, 0xfff, 4, 0xaabbccdd);
+    assert_int_equal(space_u8(PLAIN, 0xfff), 0xdd);
+    assert_int_equal(cfg_read(PLAIN, 0xfff, 4), 0xffffffdd);
+    /* over the end of the window */
+    ecam_handler(ecam_ctx, NULL, ECAM + 256 * MB - 1, 8, true, &value);
+}
+
+static void ports_go_through_the_same_filter(void **state)
+{
+    (void)state;
+    out(0xcf8, 4, 0x80000060); /* the host bridge's PCIEXBAR */
+    assert_int_equal(in(0xcf8, 4), 0x80000060);
+    out(0xcfc, 4, 0);
+    out(0xcfd, 2, 0);
+    out(0xcff, 1, 0);
+    assert_int_equal(space_u32(HOST, 0x60), ECAM | 1);
+    assert_int_equal(in(0xcfc, 4), ECAM | 1);
+    assert_int_equal(in(0xcfe, 2), ECAM >> 16);
+    assert_int_equal(in(0xcff, 1), 0xe0);
+
+    out(0xcf8, 4, 0x80001800 | 0x40);
+    put(PLAIN, 0x40, 4, 0, ~0u);
+    out(0xcfd, 2, 0xabcd); /* misaligned */
+    assert_int_equal(space_u32(PLAIN, 0x40), 0xabcd00);
+    out(0xcf8, 4, 0x00001840); /* not enabled */
+    out(0xcfc, 4, 0);
+    assert_int_equal(space_u32(PLAIN, 0x40), 0xabcd00);
+    assert_int_equal(in(0xcfc, 2), 0xffff);
+    out(0xcf9, 1, 6);
+    assert_int_equal(reset_asked, 6);
+    assert_int_equal(in(0xcf8, 4), 0x00001840);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup(scan_declares_what_is_decoded, set_up),
+        cmocka_unit_test_setup(firmware_left_ats_on, set_up),
+        cmocka_unit_test_setup(decode_registers_of_the_chipset_are_fixed, set_up),
+        cmocka_unit_test_setup(bars_can_be_sized_and_moved, set_up),
+        cmocka_unit_test_setup(sizing_with_decode_on, set_up),
+        cmocka_unit_test_setup(bars_stay_clear_of_sluice_and_units, set_up),
+        cmocka_unit_test_setup(bar_halves_and_rom, set_up),
+        cmocka_unit_test_setup(bridge_windows, set_up),
+        cmocka_unit_test_setup(virtual_functions, set_up),
+        cmocka_unit_test_setup(ats_is_told_before_on_and_after_off, set_up),
+        cmocka_unit_test_setup(enabled_behind_our_back, set_up),
+        cmocka_unit_test_setup(what_clears_ats_is_known, set_up),
+        cmocka_unit_test_setup(hot_unplug_is_noticed_at_the_slot, set_up),
+        cmocka_unit_test_setup(another_device_in_the_same_place, set_up),
+        cmocka_unit_test_setup(every_width_and_straddling_access, set_up),
+        cmocka_unit_test_setup(ports_go_through_the_same_filter, set_up),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
