@@ -52,7 +52,7 @@ static void judge_root(struct model *m)
 
 struct model_result mdl_translate(struct model *m, const struct model_req *req, u16 *did)
 {
-    struct mdl_xp x = { .m = m, .sid = req->sid, .iova = req->addr, .at = req->at, .fill = true };
+    struct mdl_xp x;
     const struct mdl_cand *o;
     u8 reason;
 
@@ -64,7 +64,7 @@ struct model_result mdl_translate(struct model *m, const struct model_req *req, 
     /* 4.2.3: the interrupt range is never translated; the device must go there untranslated. */
     if (req->at == MODEL_TRANSLATION_REQUEST && mdl_irq_range(req->addr))
         return (struct model_result){ .status = MODEL_OK, .perm = PERM_W, .untranslated_only = true };
-    mdl_explore(&x);
+    mdl_explore(m, req->sid, req->addr, req->at, true, &x);
     o = mdl_pick(&x);
     if (did)
         *did = o->did;
@@ -131,17 +131,4 @@ struct model_result model_dma(struct model *m, const struct model_req *req, void
         page.addr += page.len;
     } while (done < req->len);
     return first;
-}
-
-bool mdl_gate_open(struct model *m, u16 sid)
-{
-    struct mdl_xp x = { .m = m, .sid = sid, .at = MODEL_TRANSLATED };
-
-    if (!GSTS(m, G_TE))
-        return false;
-    mdl_explore(&x);
-    for (unsigned i = 0; i < x.n; i++)
-        if (!x.c[i].reason)
-            return true;
-    return false;
 }

@@ -22,11 +22,15 @@ struct ctx_cand {
  */
 static void add(struct mdl_xp *x, const struct mdl_ctx *c, u8 via, u8 reason, u8 perm, u64 pa)
 {
+    u16 did = c->reason ? 0 : c->did;
+    bool ats = !c->reason && c->tt == 1;
     struct mdl_cand *o;
 
     for (unsigned i = 0; i < x->n; i++) {
         o = &x->c[i];
-        if (o->reason != reason || o->perm != perm || o->pa != pa || o->did != c->did || o->fpd != c->fpd)
+        if (o->reason != reason || o->perm != perm || o->pa != pa)
+            continue;
+        if (o->did != did || o->ats != ats || o->fpd != c->fpd)
             continue;
         o->via &= via;
         if (o->blame)
@@ -40,8 +44,9 @@ static void add(struct mdl_xp *x, const struct mdl_ctx *c, u8 via, u8 reason, u8
     o->perm = perm;
     o->pa = pa;
     o->via = o->blame = via;
-    o->did = c->did;
+    o->did = did;
     o->fpd = c->fpd;
+    o->ats = ats;
 }
 
 static void add_xl(struct mdl_xp *x, const struct mdl_ctx *c, u8 via, const struct mdl_xl *r)
@@ -166,7 +171,7 @@ static unsigned old_roots(struct mdl_xp *x, struct ctx_cand *cand, unsigned n)
         if (p->has_root && p->root[0] == e->v0 && p->root[1] == e->v1)
             continue;
         reason = mdl_root_check(m, root);
-        if (!reason && !mdl_read(m, VIEW_UNIT, (root[0] & TLB_PA) + (x->sid & 255) * 16, ctx, 16))
+        if (!reason && !mdl_read128(m, VIEW_UNIT, (root[0] & TLB_PA) + (x->sid & 255) * 16, ctx))
             reason = FR_CTX_ACCESS;
         if (reason)
             add(x, &none, VIA(MODEL_C_ROOT), reason, 0, 0);
@@ -187,14 +192,18 @@ static void fill_ctx(struct mdl_xp *x, const struct ctx_cand *cand)
     mdl_insert(x->m, MODEL_C_CONTEXT, x->sid, cand->v[0], cand->v[1], c.reason ? 0 : c.did, x->sid);
 }
 
-void mdl_explore(struct mdl_xp *x)
+void mdl_explore(struct model *m, u16 sid, u64 iova, u8 at, bool fill, struct mdl_xp *x)
 {
-    struct model *m = x->m;
     struct mdl_path *p = &x->path;
     struct ctx_cand cand[CTX_CANDIDATES];
     unsigned n = 0, first_cached;
     struct mdl_ent *e;
 
+    x->m = m;
+    x->sid = sid;
+    x->iova = iova;
+    x->at = at;
+    x->fill = fill;
     x->n = 0;
     mdl_path(m, VIEW_UNIT, x->sid, x->iova, x->fill && x->at != MODEL_TRANSLATED, p);
     if (p->has_ctx)
@@ -274,15 +283,15 @@ const struct mdl_cand *mdl_pick(struct mdl_xp *x)
 
 void mdl_fill(struct model *m, u16 sid, u64 iova)
 {
-    struct mdl_xp x = { .m = m, .sid = sid, .iova = iova, .at = MODEL_UNTRANSLATED, .fill = true };
+    struct mdl_xp x;
     struct model_fn *fn;
 
     if (!GSTS(m, G_TE) || mdl_irq_range(iova))
         return;
-    mdl_explore(&x);
+    mdl_explore(m, sid, iova, MODEL_UNTRANSLATED, true, &x);
     fn = model_fn_find(m, sid);
     if (fn && fn->ats && fn->bus_master && fn->present)
-        mdl_dtlb_fill(fn, iova);
+        mdl_dtlb_fill(fn, &x);
 }
 
 bool model_watch(struct model *m, uint64_t iova, uint64_t pages)

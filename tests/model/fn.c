@@ -94,17 +94,11 @@ static void dtlb_insert(struct model_fn *fn, u64 iova, u8 perm, u64 pa)
         mdl_insert(fn->m, MODEL_C_DTLB, mdl_key_page(fn->index, iova), pa | perm, 0, 0, fn->cfg.sid);
 }
 
-/* Every completion that a translation request could get now, kept. */
-void mdl_dtlb_fill(struct model_fn *fn, u64 iova)
+void mdl_dtlb_fill(struct model_fn *fn, const struct mdl_xp *x)
 {
-    struct mdl_xp x = {
-        .m = fn->m, .sid = fn->cfg.sid, .iova = iova, .at = MODEL_TRANSLATION_REQUEST, .fill = true
-    };
-
-    mdl_explore(&x);
-    for (unsigned i = 0; i < x.n; i++)
-        if (!x.c[i].reason)
-            dtlb_insert(fn, iova, x.c[i].perm, x.c[i].pa);
+    for (unsigned i = 0; i < x->n; i++)
+        if (!x->c[i].reason && x->c[i].ats)
+            dtlb_insert(fn, x->iova, x->c[i].perm, x->c[i].pa);
 }
 
 /* A held translation that allows the access, by the policy. 0: use none. */

@@ -5,11 +5,6 @@
  */
 #include "tests/model/model_int.h"
 
-u16 mdl_did_mask(const struct model *m)
-{
-    return (u16)(B(4 + 2 * CAP_ND(m)) - 1);
-}
-
 /* Backwards, because a removal moves the last entry into the hole. */
 #define FOR_EACH_BACK(m, class, i, ent) \
     for (int i = (m)->cache[class].n - 1; i >= 0 && ((ent) = &(m)->cache[class].e[i], true); i--)
@@ -22,7 +17,7 @@ void mdl_inv_context(struct model *m, unsigned g, u16 did, u16 sid, unsigned fm)
     struct mdl_ent *e;
 
     mdl_write_buffer_flush(m);
-    did &= mdl_did_mask(m);
+    did &= m->did_mask;
     /* Scalable mode has no domain in its context entries: domain-selective acts as global. */
     if (g == 1 || (g == 2 && !legacy)) {
         mdl_drop_all(m, MODEL_C_ROOT);
@@ -111,7 +106,7 @@ void mdl_inv_iotlb(struct model *m, unsigned g, u16 did, u64 addr, unsigned am, 
     struct mdl_ent *e;
 
     mdl_write_buffer_flush(m);
-    did &= mdl_did_mask(m);
+    did &= m->did_mask;
     /* From major version 2 on draining is not a matter of choice. */
     dr = VER_MAJOR(m) >= 2 || dr || !CAP_DRD(m);
     dw = VER_MAJOR(m) >= 2 || dw || !CAP_DWD(m);

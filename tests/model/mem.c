@@ -46,18 +46,31 @@ bool mdl_read(struct model *m, enum mdl_view view, u64 pa, void *buf, u32 len)
     return true;
 }
 
+/* The world's memory in place, where that is the whole truth. */
+static const volatile u64 *in_place(struct model *m, u64 pa, u32 len)
+{
+    return m->cfg.shadow || !m->ops.mem_map || pa >> m->cfg.haw ? NULL : m->ops.mem_map(m->ops.ctx, pa, len);
+}
+
 bool mdl_read64(struct model *m, enum mdl_view view, u64 pa, u64 *value)
 {
-    const void *p;
+    const volatile u64 *p = in_place(m, pa, 8);
 
-    if (!m->cfg.shadow && m->ops.mem_map && !(pa >> m->cfg.haw)) {
-        p = m->ops.mem_map(m->ops.ctx, pa, 8);
-        if (p) {
-            *value = *(const volatile u64 *)p;
-            return true;
-        }
-    }
-    return mdl_read(m, view, pa, value, 8);
+    if (!p)
+        return mdl_read(m, view, pa, value, 8);
+    *value = *p;
+    return true;
+}
+
+bool mdl_read128(struct model *m, enum mdl_view view, u64 pa, u64 value[2])
+{
+    const volatile u64 *p = in_place(m, pa, 16);
+
+    if (!p)
+        return mdl_read(m, view, pa, value, 16);
+    value[0] = p[0];
+    value[1] = p[1];
+    return true;
 }
 
 static void line_arrives(struct model *m, u64 line)

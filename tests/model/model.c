@@ -72,6 +72,7 @@ struct model *model_init(void *mem, size_t len, const struct model_cfg *cfg, con
     for (unsigned i = 0; i < EVENTS; i++)
         m->ev[i].ctl = 1u << 31;
     mdl_cache_init(m);
+    mdl_walk_init(m);
     return m;
 }
 

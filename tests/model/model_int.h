@@ -150,7 +150,7 @@ struct mdl_path {
 /* One outcome, as the unit sees it. */
 struct mdl_cand {
     u8 reason, perm, via, blame;
-    bool fpd;
+    bool fpd, ats; /* of the context entry: FPD; TT=01 */
     u16 did;
     u64 pa;
 };
@@ -236,6 +236,11 @@ struct model {
     struct model_cfg cfg;
     struct model_ops ops;
     u64 rng;
+
+    /* derived from the capabilities, because every walk asks for them */
+    u16 did_mask;
+    u64 beyond_host;    /* address bits that this host does not have */
+    u64 pte_rsvd[6][2]; /* by level and by leaf or not: bits that must be 0 */
 
     /* registers */
     u32 gsts, fsts, pmen, ics;
@@ -324,6 +329,7 @@ void mdl_zero(void *dst, size_t len);
 /* ---- mem.c ---- */
 bool mdl_read(struct model *m, enum mdl_view view, u64 pa, void *buf, u32 len);
 bool mdl_read64(struct model *m, enum mdl_view view, u64 pa, u64 *value);
+bool mdl_read128(struct model *m, enum mdl_view view, u64 pa, u64 value[2]);
 bool mdl_mem_read(struct model *m, u64 pa, void *buf, u32 len);
 bool mdl_mem_write(struct model *m, u64 pa, const void *buf, u32 len);
 void mdl_write_buffer_flush(struct model *m);
@@ -351,6 +357,7 @@ static inline u64 mdl_key_paging(u16 did, unsigned level, u64 iova)
 }
 
 /* ---- walk.c ---- */
+void mdl_walk_init(struct model *m);
 u8 mdl_root_check(struct model *m, const u64 root[2]);
 void mdl_ctx_decode(struct model *m, const u64 ctx[2], struct mdl_ctx *c);
 /* From the table at `level` down. `path` may be NULL. With `fill` the paging-structure caches learn. */
@@ -361,7 +368,7 @@ bool mdl_width_ok(struct model *m, const struct mdl_ctx *c, u64 iova);
 bool mdl_irq_range(u64 addr);
 
 /* ---- explore.c ---- */
-void mdl_explore(struct mdl_xp *x);
+void mdl_explore(struct model *m, u16 sid, u64 iova, u8 at, bool fill, struct mdl_xp *x);
 /* One of the outcomes, by the policy; counts what was used. */
 const struct mdl_cand *mdl_pick(struct mdl_xp *x);
 void mdl_fill(struct model *m, u16 sid, u64 iova);
@@ -373,7 +380,6 @@ void mdl_inv_iotlb(struct model *m, unsigned g, u16 did, u64 addr, unsigned am, 
 void mdl_inv_iec(struct model *m, bool global, u16 index, unsigned im);
 void mdl_inv_dtlb(struct model_fn *fn, u64 addr, bool s);
 void mdl_inv_all(struct model *m); /* what ESRTPS and TE=0 do: context, PASID, IOTLB, paging */
-u16 mdl_did_mask(const struct model *m);
 
 /* ---- queue.c ---- */
 void mdl_queue_tail(struct model *m);
@@ -412,8 +418,7 @@ void mdl_drain_fn(struct model_fn *fn, u64 first, u64 last);
 bool mdl_flight_land_one(struct model *m);
 bool mdl_pmr_blocks(struct model *m, u64 pa, u32 len);
 struct model_result mdl_msi(struct model *m, u16 sid, u64 addr, u32 data);
-/* May a translated request of this function get through right now (by some cached or fresh entry)? */
-bool mdl_gate_open(struct model *m, u16 sid);
-void mdl_dtlb_fill(struct model_fn *fn, u64 iova);
+/* Every completion that a translation request could get now is kept; `x` is the untranslated exploration. */
+void mdl_dtlb_fill(struct model_fn *fn, const struct mdl_xp *x);
 
 #endif

@@ -7,10 +7,29 @@
 
 #define ADDR 0x000ffffffffff000ull
 
-/* Address bits that this host does not have. */
-static u64 beyond_host(const struct model *m)
+/* 9.8: which bits of a present entry must be 0. */
+static u64 pte_reserved(const struct model *m, unsigned level, bool leaf)
 {
-    return ADDR & ~(B(m->cfg.haw) - 1);
+    u64 rsvd = m->beyond_host | B(62);
+
+    if (!leaf || !ECAP_SC(m))
+        rsvd |= B(11);
+    if (level >= 4)
+        rsvd |= B(7);
+    if (leaf && level == 2)
+        rsvd |= 0x1ff000;
+    if (leaf && level == 3)
+        rsvd |= 0x3ffff000;
+    return rsvd;
+}
+
+void mdl_walk_init(struct model *m)
+{
+    m->did_mask = (u16)(B(4 + 2 * CAP_ND(m)) - 1);
+    m->beyond_host = ADDR & ~(B(m->cfg.haw) - 1);
+    for (unsigned level = 1; level <= 5; level++)
+        for (unsigned leaf = 0; leaf < 2; leaf++)
+            m->pte_rsvd[level][leaf] = pte_reserved(m, level, leaf);
 }
 
 bool mdl_irq_range(u64 addr)
@@ -23,7 +42,7 @@ u8 mdl_root_check(struct model *m, const u64 root[2])
 {
     if (!(root[0] & 1))
         return FR_ROOT_NP;
-    if ((root[0] & (~ADDR | beyond_host(m)) & ~1ull) || root[1])
+    if ((root[0] & (~ADDR | m->beyond_host) & ~1ull) || root[1])
         return FR_ROOT_RSVD;
     return 0;
 }
@@ -35,13 +54,13 @@ void mdl_ctx_decode(struct model *m, const u64 ctx[2], struct mdl_ctx *c)
 
     c->fpd = mdl_bits(ctx[0], 1, 1);
     c->tt = mdl_bits(ctx[0], 3, 2);
-    c->did = mdl_bits(ctx[1], 23, 8) & mdl_did_mask(m);
+    c->did = mdl_bits(ctx[1], 23, 8) & m->did_mask;
     c->table = ctx[0] & ADDR;
     c->levels = aw + 2;
     c->reason = 0;
     if (!(ctx[0] & 1))
         c->reason = FR_CTX_NP;
-    else if ((ctx[0] & (~ADDR | beyond_host(m)) & ~0xfull) || (ctx[1] & 0xffffffffff000080ull))
+    else if ((ctx[0] & (~ADDR | m->beyond_host) & ~0xfull) || (ctx[1] & 0xffffffffff000080ull))
         c->reason = FR_CTX_RSVD;
     else if (c->tt == 3 || (c->tt == 1 && !ECAP_DT(m)) || (c->tt == 2 && !ECAP_PT(m)))
         c->reason = FR_CTX_INVALID;
@@ -58,22 +77,6 @@ bool mdl_width_ok(struct model *m, const struct mdl_ctx *c, u64 iova)
     if (c->tt == 2 && width > m->cfg.haw)
         width = m->cfg.haw;
     return !(iova >> width);
-}
-
-/* 9.8: which bits of a present entry must be 0. */
-static u64 pte_reserved(const struct model *m, unsigned level, bool leaf)
-{
-    u64 rsvd = beyond_host(m) | B(62);
-
-    if (!leaf || !ECAP_SC(m))
-        rsvd |= B(11);
-    if (level >= 4)
-        rsvd |= B(7);
-    if (leaf && level == 2)
-        rsvd |= 0x1ff000;
-    if (leaf && level == 3)
-        rsvd |= 0x3ffff000;
-    return rsvd;
 }
 
 static bool large_allowed(const struct model *m, unsigned level)
@@ -100,7 +103,7 @@ void mdl_walk(struct model *m, enum mdl_view view, u16 did, u16 sid, u64 table, 
             return;
         }
         leaf = level == 1 || (level <= 3 && (e & B(7)));
-        if ((e & pte_reserved(m, level, leaf)) || (leaf && level > 1 && !large_allowed(m, level))) {
+        if ((e & m->pte_rsvd[level][leaf]) || (leaf && level > 1 && !large_allowed(m, level))) {
             x->reason = FR_PTE_RSVD;
             x->nonleaf = level > 1;
             return;
@@ -137,7 +140,7 @@ void mdl_path(struct model *m, enum mdl_view view, u16 sid, u64 iova, bool fill,
         p->c.reason = FR_TTM;
         return;
     }
-    if (!mdl_read(m, view, (m->rtaddr_live & ADDR) + (sid >> 8) * 16, p->root, 16)) {
+    if (!mdl_read128(m, view, (m->rtaddr_live & ADDR) + (sid >> 8) * 16, p->root)) {
         p->c.reason = FR_ROOT_ACCESS;
         return;
     }
@@ -145,7 +148,7 @@ void mdl_path(struct model *m, enum mdl_view view, u16 sid, u64 iova, bool fill,
     p->c.reason = mdl_root_check(m, p->root);
     if (p->c.reason)
         return;
-    if (!mdl_read(m, view, (p->root[0] & ADDR) + (sid & 255) * 16, p->ctx, 16)) {
+    if (!mdl_read128(m, view, (p->root[0] & ADDR) + (sid & 255) * 16, p->ctx)) {
         p->c.reason = FR_CTX_ACCESS;
         return;
     }

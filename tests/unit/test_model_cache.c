@@ -317,6 +317,30 @@ static void test_set_root(void **s)
     }
 }
 
+/* A context entry that differs in its domain-id or its ATS gate alone is stale as well. */
+static void test_context_same_page(void **s)
+{
+    (void)s;
+    start(0);
+    put_ctx(SID_A, TT_SS, 1, 2, PT + 0x2000);
+    d_iotlb(1, 0, 0, 0, false);
+    sync_queue();
+    assert_int_equal(model_stale(W.m, SID_A, 0), 1 << MODEL_C_CONTEXT);
+    put_ctx(SID_A, TT_ATS, 1, 1, PT + 0x2000);
+    assert_int_equal(model_stale(W.m, SID_A, 0), 1 << MODEL_C_CONTEXT);
+    d_context(3, 1, SID_A, 0);
+    sync_queue();
+    assert_int_equal(model_stale(W.m, SID_A, 0), 0);
+    /* What the device learnt while the gate was open is of use as long as the old entry is. */
+    model_fn_set_ats(W.a, true);
+    model_fill_all(W.m);
+    put_ctx(SID_A, TT_SS, 1, 1, PT + 0x2000);
+    assert_true(model_stale(W.m, SID_A, 0) & 1 << MODEL_C_CONTEXT);
+    d_context(3, 1, SID_A, 0);
+    sync_queue();
+    assert_int_equal(model_stale(W.m, SID_A, 0), 0);
+}
+
 /* The oracle sees all versions at once, the fresh one first. */
 static void test_outcomes(void **s)
 {
@@ -387,6 +411,7 @@ int main(void)
         cmocka_unit_test(test_domain_reuse),
         cmocka_unit_test(test_root),
         cmocka_unit_test(test_set_root),
+        cmocka_unit_test(test_context_same_page),
         cmocka_unit_test(test_outcomes),
         cmocka_unit_test(test_policies),
         cmocka_unit_test(test_monitor),
