@@ -8,6 +8,7 @@ unit: every cmocka program of tests/unit and tests/model. e2e: pytest on tests/e
 test, a program that crashes or does not end, and a broken collection count as failures.
 """
 
+import concurrent.futures
 import os
 import pathlib
 import re
@@ -33,7 +34,8 @@ class Totals:
 
 
 def run_unit(program):
-    """(passed, failed, skipped, output) of one cmocka program, which is asked to speak TAP."""
+    """(passed, failed, skipped, output, seconds) of one cmocka program, which is asked to speak TAP."""
+    start = time.monotonic()
     env = dict(os.environ, CMOCKA_MESSAGE_OUTPUT="TAP")
     pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
     try:
@@ -51,20 +53,20 @@ def run_unit(program):
         failed = 1
     if status < 0:
         output += f"\nended by signal {-status}\n"
-    return passed, failed, skipped, output
+    return passed, failed, skipped, output, time.monotonic() - start
 
 
 def unit(totals):
     sources = [s for d in UNIT_DIRECTORIES for s in sorted(pathlib.Path(d).glob("test_*.c"))]
-    for source in sources:
-        name = source.with_suffix("")
-        print(f"  UNIT  {name} ... ", end="", flush=True)
-        start = time.monotonic()
-        passed, failed, skipped, output = run_unit(BUILD / "host" / name)
-        totals.add(passed, failed, skipped)
-        print(f"{passed} passed, {failed} failed ({time.monotonic() - start:.1f} s)", flush=True)
-        if failed:
-            print(output.rstrip())
+    names = [source.with_suffix("") for source in sources]
+    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+        jobs = {pool.submit(run_unit, BUILD / "host" / name): name for name in names}
+        for job in concurrent.futures.as_completed(jobs):
+            passed, failed, skipped, output, seconds = job.result()
+            totals.add(passed, failed, skipped)
+            print(f"  UNIT  {jobs[job]}: {passed} passed, {failed} failed ({seconds:.1f} s)", flush=True)
+            if failed:
+                print(output.rstrip(), flush=True)
     return bool(sources)
 
 
