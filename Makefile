@@ -51,6 +51,7 @@ UNIT_SRC    := $(sort $(wildcard tests/unit/test_*.c tests/model/test_*.c))
 UNIT_BIN    := $(UNIT_SRC:%.c=$(BUILD)/host/%)
 MODEL_SRC   := $(filter-out tests/model/test_%,$(sort $(wildcard tests/model/*.c)))
 IOMMU_SRC   := $(sort $(wildcard iommu/*.c))
+WORLD_SRC   := $(sort $(wildcard tests/world/*.c))
 
 .PHONY: all image unit guests iso run setup test test-unit test-e2e check check-gcc check-clang check-format \
         check-headers check-lint clean distclean help FORCE
@@ -113,6 +114,7 @@ $(BUILD)/host/%.o: %.c $(BUILD)/flags
 
 $(BUILD)/host/libmodel.a: $(MODEL_SRC:%.c=$(BUILD)/host/%.o)
 $(BUILD)/host/libiommu.a: $(IOMMU_SRC:%.c=$(BUILD)/host/%.o)
+$(BUILD)/host/libworld.a: $(WORLD_SRC:%.c=$(BUILD)/host/%.o)
 $(BUILD)/host/%.a:
 	@mkdir -p $(@D)
 	$(Q)rm -f $@ && ar rcsD $@ $^
@@ -167,7 +169,7 @@ check: ## Compile with gcc and clang, check the format, the headers, and lint
 	@tools/setup build check
 	@$(SUBMAKE) -k check-gcc check-clang check-format check-headers check-lint
 
-ALL_C := $(sort $(wildcard $(foreach d,$(IMAGE_DIRS) tests/unit tests/model tests/guests tests/guests/lib tests/boot tests/fuzz tests/proof,$(d)/*.[ch])))
+ALL_C := $(sort $(wildcard $(foreach d,$(IMAGE_DIRS) tests/unit tests/model tests/world tests/guests tests/guests/lib tests/boot tests/fuzz tests/proof,$(d)/*.[ch])))
 HEADERS := $(filter %.h,$(filter-out tests/%,$(ALL_C)))
 
 check-gcc check-clang: check-%:

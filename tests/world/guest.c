@@ -1,0 +1,216 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The guest's driver: tables, queue, registers.
+ */
+#include <string.h>
+
+#include "tests/world/guest.h"
+
+struct guest G;
+
+#define PRESENT 3ull
+#define LARGE   (1ull << 7)
+#define ADDRESS 0x000ffffffffff000ull
+
+void guest_gcmd(unsigned u, u32 bit, bool on)
+{
+    u32 sts = guest_r32(u, R_GSTS) & 0x96ffffff;
+
+    guest_w32(u, R_GCMD, on ? sts | bit : sts & ~bit);
+    for (unsigned n = 0; n < 100000; n++) {
+        if (!(guest_r32(u, R_GSTS) & bit) == !on)
+            return;
+        world_run(1);
+    }
+    world_fail("GSTS never shows %x %s", bit, on ? "on" : "off");
+}
+
+void guest_queue_on(unsigned u)
+{
+    guest_w64(u, R_IQT, 0);
+    guest_w64(u, R_IQA, GUEST_RING + u * 0x4000);
+    G.tail[u] = 0;
+    guest_gcmd(u, G_QIE, true);
+}
+
+void guest_start(void)
+{
+    memset(&G, 0, sizeof(G));
+    G.ring_size = 256;
+    for (unsigned bus = 0; bus < 4; bus++)
+        poke64(GUEST_ROOT + bus * 16, (GUEST_CTX + bus * 0x1000) | 1);
+    for (unsigned u = 0; u < W.cfg.units; u++) {
+        G.caps[u] = guest_read(u, R_CAP, 8);
+        guest_w64(u, R_RTADDR, GUEST_ROOT);
+        guest_gcmd(u, G_SRTP, true);
+        guest_queue_on(u);
+        q_context(u, 1, 0, 0, 0);
+        q_iotlb(u, 1, 0, 0, 0);
+        if (!q_sync(u))
+            world_fail("the first flush never completes");
+        guest_gcmd(u, G_TE, true);
+    }
+}
+
+/* --- tables --- */
+
+u64 guest_table(void)
+{
+    u64 table;
+
+    if (G.nr_free_tables)
+        table = G.free_table[--G.nr_free_tables];
+    else if (G.nr_tables < TABLE_PAGES)
+        table = GUEST_TABLES + 4096ull * G.nr_tables++;
+    else
+        return 0;
+    memset(world_mem(table), 0, 4096);
+    return table;
+}
+
+void guest_table_free(u64 table)
+{
+    if (G.nr_free_tables < TABLE_PAGES)
+        G.free_table[G.nr_free_tables++] = table;
+}
+
+void guest_domain_init(unsigned d, u16 did, u8 levels)
+{
+    G.dom[d] = (struct guest_domain){ did, levels, guest_table() };
+}
+
+u64 guest_entry(unsigned d, u64 iova, unsigned level)
+{
+    u64 table = G.dom[d].root;
+
+    for (unsigned l = G.dom[d].levels; l > level; l--) {
+        u64 e = peek64(table + ((iova >> (12 + 9 * (l - 1))) & 511) * 8);
+
+        if (!(e & PRESENT) || e & LARGE)
+            return 0;
+        table = e & ADDRESS;
+    }
+    return table + ((iova >> (12 + 9 * (level - 1))) & 511) * 8;
+}
+
+void guest_map_level(unsigned d, u64 iova, u64 pa, unsigned perm, unsigned level)
+{
+    for (unsigned l = G.dom[d].levels; l > level; l--) {
+        u64 at = guest_entry(d, iova, l);
+
+        if (!(peek64(at) & PRESENT) || peek64(at) & LARGE) {
+            u64 below = guest_table();
+
+            if (!below)
+                return;
+            poke64(at, below | PRESENT);
+        }
+    }
+    poke64(guest_entry(d, iova, level), pa | perm | (level > 1 ? LARGE : 0));
+}
+
+void guest_unmap(unsigned d, u64 iova)
+{
+    u64 at = guest_entry(d, iova, 1);
+
+    if (at)
+        poke64(at, 0);
+}
+
+void guest_context(u16 sid, unsigned tt, u16 did, u64 root, u8 levels)
+{
+    u64 at = GUEST_CTX + (sid >> 8) * 0x1000 + (sid & 255) * 16;
+
+    poke64(at, 0);
+    poke64(at + 8, (levels - 2u) | (u64)did << 8);
+    poke64(at, root | tt << 2 | 1);
+}
+
+void guest_attach(u16 sid, unsigned d, unsigned tt)
+{
+    guest_context(sid, tt, G.dom[d].did, tt == TT_PASS ? 0 : G.dom[d].root, G.dom[d].levels);
+}
+
+void guest_detach(u16 sid)
+{
+    u64 at = GUEST_CTX + (sid >> 8) * 0x1000 + (sid & 255) * 16;
+
+    poke64(at, 0);
+    poke64(at + 8, 0);
+}
+
+/* --- the queue --- */
+
+void q_push(unsigned u, u64 q0, u64 q1)
+{
+    u64 at = GUEST_RING + u * 0x4000 + G.tail[u] * 16;
+
+    poke64(at, q0);
+    poke64(at + 8, q1);
+    G.tail[u] = (G.tail[u] + 1) % G.ring_size;
+}
+
+void q_ring(unsigned u)
+{
+    world_totals.submissions++;
+    guest_w32(u, R_IQT, G.tail[u] * 16);
+}
+
+void q_context(unsigned u, unsigned g, u16 did, u16 sid, unsigned fm)
+{
+    q_push(u, 1 | g << 4 | (u64)did << 16 | (u64)sid << 32 | (u64)fm << 48, 0);
+}
+
+void q_iotlb(unsigned u, unsigned g, u16 did, u64 iova, unsigned am)
+{
+    q_push(u, 2 | g << 4 | 0xc0 | (u64)did << 16, g == 3 ? iova | am : 0);
+}
+
+void q_dtlb(unsigned u, u16 sid, u64 iova, bool s)
+{
+    q_push(u, 3 | (u64)sid << 32, iova | s);
+}
+
+void q_wait_flags(unsigned u, unsigned flags, u32 data, u64 address)
+{
+    q_push(u, 5 | flags | (u64)data << 32, address);
+}
+
+static u64 status_at(u32 cookie)
+{
+    return GUEST_STATUS + cookie % 1024 * 4;
+}
+
+u32 q_wait(unsigned u)
+{
+    u32 cookie = ++G.cookie;
+
+    *(volatile u32 *)world_mem(status_at(cookie)) = 0;
+    q_wait_flags(u, WAIT_SW, cookie, status_at(cookie));
+    return cookie;
+}
+
+bool q_done(u32 cookie)
+{
+    return peek32(status_at(cookie)) == cookie;
+}
+
+bool q_sync(unsigned u)
+{
+    u32 cookie = q_wait(u);
+
+    q_ring(u);
+    for (unsigned n = 0; n < 100000 && !q_done(cookie); n++)
+        world_run(1);
+    return q_done(cookie);
+}
+
+/* --- DMA --- */
+
+u64 dma_lands(unsigned f, u64 iova, bool write)
+{
+    u64 buf = 0x1122334455667788;
+    struct model_result r = model_fn_dma(W.fn[f], iova, 8, write, &buf);
+
+    return r.status == MODEL_OK || r.status == MODEL_NO_MEMORY ? r.pa : ~0ull;
+}
