@@ -153,6 +153,13 @@ static void publish(struct pci_decoder *d, const struct apertures *now, bool tel
     d->nr_declared = nr_kept;
 }
 
+/* False: the function decodes always, so its addresses must stay as they are. */
+static bool switch_off(const struct pci_function *f, const struct pci_decoder *d)
+{
+    pci_put(f, d->control, 2, pci_get(f, d->control, 2) & ~(u32)d->gate);
+    return (pci_get(f, d->control, 2) & d->on) != d->on;
+}
+
 static void read_apertures(const struct pci_function *f, const struct pci_decoder *d, struct apertures *out)
 {
     out->count = 0;
@@ -173,7 +180,8 @@ void pci_decode_adopt(struct pci_function *f)
 
         if (!d->control || (control & d->on) != d->on)
             continue;
-        pci_put(f, d->control, 2, control & ~(u32)d->gate);
+        if (!switch_off(f, d))
+            continue;
         read_apertures(f, d, &now);
         pci_put(f, d->control, 2, control);
         publish(d, &now, false);
@@ -247,8 +255,8 @@ static void write_addresses(struct pci_function *f, struct pci_decoder *d, const
         pci_put(f, a->off, a->width, a->value);
         return;
     }
-    if (on)
-        pci_put(f, d->control, 2, control & ~(u32)d->gate);
+    if (on && !switch_off(f, d))
+        return;
     pci_put(f, a->off, a->width, a->value);
     switch_on(f, d, a->width == 4 && a->value >= 0xfffff800);
 }

@@ -498,6 +498,17 @@ static void bar_halves_and_rom(void **state)
     assert_int_equal(space_u8(NIC, 4), 6);
 }
 
+static void what_always_decodes_stays_where_it_is(void **state)
+{
+    put(PLAIN, 0x04, 2, 2, 0x7fd);
+    (void)state;
+    assert_int_equal(pci_scan(), 0);
+    cfg_write(PLAIN, 0x10, 4, ~0u);
+    cfg_write(PLAIN, 0x10, 4, 0xfc000000);
+    cfg_write(PLAIN, 0x13, 1, 0xd4);
+    assert_int_equal(space_u32(PLAIN, 0x10), 0xd0000000);
+}
+
 static void bridge_windows(void **state)
 {
     (void)state;
@@ -696,6 +707,7 @@ int main(void)
         cmocka_unit_test_setup(sizing_with_decode_on, set_up),
         cmocka_unit_test_setup(bars_stay_clear_of_sluice_and_units, set_up),
         cmocka_unit_test_setup(bar_halves_and_rom, set_up),
+        cmocka_unit_test_setup(what_always_decodes_stays_where_it_is, set_up),
         cmocka_unit_test_setup(bridge_windows, set_up),
         cmocka_unit_test_setup(virtual_functions, set_up),
         cmocka_unit_test_setup(ats_is_told_before_on_and_after_off, set_up),
