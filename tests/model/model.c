@@ -87,10 +87,10 @@ void model_set_pace(struct model *m, enum model_pace pace, unsigned pace_max)
     m->cfg.pace_max = pace_max;
 }
 
-/* A cache fills itself with something nobody asked for. */
-static void speculate(struct model *m)
+/* Caches fill themselves with what nobody asked for. */
+void mdl_speculate(struct model *m)
 {
-    if (m->nfn && m->watched)
+    for (unsigned i = 0; i < m->cfg.speculate && m->nfn && m->watched; i++)
         mdl_fill(m, m->fn[mdl_rnd(m, m->nfn)].cfg.sid, mdl_watched(m, mdl_rnd(m, m->watched)));
 }
 
@@ -126,8 +126,7 @@ bool model_step(struct model *m)
 {
     bool moved;
 
-    for (unsigned i = 0; i < m->cfg.speculate; i++)
-        speculate(m);
+    mdl_speculate(m);
     if (m->cfg.shadow)
         mdl_evict_some(m);
     moved = mdl_queue_pass(m);

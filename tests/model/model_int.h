@@ -323,6 +323,7 @@ u32 mdl_rnd(struct model *m, u32 n);
 u16 mdl_delay(struct model *m); /* 0 at once, else 1..pace_max */
 void mdl_violation(struct model *m, enum model_violation v, u64 detail);
 void mdl_trace(struct model *m, u32 type, u64 a, u64 b, u64 c, const u64 *q);
+void mdl_speculate(struct model *m);
 void mdl_copy(void *dst, const void *src, size_t len);
 void mdl_zero(void *dst, size_t len);
 

@@ -333,6 +333,7 @@ void mdl_queue_pump(struct model *m)
         for (unsigned n = 1 + mdl_rnd(m, 8); n && mdl_queue_fetch(m); n--)
             moved = true;
         moved |= mdl_queue_finish(m);
+        mdl_speculate(m);
     }
     m->pumping = false;
 }
