@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* LINK: hv/sleep.c */
+/* Sleep registers: S5 (and S4) pass, everything else is refused, by any width, at any alignment. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <string.h>
+#include <cmocka.h>
+#include "arch/acpi.h"
+#include "hv/sleep.h"
+
+static union {
+    struct acpi_header header;
+    u8 bytes[276];
+} fadt, dsdt, ssdt;
+static bool has_fadt, has_dsdt, has_ssdt;
+
+struct acpi_header *acpi_find(const char signature[4])
+{
+    if (!memcmp(signature, "FACP", 4))
+        return has_fadt ? &fadt.header : NULL;
+    if (!memcmp(signature, "DSDT", 4))
+        return has_dsdt ? &dsdt.header : NULL;
+    return has_ssdt ? &ssdt.header : NULL;
+}
+
+/* Name (\_S5, Package () { a, b, 0, 0 }) */
+static void add_name(u8 *table, unsigned at, const char *name, u8 a, u8 b)
+{
+    const u8 code[] = { 0x08, name[0], name[1], name[2], name[3], 0x12, 0x0a, 0x04, 0x0a, a, 0x0a, b, 0, 0 };
+
+    memcpy(table + at, code, sizeof(code));
+}
+
+static void set(u8 *table, unsigned off, unsigned width, u64 value)
+{
+    memcpy(table + off, &value, width);
+}
+
+static int set_up(void **state)
+{
+    (void)state;
+    memset(&fadt, 0, sizeof(fadt));
+    memset(&dsdt, 0xee, sizeof(dsdt));
+    memset(&ssdt, 0xee, sizeof(ssdt));
+    fadt.header.length = dsdt.header.length = ssdt.header.length = sizeof(fadt);
+    has_fadt = has_dsdt = true;
+    has_ssdt = false;
+    set(fadt.bytes, 64, 4, 0x604);
+    add_name(dsdt.bytes, 60, "_S3_", 1, 1);
+    add_name(dsdt.bytes, 90, "_S4_", 2, 2);
+    add_name(dsdt.bytes, 120, "_S5_", 7, 6);
+    return 0;
+}
+
+static enum sleep_verdict judge(u64 address, unsigned width, u64 value)
+{
+    u8 type;
+
+    return sleep_judge(SLEEP_IO, address, width, value, &type);
+}
+
+static void only_off_passes(void **state)
+{
+    (void)state;
+    assert_int_equal(sleep_init(), 1);
+    assert_true(sleep_can_switch_off());
+    for (unsigned type = 0; type < 8; type++) {
+        enum sleep_verdict want = type == 7 || type == 2 ? SLEEP_OFF : SLEEP_REFUSED;
+        assert_int_equal(judge(0x604, 2, 0x2001 | type << 10), want);
+        assert_int_equal(judge(0x604, 4, 0x2001 | type << 10), want);
+        assert_int_equal(judge(0x605, 1, 0x20 | type << 2), want);
+        assert_int_equal(judge(0x602, 4, (u64)(0x2001 | type << 10) << 16), want);
+        assert_int_equal(judge(0x604, 2, 1 | type << 10), SLEEP_NOTHING);
+    }
+    assert_int_equal(judge(0x604, 1, 0xff), SLEEP_NOTHING);
+    assert_int_equal(judge(0x606, 2, 0xffff), SLEEP_NOTHING);
+    assert_int_equal(judge(0x601, 4, ~0u), SLEEP_NOTHING);
+}
+
+static void both_blocks_and_their_own_types(void **state)
+{
+    (void)state;
+    set(fadt.bytes, 68, 4, 0x704);
+    set(fadt.bytes, 172, 1, SLEEP_IO);
+    set(fadt.bytes, 176, 8, 0x804); /* stands for 0x604 */
+    assert_int_equal(sleep_init(), 2);
+    assert_int_equal(judge(0x604, 2, 0x2000), SLEEP_NOTHING);
+    assert_int_equal(judge(0x804, 2, 0x2000 | 7 << 10), SLEEP_OFF);
+    assert_int_equal(judge(0x704, 2, 0x2000 | 7 << 10), SLEEP_REFUSED);
+    assert_int_equal(judge(0x704, 2, 0x2000 | 6 << 10), SLEEP_OFF);
+}
+
+static void sleep_control_register_in_memory(void **state)
+{
+    u8 type = 0;
+
+    (void)state;
+    set(fadt.bytes, 64, 4, 0);
+    set(fadt.bytes, 248, 8, 0xfed1f000);
+    assert_int_equal(sleep_init(), 1);
+    assert_int_equal(sleep_register_at(0)->space, SLEEP_MEMORY);
+    assert_int_equal(sleep_judge(SLEEP_MEMORY, 0xfed1f000, 1, 0x20 | 1 << 2, &type), SLEEP_REFUSED);
+    assert_int_equal(type, 1);
+    assert_int_equal(sleep_judge(SLEEP_MEMORY, 0xfed1f000, 1, 0x20 | 7 << 2, &type), SLEEP_OFF);
+    assert_int_equal(sleep_judge(SLEEP_IO, 0xfed1f000, 1, 0x20 | 1 << 2, &type), SLEEP_NOTHING);
+}
+
+static void without_tables_nothing_passes(void **state)
+{
+    (void)state;
+    has_dsdt = false;
+    assert_int_equal(sleep_init(), 1);
+    assert_false(sleep_can_switch_off());
+    assert_int_equal(judge(0x604, 2, 0x3c00), SLEEP_REFUSED);
+    has_fadt = false;
+    assert_int_equal(sleep_init(), 0);
+    assert_null(sleep_register_at(0));
+}
+
+static void types_in_another_table_and_short_forms(void **state)
+{
+    static const u8 zeroes[] = { 0x08, '\\', '_', 'S', '5', '_', 0x12, 0x06, 0x04, 0x00, 0x00, 0x00, 0x00 };
+
+    (void)state;
+    memset(&dsdt.bytes[36], 0xee, sizeof(dsdt) - 36);
+    memcpy(ssdt.bytes + 50, zeroes, sizeof(zeroes));
+    has_ssdt = true;
+    assert_int_equal(sleep_init(), 1);
+    assert_int_equal(judge(0x604, 2, 0x2000), SLEEP_OFF);
+    assert_int_equal(judge(0x604, 2, 0x2400), SLEEP_REFUSED);
+}
+
+/* A package cut off by the table's end, at each possible place: no read behind it. */
+static void cut_tables(void **state)
+{
+    (void)state;
+    for (u32 length = 36; length < 140; length++) {
+        dsdt.header.length = length;
+        (void)sleep_init();
+        assert_true(length < 130 || sleep_can_switch_off());
+        assert_true(length >= 130 || !sleep_can_switch_off());
+    }
+    dsdt.header.length = sizeof(dsdt);
+    for (u32 length = 36; length <= sizeof(fadt); length++) {
+        fadt.header.length = length;
+        assert_int_equal(sleep_init(), length >= 68);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup(only_off_passes, set_up),
+        cmocka_unit_test_setup(both_blocks_and_their_own_types, set_up),
+        cmocka_unit_test_setup(sleep_control_register_in_memory, set_up),
+        cmocka_unit_test_setup(without_tables_nothing_passes, set_up),
+        cmocka_unit_test_setup(types_in_another_table_and_short_forms, set_up),
+        cmocka_unit_test_setup(cut_tables, set_up),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
