@@ -14,8 +14,8 @@
 #include "hv/sleep.h"
 #include "iommu/iommu.h"
 
-/* May this write go through? Says what it does first: afterwards there may be nobody to say it. */
-static bool sleep_allowed(enum sleep_space space, u64 address, unsigned width, u64 value)
+/* Takes out what may not be. Says what it does first: afterwards there may be nobody to say it. */
+static void filter_sleep(enum sleep_space space, u64 address, unsigned width, u64 *value)
 {
     static struct log_bucket bucket;
     u8 type;
@@ -24,14 +24,14 @@ static bool sleep_allowed(enum sleep_space space, u64 address, unsigned width, u
     case SLEEP_OFF:
         iommu_counters();
         log_info("power        the guest switches the machine off");
-        return true;
+        break;
     case SLEEP_REFUSED:
         if (!log_limited(&bucket))
             log_warn("power        sleep type %u refused: under Sluice the machine can only be switched off",
                      type);
-        return false;
+        break;
     default:
-        return true;
+        break;
     }
 }
 
@@ -49,29 +49,37 @@ static void raw_port(u16 port, unsigned width, bool in, u32 *value)
 
 static void sleep_port(void *ctx, struct vcpu *v, u16 port, unsigned width, bool in, u32 *value)
 {
+    u64 filtered = *value;
+
     (void)ctx;
     (void)v;
-    if (in || sleep_allowed(SLEEP_IO, port, width, *value))
-        raw_port(port, width, in, value);
+    if (in) {
+        raw_port(port, width, true, value);
+        return;
+    }
+    filter_sleep(SLEEP_IO, port, width, &filtered);
+    *value = (u32)filtered;
+    raw_port(port, width, false, value);
 }
 
 static void sleep_mmio(void *ctx, struct vcpu *v, u64 gpa, unsigned width, bool write, u64 *value)
 {
     volatile u8 *p = (volatile u8 *)ctx + (gpa & (PAGE_SIZE - 1));
+    u64 data = write ? *value : 0;
 
     (void)v;
     if ((gpa & (PAGE_SIZE - 1)) + width > PAGE_SIZE)
         return;
-    if (!write)
-        *value = 0;
-    else if (!sleep_allowed(SLEEP_MEMORY, gpa, width, *value))
-        return;
+    if (write)
+        filter_sleep(SLEEP_MEMORY, gpa, width, &data);
     for (unsigned i = 0; i < width; i++) {
         if (write)
-            p[i] = (u8)(*value >> 8 * i);
+            p[i] = (u8)(data >> 8 * i);
         else
-            *value |= (u64)p[i] << 8 * i;
+            data |= (u64)p[i] << 8 * i;
     }
+    if (!write)
+        *value = data;
 }
 
 static int trap_sleep(const struct sleep_register *r)

@@ -127,22 +127,25 @@ bool sleep_can_switch_off(void)
     return s5.known;
 }
 
-enum sleep_verdict sleep_judge(enum sleep_space space, u64 address, unsigned width, u64 value, u8 *type)
+enum sleep_verdict sleep_judge(enum sleep_space space, u64 address, unsigned width, u64 *value, u8 *type)
 {
     enum sleep_verdict verdict = SLEEP_NOTHING;
 
     for (unsigned i = 0; i < nr_registers; i++) {
         const struct sleep_register *r = &registers[i];
         u64 at = r->address + r->byte - address;
-        u8 byte = (u8)(at < width ? value >> 8 * at : 0);
+        u8 byte = (u8)(at < width ? *value >> 8 * at : 0);
 
         if (r->space != space || !(byte & SLP_EN))
             continue;
         *type = (byte & SLP_TYP) >> 2;
         /* S4 is S5 to the hardware: the next start is a cold one, and Sluice boots again. */
-        if ((!s5.known || *type != s5.type[r->element]) && (!s4.known || *type != s4.type[r->element]))
-            return SLEEP_REFUSED;
-        verdict = SLEEP_OFF;
+        if ((s5.known && *type == s5.type[r->element]) || (s4.known && *type == s4.type[r->element])) {
+            verdict = SLEEP_OFF;
+            continue;
+        }
+        *value &= ~((u64)SLP_EN << 8 * at);
+        return SLEEP_REFUSED;
     }
     return verdict;
 }

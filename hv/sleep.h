@@ -23,7 +23,8 @@ unsigned sleep_init(void);
 const struct sleep_register *sleep_register_at(unsigned i);
 bool sleep_can_switch_off(void); /* does firmware say how? */
 
-/* Judges a write of `width` bytes. Where it starts a transition, *type is its SLP_TYP. */
-enum sleep_verdict sleep_judge(enum sleep_space space, u64 address, unsigned width, u64 value, u8 *type);
+/* Judges a write of `width` bytes. Where it starts a transition, *type is its SLP_TYP; a refused one is taken
+ * out of *value, and the rest of the write may go on. */
+enum sleep_verdict sleep_judge(enum sleep_space space, u64 address, unsigned width, u64 *value, u8 *type);
 
 #endif

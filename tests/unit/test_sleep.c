@@ -57,7 +57,20 @@ static enum sleep_verdict judge(u64 address, unsigned width, u64 value)
 {
     u8 type;
 
-    return sleep_judge(SLEEP_IO, address, width, value, &type);
+    u64 after = value;
+    enum sleep_verdict verdict = sleep_judge(SLEEP_IO, address, width, &after, &type);
+
+    /* Exactly the refused bit goes, and judged again nothing is left to refuse. */
+    assert_int_equal(__builtin_popcountll(value & ~after), verdict == SLEEP_REFUSED);
+    assert_int_equal(after & ~value, 0);
+    assert_true(verdict != SLEEP_REFUSED ||
+                sleep_judge(SLEEP_IO, address, width, &after, &type) == SLEEP_NOTHING);
+    return verdict;
+}
+
+static enum sleep_verdict judge_in(enum sleep_space space, u64 value, u8 *type)
+{
+    return sleep_judge(space, 0xfed1f000, 1, &value, type);
 }
 
 static void only_off_passes(void **state)
@@ -100,10 +113,10 @@ static void sleep_control_register_in_memory(void **state)
     set(fadt.bytes, 248, 8, 0xfed1f000);
     assert_int_equal(sleep_init(), 1);
     assert_int_equal(sleep_register_at(0)->space, SLEEP_MEMORY);
-    assert_int_equal(sleep_judge(SLEEP_MEMORY, 0xfed1f000, 1, 0x20 | 1 << 2, &type), SLEEP_REFUSED);
+    assert_int_equal(judge_in(SLEEP_MEMORY, 0x20 | 1 << 2, &type), SLEEP_REFUSED);
     assert_int_equal(type, 1);
-    assert_int_equal(sleep_judge(SLEEP_MEMORY, 0xfed1f000, 1, 0x20 | 7 << 2, &type), SLEEP_OFF);
-    assert_int_equal(sleep_judge(SLEEP_IO, 0xfed1f000, 1, 0x20 | 1 << 2, &type), SLEEP_NOTHING);
+    assert_int_equal(judge_in(SLEEP_MEMORY, 0x20 | 7 << 2, &type), SLEEP_OFF);
+    assert_int_equal(judge_in(SLEEP_IO, 0x20 | 1 << 2, &type), SLEEP_NOTHING);
 }
 
 static void without_tables_nothing_passes(void **state)
