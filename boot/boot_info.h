@@ -11,6 +11,9 @@
 #define BOOT_MAX_RANGES  256
 #define BOOT_MAX_MODULES 16
 #define BOOT_CMDLINE_MAX 2048
+#define BOOT_EFI_MAP_MAX 49152
+
+#define BOOT_BY_EFI 0x45464953 /* what multiboot2.asm passes on for the EFI application */
 
 /* Values are those of ACPI's address-range types (E820), so that loaders can pass them on. */
 enum boot_mem_type {
@@ -35,6 +38,26 @@ struct boot_module {
     char cmdline[BOOT_CMDLINE_MAX];
 };
 
+/*
+ * EFI's memory map as it was when boot services ended, for the guest's runtime services (UEFI 7.2). An entry
+ * may be longer than what this version of the specification defines.
+ */
+struct boot_efi_map {
+    u32 size;       /* bytes in use, 0 = none */
+    u32 entry_size; /* bytes */
+    u32 version;
+    u8 bytes[BOOT_EFI_MAP_MAX] __attribute__((aligned(8)));
+};
+
+/* A linear frame buffer of 32 bits a pixel, as firmware left it. */
+struct boot_framebuffer {
+    u64 base; /* physical, 0 = none */
+    u64 size; /* bytes */
+    u32 width, height;
+    u32 pitch;                    /* bytes from line to line */
+    u8 red_at, green_at, blue_at; /* lowest bit of each 8-bit field */
+};
+
 struct boot_info {
     const char *path;               /* how we were started, for the boot line: "multiboot2" or "EFI" */
     char loader[64];                /* the boot loader's own name */
@@ -42,8 +65,10 @@ struct boot_info {
     bool cmdline_cut;               /* it did not fit: refuse, never run with half of it */
     u64 rsdp;                       /* physical address of ACPI's RSDP, 0 = not given by the loader */
     u64 efi_system_table;           /* physical, 0 = not started by EFI firmware */
-    u64 image_base;                 /* where the image runs until paging_relocate(): */
-    u64 image_size;                 /* the region must lie elsewhere */
+    struct boot_efi_map efi_map;
+    struct boot_framebuffer framebuffer;
+    u64 image_base; /* where the image runs until paging_relocate(): */
+    u64 image_size; /* the region must lie elsewhere */
     unsigned nr_ranges;
     struct boot_range ranges[BOOT_MAX_RANGES];
     bool ranges_cut;

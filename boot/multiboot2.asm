@@ -1,6 +1,8 @@
 ; SPDX-License-Identifier: Apache-2.0
 ;
-; The multiboot2 header and the way from the loader's 32-bit mode to C.
+; The multiboot2 header and the way from the loader's 32-bit mode to C. The EFI application (boot/efi/) enters
+; in 64-bit mode and is brought down to the same 32-bit state first: whatever firmware left on (five levels of
+; tables, PCID, shadow stacks) can only be turned off there, and from then on there is one path.
 ;
 ; The entry runs wherever the loader put the image (2 MiB aligned, below 4 GiB). It maps the first 4 GiB at 0
 ; and at DIRECT_VA, and the image at IMAGE_VA; paging_relocate() replaces that with the final tables.
@@ -10,11 +12,13 @@ IMAGE_ALIGN     equ 0x200000
 
 MB2_MAGIC       equ 0xe85250d6          ; of the header
 MB2_LOADED      equ 0x36d76289          ; what a multiboot2 loader leaves in EAX
+EFI_LOADED      equ 0x45464953          ; what stands for the EFI application: boot/boot_info.h
 
 EFER            equ 0xc0000080
 EFER_LME        equ 1 << 8
 EFER_NXE        equ 1 << 11
 CR0_INIT        equ 0x80010033          ; PG WP NE ET MP PE
+CR0_PG          equ 1 << 31
 CR4_PAE         equ 1 << 5
 
 COM1            equ 0x3f8
@@ -22,6 +26,7 @@ COM1_LSR        equ COM1 + 5
 
 CS64            equ 0x08
 DS64            equ 0x10
+CS32            equ 0x18
 
 extern entry_boot_tables                ; distances from the load address, see linker.ld
 extern entry_image_size
@@ -57,6 +62,12 @@ header:
         dd 8
 header_end:
 
+; For the EFI application, see boot/efi/handover.c: struct image_header.
+        times 0x80 - ($ - $$) db 0
+        db "SLUICE64"
+        dd efi_entry - $$
+        dd entry_image_size
+
 ; ---- 32-bit entry: EAX = magic, EBX = boot information, flat segments, no stack ------------------------
 
 bits 32
@@ -65,7 +76,7 @@ multiboot2_entry:
         cli
         cld
         cmp eax, MB2_LOADED
-        jne .hang                       ; EBX is not to be trusted: nothing can be said
+        jne hang                       ; EBX is not to be trusted: nothing can be said
         ; The second word of the boot information is reserved: room for one return address.
         lea esp, [ebx + 8]
         call .here
@@ -73,25 +84,29 @@ multiboot2_entry:
         pop ebp
         sub ebp, .here - $$             ; from here on EBP = load address
         lea esp, [ebp + entry_stack]
+
+; From here on one path: EAX = who loaded us, EBX = boot information, EBP = load address, ESP = top of stack.
+enter:
+        push eax                        ; for boot_start
         mov edi, ebx
 
         test ebp, IMAGE_ALIGN - 1
         mov esi, text_unaligned
-        jnz .refuse
+        jnz refuse
 
         mov eax, 0x80000000
         cpuid
         cmp eax, 0x80000001
         mov esi, text_no_long_mode
-        jb .refuse
+        jb refuse
         mov eax, 0x80000001
         cpuid
         mov esi, text_no_long_mode
         bt edx, 29
-        jnc .refuse
+        jnc refuse
         mov esi, text_no_nx
         bt edx, 20
-        jnc .refuse
+        jnc refuse
 
         call build_tables
         mov eax, CR4_PAE
@@ -117,12 +132,12 @@ multiboot2_entry:
         retf
 
 ; ESI = text, as an offset in this section.
-.refuse:
+refuse:
         lea esi, [ebp + esi]
 .next:
         lodsb
         test al, al
-        jz .hang
+        jz hang
         mov ah, al
         mov ecx, 100000                 ; a missing UART must not hold us
 .wait:
@@ -137,10 +152,10 @@ multiboot2_entry:
         mov al, ah
         out dx, al
         jmp .next
-.hang:
+hang:
         cli
         hlt
-        jmp .hang
+        jmp hang
 
 ; Tables at boot_tables, zeroed with the rest of .bss: PML4, PDPT low, PDPT high, PD high, 4 PD low.
 ; EBP = load address.
@@ -183,6 +198,39 @@ build_tables:
         ja .high
         ret
 
+; ---- 64-bit entry of the EFI application: RDI = boot information, below 4 GiB; all memory mapped 1:1 ------
+
+bits 64
+efi_entry:
+        cli
+        cld
+        mov ebx, edi
+        lea rbp, [rel header]
+        lea rsp, [rbp + entry_stack]
+        lea rax, [rel boot_gdt]
+        push rax
+        sub rsp, 2
+        mov word [rsp], boot_gdt_end - boot_gdt - 1
+        lgdt [rsp]
+        add rsp, 10
+        push CS32
+        lea rax, [rel .compatibility]
+        push rax
+        retfq
+bits 32
+.compatibility:
+        mov eax, DS64
+        mov ds, eax
+        mov es, eax
+        mov ss, eax
+        mov eax, cr0
+        and eax, ~CR0_PG
+        mov cr0, eax
+        mov eax, EFI_LOADED
+        jmp enter
+
+; ---- 64-bit mode, own tables ----------------------------------------------------------------------------
+
 bits 64
 entry64:
         mov eax, DS64
@@ -193,10 +241,11 @@ entry64:
         mov fs, eax
         mov gs, eax
         mov rsp, boot_stack_top
+        mov edx, [rsp - 4]              ; what `enter` pushed there
         mov esi, ebp
         xor ebp, ebp                    ; ends backtraces
         mov rax, boot_start
-        call rax                        ; (boot information, load address), both physical; never returns
+        call rax                        ; (boot information, load address, who loaded us): start.c
         ud2
 
 align 8
@@ -204,6 +253,7 @@ boot_gdt:
         dq 0
         dq 0x00af9b000000ffff           ; 64-bit code
         dq 0x00cf93000000ffff           ; data
+        dq 0x00cf9b000000ffff           ; 32-bit code
 boot_gdt_end:
 
 text_unaligned equ $ - $$

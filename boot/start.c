@@ -13,19 +13,30 @@
 
 static struct boot_info info;
 
-void __noreturn boot_start(u64 mbi_pa, u64 load_base);
+void __noreturn boot_start(u64 info_pa, u64 load_base, u32 loader);
 
-void __noreturn boot_start(u64 mbi_pa, u64 load_base)
+static void from_multiboot2(u64 mbi_pa)
+{
+    const struct mb2_header *mbi = phys_to_virt(mbi_pa);
+
+    if (multiboot2_parse(mbi, MIN(mbi->total_size, MB2_MAX_SIZE), &info))
+        refuse("the boot loader's multiboot2 information is broken; use another loader or version");
+    info.rsdp = efi_find_rsdp(info.efi_system_table);
+}
+
+void __noreturn boot_start(u64 info_pa, u64 load_base, u32 loader)
 {
     serial_init();
     paging_early(load_base);
     percpu_init(0);
 
-    const struct mb2_header *mbi = phys_to_virt(mbi_pa);
-    if (multiboot2_parse(mbi, MIN(mbi->total_size, MB2_MAX_SIZE), &info))
-        refuse("the boot loader's multiboot2 information is broken; use another loader or version");
+    if (loader == BOOT_BY_EFI) {
+        memcpy(&info, phys_to_virt(info_pa), sizeof(info));
+        info.path = "EFI"; /* the application's own string is no longer there */
+    } else {
+        from_multiboot2(info_pa);
+    }
     info.image_base = load_base;
     info.image_size = image_size();
-    info.rsdp = efi_find_rsdp(info.efi_system_table);
     hv_main(&info);
 }
