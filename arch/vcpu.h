@@ -35,6 +35,7 @@ struct vcpu_exit {
     u64 gpa;           /* NESTED: the address the CPU reported */
     bool write, fetch; /* NESTED: what the access was */
     bool walk;         /* NESTED: the CPU's own page walk, not the instruction's operand */
+    bool delivery;     /* it happened while the CPU delivered an event, which is tried again at entry */
     u16 port;          /* IO */
     u8 io_size;        /* 1, 2, 4 */
     bool io_in, io_string, io_rep;
@@ -70,6 +71,15 @@ struct vcpu_start {
     u8 sipi_vector; /* REAL */
 };
 
+/* What decides how the guest's addresses and instruction bytes are read. Equal means: read the same way. */
+struct vcpu_mode {
+    u64 cr0, cr3, cr4, efer;
+    u64 cs_base; /* 0 in 64-bit code */
+    u16 cs_attrib;
+    u8 cpl;
+    bool v86;
+};
+
 struct vcpu {
     u64 gpr[NR_GPR]; /* valid between run() and the next run(); RSP, RAX included */
     u64 rip;
@@ -77,9 +87,9 @@ struct vcpu {
     u32 index;
     bool waiting_for_sipi;
     bool started;
-    void *backend; /* the backend's own state: VMCB page and so on */
-    u64 exits;     /* counted by kind in hv */
-    u8 insn[16];   /* scratch of the emulator */
+    void *backend;  /* the backend's own state: VMCB page and so on */
+    void *emulator; /* hv/fetch.c's */
+    u64 exits;
 };
 
 struct vcpu_backend {
@@ -97,17 +107,23 @@ struct vcpu_backend {
     /* Lets one pending NMI reach the host's own handler. */
     void (*take_nmi)(struct vcpu *v);
 
+    /* Where the CPU was delivering another event (vcpu_exit.delivery), the two combine as in hardware: double
+     * fault, then triple fault at the next entry. At most one per exit. */
     void (*inject_exception)(struct vcpu *v, u8 vector, bool has_code, u32 code);
+    void (*inject_page_fault)(struct vcpu *v, u64 cr2, u32 code);
     void (*inject_nmi)(struct vcpu *v); /* with NMI blocking kept: queued while the guest is in an NMI */
 
-    u64 (*get_cr)(struct vcpu *v, unsigned n); /* 0, 2, 3, 4 */
-    u64 (*get_efer)(struct vcpu *v);
-    void (*get_segment)(struct vcpu *v, enum vcpu_seg seg, struct vcpu_segment *out);
-    unsigned (*get_cpl)(struct vcpu *v);
+    /* After an instruction was emulated and RIP moved: ends an interrupt shadow, and raises the #DB that
+     * RFLAGS.TF asks for. */
+    void (*retired)(struct vcpu *v);
 
-    /* MSRs whose guest value lives in the backend's state (EFER, PAT, FS/GS base, SYSENTER, STAR...). */
-    bool (*read_msr)(struct vcpu *v, u32 msr, u64 *value);
-    bool (*write_msr)(struct vcpu *v, u32 msr, u64 value); /* false: #GP */
+    void (*get_mode)(struct vcpu *v, struct vcpu_mode *out);
+    void (*get_segment)(struct vcpu *v, enum vcpu_seg seg, struct vcpu_segment *out);
+
+    /* MSRs whose guest value lives in the backend's state: EFER, PAT, TSC. EFER is written as judged by the
+     * caller, except for what the backend itself needs there. False: #GP. */
+    bool (*read_msr)(struct vcpu *v, u32 msr, u64 *value) __must_check;
+    bool (*write_msr)(struct vcpu *v, u32 msr, u64 value) __must_check;
 
     /* Ports and MSRs exit only where asked for. Default: no port exits, every MSR not declared exits. */
     void (*trap_port)(u16 port, bool on);
@@ -116,7 +132,8 @@ struct vcpu_backend {
     /* After a change of the nested table: no CPU uses the old one when this returns. */
     void (*nested_flush_all)(void);
 
-    /* Entry format of the nested table. level 1 = 4K, 2 = 2M, 3 = 1G. */
+    /* Entry format of the nested table. level 1 = 4K, 2 = 2M, 3 = 1G. In both vendors' formats 0 is not
+     * present, bit 0 present, bit 1 writable, bit 7 a leaf above level 1, and 51:12 the address. */
     u64 (*nested_leaf)(u64 pa, unsigned level, bool write);
     u64 (*nested_link)(u64 table_pa);
     bool nested_1g; /* set by probe */
@@ -125,7 +142,7 @@ struct vcpu_backend {
     void (*dump)(struct vcpu *v);
 };
 
-extern const struct vcpu_backend svm_backend;
+extern struct vcpu_backend svm_backend;
 
 /* Chosen once at boot, by CPUID. */
 extern const struct vcpu_backend *vcpu_ops;

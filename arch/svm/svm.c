@@ -1,0 +1,187 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * AMD's SVM: what the CPU must have, switching it on, and what exits.
+ */
+#include "arch/svm/svm.h"
+#include "arch/cpu.h"
+#include "arch/nested.h"
+#include "arch/paging.h"
+#include "arch/string.h"
+
+#define CPUID_SVM_ECX   BIT(2)  /* of 80000001h */
+#define CPUID_1G_EDX    BIT(26) /* of 80000001h */
+#define CPUID_NPT_EDX   BIT(0)  /* of 8000000Ah */
+#define CPUID_XSAVE_ECX BIT(26) /* of 1 */
+#define CPUID_PKU_ECX   BIT(3)  /* of 7.0 */
+#define VM_CR_SVMDIS    BIT(4)
+#define CR4_OSXSAVE     BIT(18)
+#define CR4_PKE         BIT(22)
+#define GUEST_ASID      1
+
+#define PAGE_PRESENT  BIT(0)
+#define PAGE_WRITABLE BIT(1)
+#define PAGE_USER     BIT(2)
+#define PAGE_ACCESSED BIT(5)
+#define PAGE_DIRTY    BIT(6)
+#define PAGE_LARGE    BIT(7)
+
+u8 svm_iopm[3 * PAGE_SIZE] __attribute__((aligned(PAGE_SIZE)));
+u8 svm_msrpm[2 * PAGE_SIZE] __attribute__((aligned(PAGE_SIZE)));
+u64 svm_host_pa;
+
+static struct svm_vcpu *vcpus[MAX_CPUS];
+static unsigned nr_vcpus;
+
+static const char *svm_probe(void)
+{
+    u32 r[4];
+    u64 vm_cr;
+
+    cpuid(0x80000000, 0, r);
+    u32 max = r[0];
+    if (max >= 0x80000001)
+        cpuid(0x80000001, 0, r);
+    if (max < 0x8000000a || !(r[2] & CPUID_SVM_ECX))
+        return "this CPU has no virtualization extension (AMD SVM); use another, or give QEMU `-cpu max`";
+    svm_backend.nested_1g = r[3] & CPUID_1G_EDX;
+    if (!rdmsr_safe(MSR_VM_CR, &vm_cr) || (vm_cr & VM_CR_SVMDIS))
+        return "firmware has turned virtualization (AMD SVM) off; turn it on in the firmware's setup";
+    cpuid(0x8000000a, 0, r);
+    if (!(r[3] & CPUID_NPT_EDX))
+        return "this CPU has no nested paging; use a newer one, or give QEMU `-cpu max`";
+    memset(svm_msrpm, 0xff, sizeof(svm_msrpm));
+    return NULL;
+}
+
+static void vmsave(u64 pa)
+{
+    __asm__ volatile("vmsave" ::"a"(pa) : "memory");
+}
+
+static int svm_cpu_enable(void)
+{
+    void *save = page_alloc(), *host = page_alloc();
+    u32 r[4];
+
+    if (!save || !host)
+        return ERR_NOMEM;
+    wrmsr(MSR_EFER, rdmsr(MSR_EFER) | EFER_SVME);
+    wrmsr(MSR_VM_HSAVE_PA, virt_to_phys(save));
+    __asm__ volatile("clgi" ::: "memory");
+    svm_host_pa = virt_to_phys(host);
+    vmsave(svm_host_pa);
+
+    /* For the guest's instructions that we repeat: XSETBV, RDPKRU. */
+    cpuid(1, 0, r);
+    if (r[2] & CPUID_XSAVE_ECX)
+        write_cr4(read_cr4() | CR4_OSXSAVE);
+    cpuid(0, 0, r);
+    if (r[0] >= 7) {
+        cpuid(7, 0, r);
+        if (r[2] & CPUID_PKU_ECX)
+            write_cr4(read_cr4() | CR4_PKE);
+    }
+    return 0;
+}
+
+static int svm_vcpu_create(struct vcpu *v)
+{
+    struct svm_vcpu *s = page_alloc();
+    struct vmcb *b = page_alloc();
+
+    if (!s || !b || nr_vcpus == MAX_CPUS)
+        return ERR_NOMEM;
+    s->vmcb = b;
+    s->vmcb_pa = virt_to_phys(b);
+    s->host_pa = svm_host_pa;
+    s->flush = s->attention = true;
+    v->backend = s;
+    v->index = nr_vcpus;
+    vcpus[nr_vcpus++] = s;
+
+    /* Neither INTR nor INIT: interrupts are the guest's, and an INIT must never arrive (hv/apic.c). */
+    b->intercept_misc1 = INTERCEPT1_NMI | INTERCEPT1_CPUID | INTERCEPT1_INVD | INTERCEPT1_INVLPGA |
+                         INTERCEPT1_IOIO | INTERCEPT1_MSR | INTERCEPT1_SHUTDOWN;
+    b->intercept_misc2 = INTERCEPT2_VMRUN | INTERCEPT2_VMMCALL | INTERCEPT2_VMLOAD | INTERCEPT2_VMSAVE |
+                         INTERCEPT2_STGI | INTERCEPT2_CLGI | INTERCEPT2_SKINIT | INTERCEPT2_XSETBV;
+    b->iopm_base_pa = virt_to_phys(svm_iopm);
+    b->msrpm_base_pa = virt_to_phys(svm_msrpm);
+    b->guest_asid = GUEST_ASID;
+    b->np_enable = NP_ENABLE;
+    b->n_cr3 = nested_root();
+    return 0;
+}
+
+static void set_bit_to(u8 *map, unsigned bit, bool on)
+{
+    u8 mask = (u8)(1 << (bit % 8));
+
+    if (on)
+        __atomic_fetch_or(&map[bit / 8], mask, __ATOMIC_RELAXED);
+    else
+        __atomic_fetch_and(&map[bit / 8], (u8)~mask, __ATOMIC_RELAXED);
+}
+
+static void svm_trap_port(u16 port, bool on)
+{
+    set_bit_to(svm_iopm, port, on);
+}
+
+/* APM 2, 15.11: two bits for each MSR of three ranges; all others always exit. */
+static void svm_pass_msr(u32 msr, bool read, bool write)
+{
+    unsigned range = msr < 0x2000 ? 0 : msr - 0xc0000000u < 0x2000 ? 1 : msr - 0xc0010000u < 0x2000 ? 2 : 3;
+    unsigned bit = range * 0x4000 + (msr & 0x1fff) * 2;
+
+    if (range == 3)
+        return;
+    set_bit_to(svm_msrpm, bit, !read);
+    set_bit_to(svm_msrpm, bit + 1, !write);
+}
+
+/* The calling CPU flushes at its next entry; guests on others would have to be brought to exit. */
+static void svm_nested_flush_all(void)
+{
+    for (unsigned i = 0; i < nr_vcpus; i++) {
+        vcpus[i]->flush = true;
+        __atomic_store_n(&vcpus[i]->attention, true, __ATOMIC_RELEASE);
+    }
+}
+
+/* The guest's accesses count as user accesses (APM 2, 15.25.5). Accessed and dirty are set beforehand, so
+ * that the CPU never writes to the table. */
+static u64 svm_nested_leaf(u64 pa, unsigned level, bool write)
+{
+    u64 leaf = pa | PAGE_PRESENT | PAGE_USER | PAGE_ACCESSED | PAGE_DIRTY;
+
+    return leaf | (write ? PAGE_WRITABLE : 0) | (level > 1 ? PAGE_LARGE : 0);
+}
+
+static u64 svm_nested_link(u64 table_pa)
+{
+    return table_pa | PAGE_PRESENT | PAGE_WRITABLE | PAGE_USER | PAGE_ACCESSED;
+}
+
+struct vcpu_backend svm_backend = {
+    .name = "AMD SVM",
+    .probe = svm_probe,
+    .cpu_enable = svm_cpu_enable,
+    .vcpu_create = svm_vcpu_create,
+    .vcpu_start = svm_start,
+    .run = svm_run,
+    .take_nmi = svm_take_nmi,
+    .inject_exception = svm_inject_exception,
+    .inject_page_fault = svm_inject_page_fault,
+    .inject_nmi = svm_inject_nmi,
+    .retired = svm_retired,
+    .get_mode = svm_get_mode,
+    .get_segment = svm_get_segment,
+    .read_msr = svm_read_msr,
+    .write_msr = svm_write_msr,
+    .trap_port = svm_trap_port,
+    .pass_msr = svm_pass_msr,
+    .nested_flush_all = svm_nested_flush_all,
+    .nested_leaf = svm_nested_leaf,
+    .nested_link = svm_nested_link,
+    .dump = svm_dump,
+};

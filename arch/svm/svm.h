@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Shared by the files of this backend. svm.c switches the CPU on and owns the bitmaps, svm_state.c is the
+ * guest's registers, svm_exit.c goes in and out and keeps track of events.
+ */
+#ifndef ARCH_SVM_SVM_H
+#define ARCH_SVM_SVM_H
+
+#include "arch/svm/vmcb.h"
+#include "arch/vcpu.h"
+
+#define MSR_EFER        0xc0000080u
+#define MSR_PAT         0x277u
+#define MSR_TSC         0x10u
+#define MSR_VM_CR       0xc0010114u
+#define MSR_VM_HSAVE_PA 0xc0010117u
+
+#define EFER_LME  BIT(8)
+#define EFER_LMA  BIT(10)
+#define EFER_SVME BIT(12)
+
+#define RFLAGS_FIXED BIT(1)
+#define RFLAGS_TF    BIT(8)
+#define RFLAGS_VM    BIT(17)
+
+struct svm_vcpu {
+    struct vmcb *vmcb;
+    u64 vmcb_pa;
+    u64 host_pa; /* what VMLOAD gives the host back on this CPU */
+
+    /* Something must be done before the next entry: the flags below and nmi_pending are looked at. */
+    volatile bool attention;
+    volatile bool flush; /* the nested table has changed */
+    bool shutdown;       /* a fault on the way into the double-fault handler */
+
+    /* NMIs. Blocking by the CPU itself is not relied upon: not every emulator has it. */
+    bool nmi_pending;
+    bool nmi_blocked;  /* from injection until the guest's IRET is done */
+    bool iret_pending; /* the guest stands at the IRET at iret_rip */
+    bool stepping;     /* RFLAGS.TF and the exception intercepts are ours for this IRET */
+    u64 iret_rip;
+    u64 step_dr6;
+};
+
+static inline struct svm_vcpu *svm_of(struct vcpu *v)
+{
+    return v->backend;
+}
+
+/* svm.c */
+extern u8 svm_iopm[3 * PAGE_SIZE], svm_msrpm[2 * PAGE_SIZE];
+extern u64 svm_host_pa; /* of the CPU that enabled last; vcpu_create() follows on the same CPU */
+
+/* svm_state.c */
+void svm_start(struct vcpu *v, const struct vcpu_start *start);
+void svm_get_mode(struct vcpu *v, struct vcpu_mode *out);
+void svm_get_segment(struct vcpu *v, enum vcpu_seg seg, struct vcpu_segment *out);
+bool svm_read_msr(struct vcpu *v, u32 msr, u64 *value);
+bool svm_write_msr(struct vcpu *v, u32 msr, u64 value);
+void svm_dump(struct vcpu *v);
+
+/* svm_exit.c */
+void svm_run(struct vcpu *v, struct vcpu_exit *exit);
+void svm_take_nmi(struct vcpu *v);
+void svm_inject_exception(struct vcpu *v, u8 vector, bool has_code, u32 code);
+void svm_inject_page_fault(struct vcpu *v, u64 cr2, u32 code);
+void svm_inject_nmi(struct vcpu *v);
+void svm_retired(struct vcpu *v);
+
+#endif

@@ -1,0 +1,304 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Into the guest and out of it: exits in the terms of arch/vcpu.h, and the events that go in with an entry.
+ */
+#include "arch/svm/svm.h"
+#include "arch/cpu.h"
+#include "arch/log.h"
+
+enum { VEC_DB = 1, VEC_NMI = 2, VEC_BP = 3, VEC_OF = 4, VEC_DF = 8, VEC_PF = 14 };
+
+#define DR6_BS BIT(14)
+
+/* In svm_run.asm, which counts on the order of registers. */
+void svm_enter(u64 *gpr, u64 vmcb, u64 host);
+_Static_assert(RCX == 1 && RDX == 2 && RBX == 3 && RBP == 5 && RSI == 6 && RDI == 7, "svm_run.asm");
+
+/* ---- NMI: one at a time, the next after the guest's IRET --------------------------------------------- */
+
+static void try_nmi(struct svm_vcpu *s)
+{
+    struct vmcb *b = s->vmcb;
+
+    if (!s->nmi_pending || s->nmi_blocked || (b->event_inj & EVENT_VALID))
+        return;
+    s->nmi_pending = false;
+    s->nmi_blocked = true;
+    b->event_inj = EVENT_VALID | EVENT_TYPE_NMI | VEC_NMI;
+    b->interrupt_state &= ~SHADOW;
+    b->intercept_misc1 |= INTERCEPT1_IRET;
+}
+
+/*
+ * The guest stands at its IRET and another NMI waits: let exactly this instruction run. Whatever it raises
+ * comes to us first, so that no frame of the guest's ever holds the TF we set; the shadow keeps interrupts
+ * away until the trap.
+ */
+static void step_begin(struct vcpu *v, struct svm_vcpu *s)
+{
+    struct vmcb *b = s->vmcb;
+
+    /* A guest that traces its own handler is let past without us. */
+    if (s->stepping || (v->rflags & RFLAGS_TF))
+        return;
+    s->stepping = true;
+    s->step_dr6 = b->dr6;
+    v->rflags |= RFLAGS_TF;
+    b->intercept_exceptions = ~0u;
+    b->interrupt_state |= SHADOW;
+}
+
+static void step_end(struct vcpu *v, struct svm_vcpu *s)
+{
+    if (!s->stepping)
+        return;
+    s->stepping = false;
+    s->vmcb->intercept_exceptions = 0;
+    /* After the IRET, the flags are those that it popped. */
+    if (v->rip == s->iret_rip)
+        v->rflags &= ~RFLAGS_TF;
+}
+
+static void iret_done(struct svm_vcpu *s)
+{
+    s->iret_pending = false;
+    s->nmi_blocked = false;
+}
+
+static void iret_seen(struct vcpu *v, struct svm_vcpu *s)
+{
+    s->vmcb->intercept_misc1 &= ~INTERCEPT1_IRET;
+    s->iret_pending = true;
+    s->iret_rip = v->rip;
+    s->attention = true;
+    if (s->nmi_pending)
+        step_begin(v, s);
+}
+
+/* An exception while stepping. */
+static void step_exit(struct vcpu *v, struct svm_vcpu *s, u8 vector)
+{
+    struct vmcb *b = s->vmcb;
+
+    if (vector == VEC_DB) {
+        step_end(v, s);
+        iret_done(s);
+        b->dr6 = s->step_dr6;
+        try_nmi(s);
+        return;
+    }
+    step_end(v, s);
+    if (vector == VEC_PF)
+        b->cr2 = b->exit_info2;
+    bool has_code = vector == VEC_DF || (vector >= 10 && vector <= 14) || vector == 17 || vector == 21;
+    svm_inject_exception(v, vector, has_code, (u32)b->exit_info1);
+}
+
+void svm_inject_nmi(struct vcpu *v)
+{
+    struct svm_vcpu *s = svm_of(v);
+
+    s->nmi_pending = true;
+    s->attention = true;
+    if (s->iret_pending && v->rip == s->iret_rip)
+        step_begin(v, s);
+}
+
+/* The host's handler counts it. GIF is 0 again afterwards. */
+void svm_take_nmi(struct vcpu *v)
+{
+    (void)v;
+    __asm__ volatile("stgi\n\tnop\n\tclgi" ::: "memory");
+}
+
+/* ---- other events ---------------------------------------------------------------------------------------
+ */
+
+/* APM 2, 8.2.9: what makes a double fault. */
+static bool is_contributory(u8 vector)
+{
+    return vector == 0 || (vector >= 10 && vector <= 13);
+}
+
+static bool is_double_fault(u8 first, u8 second)
+{
+    if (first == VEC_PF)
+        return second == VEC_PF || is_contributory(second);
+    return is_contributory(first) && is_contributory(second);
+}
+
+void svm_inject_exception(struct vcpu *v, u8 vector, bool has_code, u32 code)
+{
+    struct svm_vcpu *s = svm_of(v);
+    struct vmcb *b = s->vmcb;
+    u64 event = EVENT_VALID | EVENT_TYPE_EXCP | vector;
+
+    if (has_code)
+        event |= EVENT_HAS_CODE | (u64)code << EVENT_CODE_SHIFT;
+    if (b->event_inj & EVENT_VALID) {
+        u8 first = (u8)(b->event_inj & EVENT_VECTOR);
+        u64 type = b->event_inj & EVENT_TYPE;
+
+        if (type == EVENT_TYPE_NMI) {
+            s->nmi_pending = true;
+            s->nmi_blocked = false;
+            s->attention = true;
+        } else if (type == EVENT_TYPE_EXCP && first == VEC_DF) {
+            s->shutdown = s->attention = true;
+        } else if (type == EVENT_TYPE_EXCP && is_double_fault(first, vector)) {
+            event = EVENT_VALID | EVENT_TYPE_EXCP | EVENT_HAS_CODE | VEC_DF;
+        }
+    }
+    step_end(v, s);
+    b->event_inj = event;
+}
+
+void svm_inject_page_fault(struct vcpu *v, u64 cr2, u32 code)
+{
+    svm_of(v)->vmcb->cr2 = cr2;
+    svm_inject_exception(v, VEC_PF, true, code);
+}
+
+void svm_retired(struct vcpu *v)
+{
+    struct vmcb *b = svm_of(v)->vmcb;
+
+    b->interrupt_state = 0;
+    if (v->rflags & RFLAGS_TF) {
+        b->dr6 |= DR6_BS;
+        svm_inject_exception(v, VEC_DB, false, 0);
+    }
+}
+
+/*
+ * The exit came while the CPU delivered an event: it must be delivered again. Software interrupts and the
+ * exceptions of INT3 and INTO repeat themselves, as RIP is still at the instruction.
+ */
+static void redeliver(struct vmcb *b)
+{
+    u64 event = b->exit_int_info, type = event & EVENT_TYPE;
+    u8 vector = (u8)(event & EVENT_VECTOR);
+
+    if (type == EVENT_TYPE_SOFT || (type == EVENT_TYPE_EXCP && (vector == VEC_BP || vector == VEC_OF)))
+        return;
+    /* An emulator calls everything that is no software interrupt an exception. */
+    if (type == EVENT_TYPE_EXCP && vector >= 32)
+        event &= ~EVENT_TYPE;
+    b->event_inj = event;
+}
+
+/* ---- the way in and out -----------------------------------------------------------------------------------
+ */
+
+static bool before_entry(struct vcpu *v, struct svm_vcpu *s)
+{
+    if (s->shutdown)
+        return false;
+    s->attention = false;
+    if (s->flush) {
+        s->flush = false;
+        s->vmcb->tlb_control = TLB_FLUSH_ALL;
+    }
+    if (s->iret_pending && v->rip != s->iret_rip)
+        iret_done(s);
+    try_nmi(s);
+    /* Looked at again after each exit while anything is left. */
+    s->attention |= s->nmi_pending || s->iret_pending;
+    return true;
+}
+
+static enum vcpu_exit_kind io_exit(const struct vmcb *b, struct vcpu_exit *exit)
+{
+    u64 info = b->exit_info1;
+
+    exit->port = (u16)field_get(info, IOIO_PORT);
+    exit->io_size = (u8)field_get(info, IOIO_SIZE);
+    exit->io_in = info & IOIO_IN;
+    exit->io_string = info & IOIO_STR;
+    exit->io_rep = info & IOIO_REP;
+    exit->next_rip = b->exit_info2;
+    return VEXIT_IO;
+}
+
+static enum vcpu_exit_kind other_exit(struct vcpu *v, struct svm_vcpu *s, u32 code, struct vcpu_exit *exit)
+{
+    const struct vmcb *b = s->vmcb;
+
+    switch (code) {
+    case SVM_EXIT_NMI:
+        return VEXIT_NMI;
+    case SVM_EXIT_INTR: /* cannot be: not intercepted */
+        return VEXIT_AGAIN;
+    case SVM_EXIT_CPUID:
+        return VEXIT_CPUID;
+    case SVM_EXIT_MSR:
+        return b->exit_info1 ? VEXIT_WRMSR : VEXIT_RDMSR;
+    case SVM_EXIT_IOIO:
+        return io_exit(b, exit);
+    case SVM_EXIT_VMMCALL:
+        return VEXIT_HYPERCALL;
+    case SVM_EXIT_XSETBV:
+        return VEXIT_XSETBV;
+    case SVM_EXIT_INVD:
+        return VEXIT_INVD;
+    case SVM_EXIT_SHUTDOWN:
+        return VEXIT_SHUTDOWN;
+    case SVM_EXIT_IRET:
+        iret_seen(v, s);
+        return VEXIT_AGAIN;
+    case SVM_EXIT_VMRUN:
+    case SVM_EXIT_VMLOAD:
+    case SVM_EXIT_VMSAVE:
+    case SVM_EXIT_STGI:
+    case SVM_EXIT_CLGI:
+    case SVM_EXIT_SKINIT:
+    case SVM_EXIT_INVLPGA:
+        return VEXIT_VIRT_INSN;
+    default:
+        if (s->stepping && code - SVM_EXIT_EXCEPTION < 32) {
+            step_exit(v, s, (u8)(code - SVM_EXIT_EXCEPTION));
+            return VEXIT_AGAIN;
+        }
+        return VEXIT_UNKNOWN;
+    }
+}
+
+void svm_run(struct vcpu *v, struct vcpu_exit *exit)
+{
+    struct svm_vcpu *s = svm_of(v);
+    struct vmcb *b = s->vmcb;
+
+    if (s->attention && !before_entry(v, s)) {
+        exit->kind = VEXIT_SHUTDOWN;
+        return;
+    }
+    b->rax = v->gpr[RAX];
+    b->rsp = v->gpr[RSP];
+    b->rip = v->rip;
+    b->rflags = v->rflags;
+    svm_enter(v->gpr, s->vmcb_pa, s->host_pa);
+    v->gpr[RAX] = b->rax;
+    v->gpr[RSP] = b->rsp;
+    v->rip = b->rip;
+    v->rflags = b->rflags;
+    b->tlb_control = 0;
+    b->event_inj = 0;
+    exit->delivery = b->exit_int_info & EVENT_VALID;
+    if (exit->delivery)
+        redeliver(b);
+
+    u32 code = (u32)b->exit_code;
+    exit->code = code;
+    exit->info1 = b->exit_info1;
+    exit->info2 = b->exit_info2;
+    exit->next_rip = 0;
+    if (code == SVM_EXIT_NPF) {
+        exit->kind = VEXIT_NESTED;
+        exit->gpa = b->exit_info2;
+        exit->write = b->exit_info1 & NPF_WRITE;
+        exit->fetch = b->exit_info1 & NPF_FETCH;
+        exit->walk = b->exit_info1 & NPF_WALK;
+        return;
+    }
+    exit->kind = other_exit(v, s, code, exit);
+}

@@ -1,0 +1,203 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The guest's registers in the VMCB: how it starts, and what the layers above read of it.
+ */
+#include "arch/svm/svm.h"
+#include "arch/cpu.h"
+#include "arch/log.h"
+
+#define MSR_TSC_ADJUST   0x3bu
+#define MSR_TSC_DEADLINE 0x6e0u
+
+#define CR0_PE 0x00000001u
+#define CR0_ET 0x00000010u
+#define CR0_NE 0x00000020u
+#define CR0_WP 0x00010000u
+#define CR0_NW 0x20000000u
+#define CR0_CD 0x40000000u
+#define CR0_PG 0x80000000u
+
+#define CR4_PAE      BIT(5)
+#define DR6_RESET    0xffff0ff0u
+#define DR7_RESET    0x400u
+#define PAT_POWER_ON 0x0007040600070406ull
+
+/* Segment attributes: G, D, L, then P, DPL, S and type as in the descriptor. */
+#define ATTR_G    0x800
+#define ATTR_D    0x400
+#define ATTR_L    0x200
+#define ATTR_CODE 0x9b
+#define ATTR_DATA 0x93
+#define ATTR_LDT  0x82
+#define ATTR_TSS  0x8b /* busy, 32 or 64 bits */
+
+static void set_data(struct vmcb *b, struct vmcb_segment data)
+{
+    b->ds = b->es = b->ss = b->fs = b->gs = data;
+}
+
+void svm_start(struct vcpu *v, const struct vcpu_start *start)
+{
+    struct vmcb *b = svm_of(v)->vmcb;
+
+    __builtin_memcpy(v->gpr, start->gpr, sizeof(v->gpr));
+    v->rip = start->rip;
+    v->rflags = RFLAGS_FIXED;
+    b->efer = EFER_SVME;
+    b->cr4 = 0;
+    b->cr3 = 0;
+    b->cr2 = 0;
+    b->dr6 = DR6_RESET;
+    b->dr7 = DR7_RESET;
+    b->g_pat = PAT_POWER_ON;
+    b->cpl = 0;
+    b->interrupt_state = 0;
+    b->event_inj = 0;
+    b->ldtr = (struct vmcb_segment){ .attrib = ATTR_LDT, .limit = 0xffff };
+    b->tr = (struct vmcb_segment){ .attrib = ATTR_TSS, .limit = 0xffff };
+    b->gdtr = (struct vmcb_segment){ .base = start->gdt_base, .limit = start->gdt_limit };
+    b->idtr = (struct vmcb_segment){ .limit = 0 };
+
+    switch (start->mode) {
+    case START_REAL:
+        v->rip = 0;
+        b->cr0 = CR0_CD | CR0_NW | CR0_ET;
+        b->cs = (struct vmcb_segment){ (u16)(start->sipi_vector << 8), ATTR_CODE, 0xffff,
+                                       (u64)start->sipi_vector << 12 };
+        set_data(b, (struct vmcb_segment){ 0, ATTR_DATA, 0xffff, 0 });
+        b->gdtr.limit = b->idtr.limit = 0xffff;
+        break;
+    case START_PROT32:
+        b->cr0 = CR0_PE | CR0_ET;
+        b->cs = (struct vmcb_segment){ 0x08, ATTR_CODE | ATTR_G | ATTR_D, ~0u, 0 };
+        set_data(b, (struct vmcb_segment){ 0x10, ATTR_DATA | ATTR_G | ATTR_D, ~0u, 0 });
+        break;
+    case START_LONG64:
+        b->cr0 = CR0_PE | CR0_ET | CR0_NE | CR0_WP | CR0_PG;
+        b->cr3 = start->cr3;
+        b->cr4 = CR4_PAE;
+        b->efer |= EFER_LME | EFER_LMA;
+        b->cs = (struct vmcb_segment){ 0x10, ATTR_CODE | ATTR_G | ATTR_L, ~0u, 0 };
+        set_data(b, (struct vmcb_segment){ 0x18, ATTR_DATA | ATTR_G | ATTR_D, ~0u, 0 });
+        break;
+    }
+    v->started = true;
+}
+
+void svm_get_mode(struct vcpu *v, struct vcpu_mode *out)
+{
+    const struct vmcb *b = svm_of(v)->vmcb;
+
+    out->cr0 = b->cr0;
+    out->cr3 = b->cr3;
+    out->cr4 = b->cr4;
+    out->efer = b->efer & ~EFER_SVME;
+    out->cs_attrib = b->cs.attrib;
+    out->cpl = b->cpl;
+    out->v86 = v->rflags & RFLAGS_VM;
+    out->cs_base = (b->efer & EFER_LMA) && (b->cs.attrib & ATTR_L) ? 0 : b->cs.base;
+}
+
+void svm_get_segment(struct vcpu *v, enum vcpu_seg seg, struct vcpu_segment *out)
+{
+    const struct vmcb *b = svm_of(v)->vmcb;
+    const struct vmcb_segment *from = &b->es + seg; /* in the order of their numbers */
+
+    *out = (struct vcpu_segment){ from->selector, from->attrib, from->limit, from->base };
+}
+
+/* The guest's TSC is the real one plus an offset, which must not move the hypervisor's own clock. The
+ * deadline timer counts by the real one. */
+static void set_tsc_offset(struct vmcb *b, u64 offset)
+{
+    b->tsc_offset = offset;
+    if (offset)
+        vcpu_ops->pass_msr(MSR_TSC_DEADLINE, false, false);
+}
+
+bool svm_read_msr(struct vcpu *v, u32 msr, u64 *value)
+{
+    const struct vmcb *b = svm_of(v)->vmcb;
+
+    switch (msr) {
+    case MSR_EFER:
+        *value = b->efer & ~EFER_SVME;
+        return true;
+    case MSR_PAT:
+        *value = b->g_pat;
+        return true;
+    case MSR_TSC:
+        *value = rdtsc() + b->tsc_offset;
+        return true;
+    case MSR_TSC_ADJUST:
+        if (!rdmsr_safe(msr, value))
+            return false;
+        *value += b->tsc_offset;
+        return true;
+    case MSR_TSC_DEADLINE:
+        if (!rdmsr_safe(msr, value))
+            return false;
+        *value += *value ? b->tsc_offset : 0;
+        return true;
+    default:
+        return false;
+    }
+}
+
+bool svm_write_msr(struct vcpu *v, u32 msr, u64 value)
+{
+    struct vmcb *b = svm_of(v)->vmcb;
+    u64 real;
+
+    switch (msr) {
+    case MSR_EFER:
+        b->efer = (value & ~EFER_LMA) | (b->efer & EFER_LMA) | EFER_SVME;
+        return true;
+    case MSR_PAT:
+        for (unsigned i = 0; i < 64; i += 8)
+            if ((value >> i & 0xff) > 7 || (value >> i & 0xfe) == 2)
+                return false;
+        b->g_pat = value;
+        return true;
+    case MSR_TSC:
+        set_tsc_offset(b, value - rdtsc());
+        return true;
+    case MSR_TSC_ADJUST:
+        if (!rdmsr_safe(msr, &real))
+            return false;
+        set_tsc_offset(b, value - real);
+        return true;
+    case MSR_TSC_DEADLINE:
+        return wrmsr_safe(msr, value ? value - b->tsc_offset : 0);
+    default:
+        return false;
+    }
+}
+
+static void dump_segment(const char *name, const struct vmcb_segment *s)
+{
+    log_err("%s %04x attributes %03x limit %08x base %016lx", name, s->selector, s->attrib, s->limit,
+            s->base);
+}
+
+void svm_dump(struct vcpu *v)
+{
+    const struct vmcb *b = svm_of(v)->vmcb;
+
+    log_err("guest CPU %u: exit %lx info %lx %lx event %lx injected %lx", v->index, b->exit_code,
+            b->exit_info1, b->exit_info2, b->exit_int_info, b->event_inj);
+    log_err("rip %016lx rflags %08lx cpl %u cr2 %016lx", v->rip, v->rflags, b->cpl, b->cr2);
+    log_err("cr0 %08lx cr3 %016lx cr4 %08lx efer %05lx", b->cr0, b->cr3, b->cr4, b->efer);
+    for (unsigned i = 0; i < NR_GPR; i += 4) {
+        static const char *const rows[] = { "rax rcx rdx rbx", "rsp rbp rsi rdi", "r8  to r11",
+                                            "r12 to r15" };
+        log_err("%s %016lx %016lx %016lx %016lx", rows[i / 4], v->gpr[i], v->gpr[i + 1], v->gpr[i + 2],
+                v->gpr[i + 3]);
+    }
+    dump_segment("cs", &b->cs);
+    dump_segment("ss", &b->ss);
+    dump_segment("ds", &b->ds);
+    dump_segment("tr", &b->tr);
+    dump_segment("gdt", &b->gdtr);
+    dump_segment("idt", &b->idtr);
+}
