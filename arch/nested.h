@@ -18,15 +18,17 @@ enum nested_access {
 int nested_init(void) __must_check;
 
 /*
- * Declares how [base, base+size) (4K-aligned) may be accessed; everything not declared is NESTED_ALL.
- * Splits and frees nothing behind a running CPU's back: callers flush with nested_flush_all().
+ * Declares how [base, base+size) (4K-aligned) may be accessed; everything not declared is NESTED_ALL. The
+ * last declaration of an address counts. Callers flush with nested_flush_all() when a guest already runs.
+ * ERR_INVAL, ERR_NOSPC: nothing has changed; ERR_NOMEM: the range may be mapped in part.
  */
 int nested_set(u64 base, u64 size, enum nested_access access) __must_check;
 enum nested_access nested_get(u64 gpa);
 
 /*
  * A nested fault on an address that is NESTED_ALL only means that the table has not been filled there yet:
- * maps the largest page (1G, 2M, 4K) around gpa that is uniform. ERR_NOMEM when the pool is exhausted.
+ * maps the largest page (1G, 2M, 4K) around gpa that is uniform. ERR_NOMEM when the pool is exhausted,
+ * ERR_RANGE beyond what the table reaches (48 bits), ERR_INVAL where not everything is allowed.
  */
 int nested_fill(u64 gpa) __must_check;
 
