@@ -145,7 +145,7 @@ struct vunit {
     struct desc_rules rules;
     u64 root;                             /* latched by SRTP */
     bool enabled;                         /* TE as the guest set it */
-    u32 gsts_on_finish;                   /* GSTS bits that appear when the outstanding batch is done */
+    u32 gsts_on_finish;                   /* GSTS bits that change when the outstanding batch is done */
     bool ccmd_on_finish, iotlb_on_finish; /* register-based invalidations, likewise */
 };
 

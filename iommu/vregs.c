@@ -101,7 +101,8 @@ void vregs_completion(struct unit *u)
 
 void vregs_fault(struct unit *u, u64 rec_lo, u64 rec_hi)
 {
-    if (vreg64(u, V_FRCD + 8) & FRCD_F) {
+    /* Nothing is recorded while an overflow stands (11.4.7.1). */
+    if (vreg64(u, V_FRCD + 8) & FRCD_F || *reg(u, REG_FSTS) & FSTS_PFO) {
         fault_status(u, FSTS_PFO);
         return;
     }
@@ -112,7 +113,7 @@ void vregs_fault(struct unit *u, u64 rec_lo, u64 rec_hi)
 
 void vregs_finish(struct unit *u)
 {
-    *reg(u, REG_GSTS) |= u->v.gsts_on_finish;
+    *reg(u, REG_GSTS) ^= u->v.gsts_on_finish;
     u->v.gsts_on_finish = 0;
     if (u->v.ccmd_on_finish) {
         u64 ccmd = vreg64(u, REG_CCMD);
@@ -134,10 +135,11 @@ void vregs_finish(struct unit *u)
 
 static void command(struct unit *u, u32 gcmd)
 {
-    u32 gsts = *reg(u, REG_GSTS), changed = (gcmd ^ gsts) & (GCMD_TE | GCMD_QIE);
+    u32 changed;
 
     /* The specification allows one change per write; several are done one after the other. */
     replay_settle(u);
+    changed = (gcmd ^ *reg(u, REG_GSTS)) & (GCMD_TE | GCMD_QIE);
     if (gcmd & GCMD_SRTP) {
         u64 rtaddr = vreg64(u, REG_RTADDR);
 
@@ -158,10 +160,7 @@ static void command(struct unit *u, u32 gcmd)
     }
     if (changed & GCMD_TE) {
         u->v.enabled = gcmd & GCMD_TE;
-        if (!u->v.enabled)
-            *reg(u, REG_GSTS) &= ~(u32)GCMD_TE;
-        else
-            u->v.gsts_on_finish |= GCMD_TE;
+        u->v.gsts_on_finish |= GCMD_TE; /* off, too, is true only when no cache holds the old tables */
         context_enable(u, u->v.enabled);
         replay_submit(u);
     }
