@@ -1,0 +1,435 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* LINK: libworld.a libiommu.a libmodel.a */
+/*
+ * The virtual unit's registers: access widths, commands, register-based invalidation, events and faults; and
+ * the same accesses on the virtual and on a bare unit with what the virtual one announces.
+ */
+#include "tests/unit/world_test.h"
+
+static void hostile_07_widths(void **state)
+{
+    u64 before[0x240 / 8];
+
+    (void)state;
+    in_use(&(struct world_cfg){ .wait_us = 100 });
+    for (unsigned off = 0; off < 0x240; off += 8)
+        before[off / 8] = guest_read(0, off, 8);
+    /* narrow, misaligned and straddling writes do nothing; nothing is forwarded */
+    host_clear();
+    for (unsigned off = 0; off < 0x1000; off++)
+        for (unsigned width = 1; width <= 8; width *= 2)
+            if (width < 4 || off % 4)
+                guest_write(0, off, width, ~0ull);
+    for (unsigned off = 0; off < 0x240; off += 8)
+        assert_int_equal(guest_read(0, off, 8), before[off / 8]);
+    assert_int_equal(nr_host, 0);
+    /* nobody's registers read 0 and stay 0 */
+    for (unsigned off = 0x240; off < 0x1000; off += 8) {
+        guest_write(0, off, 8, ~0ull);
+        assert_int_equal(guest_read(0, off, 8), 0);
+    }
+    guest_write(0, 0xffc, 8, ~0ull);
+    /* any width reads the bytes that are there */
+    for (unsigned off = 0; off < 0x20; off++) {
+        u64 word = guest_read(0, off & ~7u, 8), next = guest_read(0, (off & ~7u) + 8, 8);
+        u64 want = off % 8 ? word >> (off % 8 * 8) | next << (64 - off % 8 * 8) : word;
+
+        assert_int_equal(guest_read(0, off, 1), want & 0xff);
+        assert_int_equal(guest_read(0, off, 2), want & 0xffff);
+        assert_int_equal(guest_read(0, off, 4), want & 0xffffffff);
+        assert_int_equal(guest_read(0, off, 8), want);
+    }
+    finish();
+}
+
+static void hostile_07_half_registers(void **state)
+{
+    (void)state;
+    start(&(struct world_cfg){ .wait_us = 100 });
+    guest_w32(0, R_RTADDR, GUEST_ROOT);
+    guest_w32(0, R_RTADDR + 4, 0);
+    guest_w32(0, R_RTADDR + 4, 0x5);
+    assert_int_equal(guest_read(0, R_RTADDR, 8), 0x500000000ull | GUEST_ROOT);
+    guest_w64(0, R_RTADDR, ~0ull);
+    assert_int_equal(guest_read(0, R_RTADDR, 8), ~0x3ffull);
+    guest_w32(0, R_IQA, 0xffffffff);
+    guest_w32(0, R_IQA + 4, 0x7);
+    assert_int_equal(guest_read(0, R_IQA, 8), 0x7fffff807ull);
+    guest_w64(0, R_FEADDR, 0x12345678fee00003ull); /* address and its upper half in one */
+    assert_int_equal(guest_r32(0, R_FEADDR), 0xfee00000);
+    assert_int_equal(guest_r32(0, R_FEUADDR), 0x12345678);
+    guest_w64(0, R_FECTL, 0x12347fffffffull); /* control and data: IM off */
+    assert_int_equal(guest_r32(0, R_FECTL), 0);
+    assert_int_equal(guest_r32(0, R_FEDATA), 0x1234);
+    /* the queue is turned on: neither half of its address moves */
+    guest_queue_on(0);
+    guest_w32(0, R_IQA, 0x100000);
+    guest_w32(0, R_IQA + 4, 1);
+    guest_w64(0, R_IQA, REGION_BASE);
+    assert_int_equal(guest_read(0, R_IQA, 8), GUEST_RING);
+    /* read-only ones */
+    static const u32 ro[] = { R_VER, R_CAP, R_CAP + 4, R_ECAP, R_GSTS, R_IQH, R_IQERCD };
+    for (unsigned i = 0; i < ARRAY_SIZE(ro); i++) {
+        u32 was = guest_r32(0, ro[i]);
+
+        guest_w32(0, ro[i], ~was);
+        assert_int_equal(guest_r32(0, ro[i]), was);
+    }
+    finish();
+}
+
+/* ND, SAGAW, FRO and NFR have values of their own. */
+#define NOT_THESE (7ull | 0x1full << 8 | 0x3ffull << 24 | 0xffull << 40)
+
+/* What is announced is known, is what the host can do, and has caching mode. */
+static void announced_capabilities(void **state)
+{
+    static const struct {
+        u64 cap, ecap;
+    } hosts[] = {
+        { CAP_DEFAULT, ECAP_DEFAULT },
+        { (~0ull & ~NOT_THESE) | C_BASE | C_ND(2) | C_SAGAW(0xe), (~0ull & ~0x3ff00ull) | E_BASE },
+        { C_BASE | C_ND(0) | C_SAGAW(2) | C_NFR(1), E_BASE | E_QI },
+    };
+
+    (void)state;
+    for (unsigned i = 0; i < ARRAY_SIZE(hosts); i++) {
+        u64 cap, ecap;
+
+        start(&(struct world_cfg){
+            .cap = hosts[i].cap, .ecap = hosts[i].ecap, .wait_us = 100, .ats = ATS_ALL });
+        cap = guest_read(0, R_CAP, 8);
+        ecap = guest_read(0, R_ECAP, 8);
+        assert_true(cap & C_CM);
+        /* RWBF, PMRs, first stage, ESRTPS, page interrupts, and bits without a name: never */
+        assert_int_equal(cap & ~(7ull | C_CM | 0x6ull << 8 | 0x3full << 16 | 1ull << 22 | 0x3ffull << 24 |
+                                 3ull << 34 | C_PSI | 0xffull << 40 | 0x3full << 48 | C_DRAIN),
+                         0);
+        assert_int_equal(ecap & ~(E_C | E_QI | E_DT | E_PT | E_SC | 0x3ffull << 8), 0);
+        /* the host's, apart from CM and where the registers are */
+        assert_int_equal(cap & ~(C_CM | 0x3ffull << 24 | 0xffull << 40) & ~hosts[i].cap, 0);
+        assert_int_equal(ecap & ~(0x3ffull << 8) & ~hosts[i].ecap, 0);
+    }
+    start(&(struct world_cfg){ .ats = ATS_OFF, .wait_us = 100 });
+    assert_int_equal(guest_read(0, R_ECAP, 8) & E_DT, 0);
+}
+
+static void hostile_21_event_address(void **state)
+{
+    static const struct {
+        u64 addr;
+        u32 data;
+        bool good;
+    } messages[] = {
+        { 0xfee00000, 0x41, true },   { 0xfee0f00c, 0x141, true },  { 0xfee00000, 0x441, false },
+        { 0xfee00000, 0x541, false }, { 0xfee00000, 0x241, false }, { 0xfee00000, 0x741, false },
+        { REGION_BASE, 0x41, false }, { UNIT_BASE, 0x41, false },   { 0x1fee00000ull, 0x41, false },
+        { 0xfec00000, 0x41, false },
+    };
+
+    (void)state;
+    in_use(&(struct world_cfg){ .wait_us = 100 });
+    guest_w32(0, R_IECTL, 0);
+    for (unsigned i = 0; i < ARRAY_SIZE(messages); i++) {
+        unsigned sent = W.irqs, refused = W.refused_irqs;
+
+        guest_w32(0, R_IEDATA, messages[i].data);
+        guest_w64(0, R_IEADDR, messages[i].addr);
+        guest_w32(0, R_ICS, 1);
+        q_wait_flags(0, WAIT_IF, 0, 0);
+        q_ring(0);
+        world_settle();
+        assert_int_equal(W.irqs - sent, messages[i].good);
+        assert_int_equal(W.refused_irqs - refused, !messages[i].good);
+    }
+    finish();
+}
+
+/* --- 27: commands --- */
+
+static void hostile_27_root_pointer_while_on(void **state)
+{
+    u64 other = 0x70000;
+
+    (void)state;
+    in_use(&(struct world_cfg){ .wait_us = 100 });
+    map_and_flush(0, 0x3000, GUEST_DATA);
+    /* another root table, in which only the first function is left, in another domain */
+    guest_domain_init(1, 6, 4);
+    guest_map(1, 0x3000, GUEST_DATA + 0x5000, P_RW);
+    poke64(other, (other + 0x1000) | 1);
+    poke64(other + 0x1000 + SID_PLAIN * 16 + 8, 2 | 6 << 8);
+    poke64(other + 0x1000 + SID_PLAIN * 16, G.dom[1].root | 1);
+    guest_w64(0, R_RTADDR, other);
+    only_outcome(PLAIN, 0x3000, GUEST_DATA); /* written only */
+    guest_gcmd(0, G_SRTP, true);
+    only_outcome(PLAIN, 0x3000, GUEST_DATA + 0x5000);
+    only_outcome(ATS, 0x3000, ~0ull);
+    only_outcome(ATS2, 0x3000, ~0ull);
+    finish();
+}
+
+static void hostile_27_other_table_modes(void **state)
+{
+    (void)state;
+    in_use(&(struct world_cfg){ .wait_us = 100 });
+    for (u64 ttm = 1; ttm < 4; ttm++) {
+        guest_w64(0, R_RTADDR, GUEST_ROOT | ttm << 10);
+        guest_gcmd(0, G_SRTP, true);
+        map_and_flush(0, 0x3000, GUEST_DATA);
+        only_outcome(PLAIN, 0x3000, ~0ull);
+        only_outcome(ATS, 0x3000, ~0ull);
+        guest_w64(0, R_RTADDR, GUEST_ROOT);
+        guest_gcmd(0, G_SRTP, true);
+        only_outcome(PLAIN, 0x3000, GUEST_DATA);
+    }
+    finish();
+}
+
+static void hostile_27_several_commands_at_once(void **state)
+{
+    (void)state;
+    start(&(struct world_cfg){ .wait_us = 100, .ats = ATS_ALL });
+    poke64(GUEST_ROOT, GUEST_CTX | 1);
+    guest_w64(0, R_RTADDR, GUEST_ROOT);
+    guest_w64(0, R_IQA, GUEST_RING);
+    guest_w32(0, R_GCMD, G_SRTP | G_TE | G_QIE | 0x0b00ffff);
+    world_settle();
+    assert_int_equal(guest_r32(0, R_GSTS), G_SRTP | G_TE | G_QIE);
+    only_outcome(PLAIN, GUEST_DATA, ~0ull);
+    G.ring_size = 256;
+    assert_true(q_sync(0));
+    /* everything off */
+    guest_w32(0, R_GCMD, 0);
+    world_settle();
+    assert_int_equal(guest_r32(0, R_GSTS) & (G_TE | G_QIE), 0);
+    only_outcome(PLAIN, GUEST_DATA, GUEST_DATA);
+    only_outcome(PLAIN, REGION_BASE, ~0ull);
+    finish();
+}
+
+/* When the guest sees translation off, what its tables said is gone from every cache. */
+static void hostile_27_off_means_off(void **state)
+{
+    (void)state;
+    for (unsigned seed = 0; seed < 20; seed++) {
+        u32 sts;
+
+        in_use(&(struct world_cfg){ .pace = MODEL_PACE_DELAYED, .pace_max = 4, .seed = seed });
+        map_and_flush(0, 0x3000, GUEST_DATA);
+        sts = guest_r32(0, R_GSTS);
+        guest_w32(0, R_GCMD, sts & 0x96ffffff & ~G_TE);
+        while (guest_r32(0, R_GSTS) & G_TE)
+            world_run(1);
+        only_outcome(PLAIN, 0x3000, 0x3000);
+        only_outcome(ATS, 0x3000, 0x3000);
+        /* and on means on */
+        guest_w32(0, R_GCMD, (sts & 0x96ffffff) | G_TE);
+        while (!(guest_r32(0, R_GSTS) & G_TE))
+            world_run(1);
+        only_outcome(PLAIN, 0x3000, GUEST_DATA);
+        only_outcome(ATS, 0x3000, GUEST_DATA);
+        finish();
+    }
+}
+
+static void ccmd(u64 value)
+{
+    guest_w64(0, R_CCMD, value | 1ull << 63);
+    for (unsigned n = 0; n < 1000 && guest_read(0, R_CCMD, 8) >> 63; n++)
+        world_run(1);
+    assert_int_equal(guest_read(0, R_CCMD, 8) >> 63, 0);
+}
+
+static u64 iotlb_reg(u64 value, u64 iva)
+{
+    u32 off = (u32)(guest_read(0, R_ECAP, 8) >> 8 & 0x3ff) * 16;
+
+    guest_w64(0, off, iva);
+    guest_w64(0, off + 8, value | 1ull << 63);
+    for (unsigned n = 0; n < 1000 && guest_read(0, off + 8, 8) >> 63; n++)
+        world_run(1);
+    assert_int_equal(guest_read(0, off + 8, 8) >> 63, 0);
+    return guest_read(0, off + 8, 8) >> 57 & 3;
+}
+
+static void register_based_invalidation(bool queue_on, u8 pace)
+{
+    in_use(&(struct world_cfg){ .wait_us = pace ? 0 : 100, .pace = pace });
+    map_and_flush(0, 0x3000, GUEST_DATA);
+    map_and_flush(0, 0x4000, GUEST_DATA + 0x1000);
+    if (!queue_on)
+        guest_gcmd(0, G_QIE, false);
+    guest_unmap(0, 0x3000);
+    host_clear();
+    assert_int_equal(iotlb_reg(3ull << 60 | 3ull << 48 | 5ull << 32, 0x3000), 3);
+    assert_int_equal(host_dtlb(SID_ATS) + host_dtlb(SID_ATS2), 2);
+    only_outcome(PLAIN, 0x3000, ~0ull);
+    only_outcome(ATS, 0x3000, ~0ull);
+    guest_unmap(0, 0x4000);
+    host_clear();
+    assert_int_equal(iotlb_reg(2ull << 60 | 5ull << 32, 0), 2);
+    assert_int_equal(host_dtlb(SID_ATS) + host_dtlb(SID_ATS2), 2);
+    only_outcome(PLAIN, 0x4000, ~0ull);
+    only_outcome(ATS2, 0x4000, ~0ull);
+    assert_int_equal(iotlb_reg(1ull << 60, 0), 1);
+    assert_int_equal(iotlb_reg(0, 0), 0); /* reserved: ignored, and said so */
+    /* a page request larger than MAMV is never under-flushed */
+    guest_map(0, 0x3000, GUEST_DATA, P_RW);
+    iotlb_reg(2ull << 60 | 5ull << 32, 0);
+    model_fill_all(W.unit[0]);
+    guest_unmap(0, 0x3000);
+    if (iotlb_reg(3ull << 60 | 5ull << 32, 0x3000 | 0x3f)) {
+        only_outcome(PLAIN, 0x3000, ~0ull);
+        only_outcome(ATS, 0x3000, ~0ull);
+    }
+    guest_map(0, 0x3000, GUEST_DATA, P_RW);
+    iotlb_reg(2ull << 60 | 5ull << 32, 0);
+    /* context entries: device, domain, global */
+    for (u64 g = 1; g <= 3; g++) {
+        guest_attach(SID_PLAIN, 0, TT_SS);
+        guest_attach(SID_ATS, 0, TT_ATS_ON);
+        ccmd(1ull << 61);
+        model_fill_all(W.unit[0]);
+        only_outcome(ATS, 0x3000, GUEST_DATA);
+        guest_detach(SID_ATS);
+        host_clear();
+        ccmd(g << 61 | (u64)SID_ATS << 16 | 5);
+        assert_int_equal(guest_read(0, R_CCMD, 8) >> 59 & 3, g);
+        assert_true(host_dtlb(SID_ATS));
+        only_outcome(ATS, 0x3000, ~0ull);
+        only_outcome(PLAIN, 0x3000, GUEST_DATA);
+    }
+    ccmd(0);
+    assert_int_equal(guest_read(0, R_CCMD, 8) >> 59 & 3, 0);
+    finish();
+}
+
+static void hostile_27_register_based_invalidation(void **state)
+{
+    (void)state;
+    register_based_invalidation(false, MODEL_PACE_AT_ONCE);
+    register_based_invalidation(false, MODEL_PACE_DELAYED);
+    register_based_invalidation(true, MODEL_PACE_AT_ONCE);
+    register_based_invalidation(true, MODEL_PACE_MANUAL);
+}
+
+/* --- 34: faults --- */
+
+static void fault_record(u64 *lo, u64 *hi)
+{
+    u32 off = (u32)(guest_read(0, R_CAP, 8) >> 24 & 0x3ff) * 16;
+
+    *lo = guest_read(0, off, 8);
+    *hi = guest_read(0, off + 8, 8);
+}
+
+static void clear_fault(void)
+{
+    u32 off = (u32)(guest_read(0, R_CAP, 8) >> 24 & 0x3ff) * 16;
+
+    guest_w32(0, off + 12, 1u << 31);
+    guest_w32(0, R_FSTS, FS_PFO);
+}
+
+static void hostile_34_fault_reaches_the_guest(void **state)
+{
+    u64 lo, hi;
+
+    (void)state;
+    in_use(&(struct world_cfg){ .wait_us = 100 });
+    guest_w32(0, R_FEDATA, 0x42);
+    guest_w32(0, R_FEADDR, 0xfee00000);
+    guest_w32(0, R_FECTL, 0);
+    assert_int_equal(dma_lands(PLAIN, 0x7123, true), ~0ull);
+    world_deliver();
+    assert_int_equal(W.irqs, 1);
+    assert_int_equal(W.irq[0].data, 0x42);
+    assert_int_equal(guest_r32(0, R_FSTS), FS_PPF);
+    fault_record(&lo, &hi);
+    assert_int_equal(lo, 0x7000);
+    assert_int_equal(hi, 1ull << 63 | 5ull << 32 | SID_PLAIN); /* a write that no entry allows */
+    clear_fault();
+    assert_int_equal(guest_r32(0, R_FSTS), 0);
+    assert_int_equal(dma_lands(PLAIN, 0x8000, false), ~0ull);
+    world_deliver();
+    fault_record(&lo, &hi);
+    assert_int_equal(hi, 3ull << 62 | 6ull << 32 | SID_PLAIN);
+    assert_int_equal(W.irqs, 2);
+    finish();
+}
+
+static void hostile_34_fault_storm(void **state)
+{
+    u64 lo, hi;
+
+    (void)state;
+    for (unsigned nfr = 1; nfr <= 8; nfr += 7) {
+        in_use(&(struct world_cfg){ .wait_us = 100, .cap = (CAP_DEFAULT & ~(0xffull << 40)) | C_NFR(nfr) });
+        guest_w32(0, R_FEDATA, 0x42);
+        guest_w32(0, R_FEADDR, 0xfee00000);
+        guest_w32(0, R_FECTL, 0);
+        for (unsigned i = 0; i < 1000; i++) {
+            dma_lands(PLAIN, 0x100000 + (i << 12), true);
+            if (i % 7 == 0)
+                world_deliver();
+        }
+        world_deliver();
+        assert_int_equal(W.irqs, 1); /* one event until the guest has cleared everything */
+        assert_int_equal(guest_r32(0, R_FSTS), FS_PPF | FS_PFO);
+        fault_record(&lo, &hi);
+        assert_int_equal(lo, 0x100000); /* the first one is kept */
+        /* with the overflow standing nothing is recorded */
+        u32 off = (u32)(guest_read(0, R_CAP, 8) >> 24 & 0x3ff) * 16;
+        guest_w32(0, off + 12, 1u << 31);
+        dma_lands(PLAIN, 0x9000, true);
+        world_deliver();
+        assert_int_equal(guest_r32(0, R_FSTS), FS_PFO);
+        guest_w32(0, R_FSTS, FS_PFO);
+        dma_lands(PLAIN, 0xa000, true);
+        world_deliver();
+        fault_record(&lo, &hi);
+        assert_int_equal(lo, 0xa000);
+        assert_int_equal(W.irqs, 2);
+        /* a fault that comes while the unit's records are full is still not the last one told */
+        clear_fault();
+        dma_lands(PLAIN, 0xb000, true);
+        world_deliver();
+        fault_record(&lo, &hi);
+        assert_int_equal(lo, 0xb000);
+        finish();
+    }
+}
+
+/* A guest that has its translation off has no faults: they are the identity map's. */
+static void faults_of_the_identity_map_are_ours(void **state)
+{
+    (void)state;
+    start(&(struct world_cfg){ .wait_us = 100, .ats = ATS_ALL });
+    assert_int_equal(dma_lands(PLAIN, REGION_BASE, true), ~0ull);
+    assert_int_equal(dma_lands(PLAIN, UNIT_BASE + R_IQT, true), ~0ull);
+    world_deliver();
+    assert_int_equal(guest_r32(0, R_FSTS), 0);
+    assert_true(W.warnings > 0);
+    finish();
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(hostile_07_widths),
+        cmocka_unit_test(hostile_07_half_registers),
+        cmocka_unit_test(announced_capabilities),
+        cmocka_unit_test(hostile_21_event_address),
+        cmocka_unit_test(hostile_27_root_pointer_while_on),
+        cmocka_unit_test(hostile_27_other_table_modes),
+        cmocka_unit_test(hostile_27_several_commands_at_once),
+        cmocka_unit_test(hostile_27_off_means_off),
+        cmocka_unit_test(hostile_27_register_based_invalidation),
+        cmocka_unit_test(hostile_34_fault_reaches_the_guest),
+        cmocka_unit_test(hostile_34_fault_storm),
+        cmocka_unit_test(faults_of_the_identity_map_are_ours),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
