@@ -20,7 +20,7 @@ from tests.e2e import trace
 
 ROOT = Path(__file__).resolve().parents[2]
 BUILD = ROOT / os.environ.get("BUILD", "build")
-IMAGE = BUILD / "sluice.elf"
+IMAGE = Path(os.environ.get("SLUICE_IMAGE", BUILD / "sluice.elf"))
 GUESTS = BUILD / "guests"
 QEMU = os.environ.get("QEMU", "qemu-system-x86_64")
 OVMF_CODE = Path("/usr/share/OVMF/OVMF_CODE_4M.fd")
