@@ -39,7 +39,7 @@ static struct domain *new_domain(struct unit *u, u8 levels)
         d = &u->domains[did / DOMAINS_PER_PAGE][did % DOMAINS_PER_PAGE];
         d->next_same = 0;
     }
-    d->root = env_page_alloc();
+    d->root = shadow_alloc();
     if (!d->root)
         return NULL;
     if (u->free_did)

@@ -9,6 +9,11 @@
 /* Pages that guests cannot use up, for context tables, nested paging and the like. */
 #define RESERVE_PAGES 256
 
+u64 *shadow_alloc(void)
+{
+    return env_pages_available() > RESERVE_PAGES ? env_page_alloc() : NULL;
+}
+
 struct sync {
     struct unit *u;
     struct domain *d;
@@ -155,7 +160,7 @@ static void sync_below(struct sync *s, u64 *entry, const struct view *below, u64
         }
         return;
     }
-    child = env_pages_available() > RESERVE_PAGES ? env_page_alloc() : NULL;
+    child = shadow_alloc();
     if (!child) {
         /* Fails closed: this part of this domain faults, nothing else is touched. */
         if (!s->d->short_of_memory)

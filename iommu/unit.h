@@ -221,6 +221,7 @@ void domain_reap(struct unit *u);                          /* after the flush: f
 /* --- shadow.c: the guest's second-stage table composed with ownership --- */
 /* Brings our table up to date with the guest's in *r; widens *r to what must be flushed. */
 void shadow_sync(struct unit *u, struct domain *d, struct range *r);
+u64 *shadow_alloc(void); /* an empty table; NULL: only the reserve is left */
 void shadow_free(struct unit *u, u64 *root, unsigned levels); /* into limbo */
 void limbo_free(struct unit *u);
 
