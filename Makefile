@@ -65,6 +65,8 @@ guests:
 -include tests/guests/guests.mk
 # The image that tests booting, also part of `guests`.
 -include tests/boot/boot.mk
+# sluice.efi, the application for EFI firmware.
+-include boot/efi/efi.mk
 
 # Objects depend on this file, so a change of compiler or flags rebuilds them.
 $(BUILD)/flags: FORCE
@@ -169,8 +171,9 @@ check: ## Compile with gcc and clang, check the format, the headers, and lint
 	@tools/setup build check
 	@$(SUBMAKE) -k check-gcc check-clang check-format check-headers check-lint
 
-ALL_C := $(sort $(wildcard $(foreach d,$(IMAGE_DIRS) tests/unit tests/model tests/world tests/guests tests/guests/lib tests/boot tests/fuzz tests/proof,$(d)/*.[ch])))
-HEADERS := $(filter %.h,$(filter-out tests/%,$(ALL_C)))
+ALL_C := $(sort $(wildcard $(foreach d,$(IMAGE_DIRS) boot/efi tests/unit tests/model tests/world tests/guests tests/guests/lib tests/boot tests/fuzz tests/proof,$(d)/*.[ch])))
+# boot/efi/ is compiled with flags of its own, which is where its headers are tried.
+HEADERS := $(filter %.h,$(filter-out tests/% boot/efi/%,$(ALL_C)))
 
 check-gcc check-clang: check-%:
 	@$(MAKE) --no-print-directory CC=$* BUILD=$(BUILD)/check/$* all

@@ -19,24 +19,12 @@
 #include "hv/mem.h"
 #include "hv/options.h"
 #include "hv/pci.h"
+#include "hv/region.h"
 #include "iommu/iommu.h"
 
-#define REGION_DEFAULT ((u64)32 << MIB)
-#define GUEST_MINIMUM  ((u64)32 << MIB)
-#define MIB            20
+#define MIB 20
 
 static struct vcpu boot_vcpu;
-
-/* Two tables map all of RAM one page a GiB each where there are no 1 GiB pages: the guest's CPU side and the
- * identity map of its devices. What they need beyond a quarter of the default comes on top. */
-static u64 region_wanted(const struct boot_info *info)
-{
-    u64 tables = 2 * PAGE_SIZE * ((mem_ram_bytes(info) >> 30) + 4);
-
-    if (options.memory)
-        return options.memory;
-    return REGION_DEFAULT + (tables > REGION_DEFAULT / 4 ? align_up(tables, SIZE_2M) : 0);
-}
 
 static void need(int err, const char *what)
 {
@@ -46,14 +34,8 @@ static void need(int err, const char *what)
 
 static void move_high(const struct boot_info *info)
 {
-    u64 size = region_wanted(info), ram = mem_ram_bytes(info);
-    u64 base = size + GUEST_MINIMUM <= ram ? mem_choose_region(info, size) : 0;
+    u64 size, base = region_choose(info, &size);
 
-    if (!base)
-        refuse(
-            "not enough memory: %lu MiB in one piece below 4 GiB for Sluice and %lu MiB for a guest are needed, "
-            "the machine has %lu MiB; give it more, or Sluice less with mem=",
-            size >> MIB, GUEST_MINIMUM >> MIB, ram >> MIB);
     paging_relocate(base, size, info);
     if (mem_init(info))
         refuse("firmware's memory map has too many ranges");

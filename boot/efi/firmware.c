@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Firmware's services, and the few functions of the hypervisor's own environment that the checks shared with
+ * it need: memory is mapped 1:1, lines go to firmware's console, refuse() goes back to the boot manager.
+ */
+#include "boot/efi/efi_app.h"
+#include "arch/paging.h"
+#include "arch/string.h"
+
+#define LINE_MAX 400
+
+struct app app;
+enum log_level log_threshold = LOG_INFO;
+
+#define MAX_TAKEN 64
+static struct {
+    EFI_PHYSICAL_ADDRESS base;
+    UINTN pages;
+} taken[MAX_TAKEN];
+static unsigned nr_taken;
+
+static void read_secure_boot(void)
+{
+    EFI_GUID global = EFI_GLOBAL_VARIABLE;
+    UINT8 value = 0;
+    UINTN size = sizeof(value);
+
+    app.secure_boot = !EFI_ERROR(app.st->RuntimeServices->GetVariable((CHAR16 *)L"SecureBoot", &global, NULL,
+                                                                      &size, &value)) &&
+                      value == 1;
+}
+
+void app_init(EFI_HANDLE self, EFI_SYSTEM_TABLE *st)
+{
+    EFI_GUID loaded_image = LOADED_IMAGE_PROTOCOL;
+
+    app.self = self;
+    app.st = st;
+    app.bs = st->BootServices;
+    app.loaded = app_protocol(self, &loaded_image);
+    if (!app.loaded)
+        refuse("firmware does not say where this file came from; it must be updated");
+    read_secure_boot();
+    /* Firmware resets after five minutes; a large guest from a slow server may take longer. */
+    (void)app.bs->SetWatchdogTimer(0, 0, 0, NULL);
+}
+
+void *app_pages(u64 bytes, u64 limit, const char *what)
+{
+    UINTN pages = align_up(MAX(bytes, 1), PAGE_SIZE) / PAGE_SIZE;
+    EFI_PHYSICAL_ADDRESS at = limit - 1;
+
+    if (nr_taken == MAX_TAKEN ||
+        EFI_ERROR(app.bs->AllocatePages(AllocateMaxAddress, EfiLoaderData, pages, &at)))
+        refuse("not enough memory for %s, %lu KiB; give the machine more", what, bytes >> 10);
+    taken[nr_taken].base = at;
+    taken[nr_taken++].pages = pages;
+    return (void *)at;
+}
+
+void *app_protocol(EFI_HANDLE handle, const EFI_GUID *guid)
+{
+    void *protocol = NULL;
+
+    if (!handle || EFI_ERROR(app.bs->HandleProtocol(handle, (EFI_GUID *)guid, &protocol)))
+        return NULL;
+    return protocol;
+}
+
+bool guid_equal(const EFI_GUID *a, const EFI_GUID *b)
+{
+    return !memcmp(a, b, sizeof(*a));
+}
+
+void *app_config_table(const EFI_GUID *guid)
+{
+    for (UINTN i = 0; i < app.st->NumberOfTableEntries; i++)
+        if (guid_equal(&app.st->ConfigurationTable[i].VendorGuid, guid))
+            return app.st->ConfigurationTable[i].VendorTable;
+    return NULL;
+}
+
+bool ascii_of(char *out, size_t room, const CHAR16 *in, size_t units)
+{
+    for (size_t i = 0; i < units && i < room; i++) {
+        if (in[i] && in[i] != '\t' && (in[i] < ' ' || in[i] > '~'))
+            return false;
+        out[i] = (char)in[i];
+        if (!in[i])
+            return true;
+    }
+    return false;
+}
+
+/* ---- what arch/ promises, here ---- */
+
+void *phys_to_virt(u64 pa)
+{
+    return (void *)pa;
+}
+
+void *direct_map(u64 pa, u64 size)
+{
+    return pa && pa + (size - 1) >= pa ? (void *)pa : NULL;
+}
+
+u64 region_base(void)
+{
+    return 0;
+}
+
+u64 region_size(void)
+{
+    return 0;
+}
+
+static void put(const char *text)
+{
+    CHAR16 wide[LINE_MAX];
+    size_t n = 0;
+
+    for (; text[n] && n < LINE_MAX - 1; n++)
+        wide[n] = (CHAR16)(unsigned char)text[n];
+    wide[n] = 0;
+    if (app.st->ConOut)
+        (void)app.st->ConOut->OutputString(app.st->ConOut, wide);
+}
+
+static void console_line(const char *lead, const char *fmt, va_list args)
+{
+    char line[LINE_MAX - 16];
+
+    fmt_vstring(line, sizeof(line), fmt, args);
+    put("sluice: ");
+    put(lead);
+    put(line);
+    put("\r\n");
+}
+
+void log_vline(enum log_level level, const char *fmt, va_list args)
+{
+    if (level <= log_threshold)
+        console_line("", fmt, args);
+}
+
+void log_line(enum log_level level, const char *fmt, ...)
+{
+    va_list args;
+
+    va_start(args, fmt);
+    log_vline(level, fmt, args);
+    va_end(args);
+}
+
+#define READING_TIME_US 2000000 /* boot managers clear the screen */
+
+void refuse(const char *fmt, ...)
+{
+    va_list args;
+
+    va_start(args, fmt);
+    console_line("cannot start: ", fmt, args);
+    va_end(args);
+    while (nr_taken--)
+        (void)app.bs->FreePages(taken[nr_taken].base, taken[nr_taken].pages);
+    (void)app.bs->Stall(READING_TIME_US);
+    (void)app.bs->Exit(app.self, EFI_ABORTED, 0, NULL);
+    for (;;) /* Exit() does not return */
+        ;
+}
+
+void panic(const char *fmt, ...)
+{
+    refuse("%s", fmt);
+}
