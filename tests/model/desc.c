@@ -11,7 +11,7 @@ enum { IQEI_TAIL = 1, IQEI_FETCH, IQEI_TYPE, IQEI_RSVD, IQEI_WIDTH, IQEI_ALIGN, 
 /* Bits 11:9 and 3:0 are the type in every descriptor. */
 #define TYPE (F(11, 9) | F(3, 0))
 
-/* The bits that mean something, by type (6.5.2.1 to 6.5.2.5). */
+/* The bits that mean something, by type (6.5.2.1 to 6.5.2.9). */
 static const struct {
     u64 q0, q1;
 } fields[] = {
@@ -20,6 +20,10 @@ static const struct {
     [D_DTLB] = { TYPE | F(15, 12) | F(20, 16) | F(47, 32) | F(63, 52), B(0) | F(63, 12) },
     [D_IEC] = { TYPE | B(4) | F(31, 27) | F(47, 32), 0 },
     [D_WAIT] = { TYPE | B(4) | B(5) | B(6) | B(7) | F(63, 32), F(63, 2) },
+    [D_PIOTLB] = { TYPE | F(5, 4) | F(31, 16) | F(51, 32), F(5, 0) | B(6) | F(63, 12) },
+    [D_PASID] = { TYPE | F(5, 4) | F(31, 16) | F(51, 32), 0 },
+    [D_PDTLB] = { TYPE | F(8, 4) | F(15, 12) | F(31, 16) | F(51, 32) | F(63, 52), B(0) | B(11) | F(63, 12) },
+    [D_PGRESP] = { TYPE | B(4) | F(15, 12) | F(31, 16) | F(51, 32), F(11, 3) },
 };
 
 static unsigned bad_granularity(struct model *m, u64 q0)
@@ -34,12 +38,11 @@ unsigned mdl_desc_check(struct model *m, const u64 q[4], bool wide, u8 *type)
     bool legacy = TTM(m) == TTM_LEGACY;
 
     *type = t;
-    /* Legacy mode knows types 1 to 5; the others come with scalable mode. */
-    if (t < D_CONTEXT || t > D_WAIT)
+    /* Legacy mode knows types 1 to 5; the others come with scalable mode. HPT-cache is not offered here. */
+    if (t < D_CONTEXT || t > D_PGRESP || (t > D_WAIT && (legacy || !wide)))
         return IQEI_TYPE;
-    if (!legacy && !wide)
-        return IQEI_WIDTH;
-    if ((t == D_DTLB && !ECAP_DT(m)) || (t == D_IEC && !ECAP_IR(m)))
+    if (((t == D_DTLB || t == D_PDTLB) && !ECAP_DT(m)) || (t == D_IEC && !ECAP_IR(m)) ||
+        (t == D_PGRESP && !ECAP_PRS(m)))
         return IQEI_TYPE;
     if ((q[0] & ~fields[t].q0) || (q[1] & ~fields[t].q1) || (wide && (q[2] || q[3])))
         return IQEI_RSVD;
@@ -59,8 +62,17 @@ unsigned mdl_desc_check(struct model *m, const u64 q[4], bool wide, u8 *type)
         }
         break;
     case D_DTLB:
+    case D_PDTLB:
         if (!ECAP_DIT(m) && (q[0] & (F(15, 12) | F(63, 52))))
             return IQEI_RSVD;
+        break;
+    case D_PIOTLB:
+        if (mdl_bits(q[0], 5, 4) < 2)
+            return bad_granularity(m, q[0]);
+        break;
+    case D_PASID:
+        if (mdl_bits(q[0], 5, 4) == 2)
+            return bad_granularity(m, q[0]);
         break;
     case D_IEC:
         if (mdl_bits(q[0], 31, 27) > ECAP_MHMV(m))

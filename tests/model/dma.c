@@ -24,14 +24,27 @@ static struct model_result blocked(u8 reason, u64 addr)
 }
 
 /* 7.1.3: which rights a request needs, and the reason it fails for. */
-static u8 rights(struct model *m, const struct model_req *req, u8 perm)
+static u8 rights(struct model *m, const struct model_req *req, const struct mdl_cand *o)
 {
+    bool legacy = TTM(m) == TTM_LEGACY;
+
+    if (o->why)
+        return o->why;
+    if (!(o->perm & PERM_U) && (o->perm & (PERM_R | PERM_W)))
+        return FR_S_USER;
     if (req->write)
-        return perm & PERM_W ? 0 : FR_NO_WRITE;
+        return o->perm & PERM_W ? 0 : legacy ? FR_NO_WRITE : FR_S_NO_WRITE;
     /* A zero-length read of a write-only page is fine where ZLR says so. */
-    if (!req->len && CAP_ZLR(m) && perm)
+    if (!req->len && CAP_ZLR(m) && (o->perm & PERM_W))
         return 0;
-    return perm & PERM_R ? 0 : FR_NO_READ;
+    return o->perm & PERM_R ? 0 : legacy ? FR_NO_READ : FR_S_NO_READ;
+}
+
+struct mdl_who mdl_who(const struct model_req *req)
+{
+    return (struct mdl_who){ .sid = req->sid,
+                             .priv = req->priv,
+                             .pasid = req->has_pasid ? req->pasid : NO_PASID };
 }
 
 static struct model_result untranslated_world(struct model *m, const struct model_req *req)
@@ -50,37 +63,43 @@ static void judge_root(struct model *m)
     m->need_cc = m->need_iotlb = false;
 }
 
-struct model_result mdl_translate(struct model *m, const struct model_req *req, u16 *did)
+struct model_result mdl_translate(struct model *m, const struct model_req *req, struct mdl_cand *used)
 {
+    struct mdl_who who = mdl_who(req);
     struct mdl_xp x;
     const struct mdl_cand *o;
     u8 reason;
 
-    if (did)
-        *did = 0;
+    if (used)
+        *used = (struct mdl_cand){ 0 };
     if (!GSTS(m, G_TE))
         return untranslated_world(m, req);
     judge_root(m);
     /* 4.2.3: the interrupt range is never translated; the device must go there untranslated. */
     if (req->at == MODEL_TRANSLATION_REQUEST && mdl_irq_range(req->addr))
         return (struct model_result){ .status = MODEL_OK, .perm = PERM_W, .untranslated_only = true };
-    mdl_explore(m, req->sid, req->addr, req->at, true, &x);
+    mdl_explore(m, &who, req->addr, req->at, true, &x);
     o = mdl_pick(&x);
-    if (did)
-        *did = o->did;
+    if (used)
+        *used = *o;
     reason = o->reason;
     if (!reason && req->at == MODEL_UNTRANSLATED)
-        reason = rights(m, req, o->perm);
+        reason = rights(m, req, o);
     if (reason) {
         if (!(o->fpd && mdl_fault_qualified(reason)))
-            mdl_fault(m, reason, req->sid, req->addr, req->write, req->at);
+            mdl_fault(m, reason, req, req->addr);
         return blocked(reason, req->addr);
     }
     if (req->at == MODEL_TRANSLATION_REQUEST)
-        return (struct model_result){ .status = MODEL_OK, .perm = o->perm, .pa = o->pa };
+        return (struct model_result){ .status = MODEL_OK,
+                                      .perm = o->perm & PERM_U ? o->perm & 3 : 0,
+                                      .pa = o->pa };
+    if (req->write && req->at == MODEL_UNTRANSLATED && x.path.s.fs && o == &x.c[0])
+        mdl_fs_dirty(m, &who, req->addr);
     if (mdl_pmr_blocks(m, o->pa | (req->addr & 0xfff), req->len))
         return blocked(0, req->addr);
-    return (struct model_result){ .status = MODEL_OK, .perm = o->perm, .pa = o->pa | (req->addr & 0xfff) };
+    return (
+        struct model_result){ .status = MODEL_OK, .perm = o->perm & 3, .pa = o->pa | (req->addr & 0xfff) };
 }
 
 struct model_result mdl_access(struct model *m, const struct model_req *req, u64 pa, void *buf)

@@ -1,36 +1,27 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Every outcome that hardware may produce for one page, given what the tables say and what each cache may
- * still hold (6.2): the fresh walk; a cached root or context entry, and the tables below it; a cached
- * paging-structure entry, and the table below it as memory is now, whatever has become of that page; a
- * cached leaf. The fresh one is always the first.
+ * still hold (6.2): the fresh walk; a cached paging-structure entry, and the table below it as memory is
+ * now, whatever has become of that page; a cached leaf. What stands above the page tables is setups.c.
  */
 #include "tests/model/model_int.h"
 
-#define CTX_CANDIDATES 8
-
-struct ctx_cand {
-    u64 v[2];
-    u8 via;
-};
-
+#define SET        8
 #define VIA(class) (1u << (class))
 
 /*
  * Equal outcomes are kept once: `via` is what each way to it needs, `blame` what any way to it uses. The
- * fresh one is beyond blame.
+ * fresh one comes first and is beyond blame.
  */
-static void add(struct mdl_xp *x, const struct mdl_ctx *c, u8 via, u8 reason, u8 perm, u64 pa)
+void mdl_add(struct mdl_xp *x, const struct mdl_setup *s, u8 via, const struct mdl_xl *r)
 {
-    u16 did = c->reason ? 0 : c->did;
-    bool ats = !c->reason && c->tt == 1;
     struct mdl_cand *o;
 
     for (unsigned i = 0; i < x->n; i++) {
         o = &x->c[i];
-        if (o->reason != reason || o->perm != perm || o->pa != pa)
+        if (o->reason != r->reason || o->perm != r->perm || o->pa != r->pa || o->did != s->did)
             continue;
-        if (o->did != did || o->ats != ats || o->fpd != c->fpd)
+        if (o->ats != s->ats || o->fpd != s->fpd || o->tag != s->tag || o->why != r->why)
             continue;
         o->via &= via;
         if (o->blame)
@@ -40,192 +31,288 @@ static void add(struct mdl_xp *x, const struct mdl_ctx *c, u8 via, u8 reason, u8
     if (x->n == MODEL_OUTCOMES)
         return;
     o = &x->c[x->n++];
-    o->reason = reason;
-    o->perm = perm;
-    o->pa = pa;
+    o->reason = r->reason;
+    o->perm = r->perm;
+    o->why = r->why;
+    o->pa = r->pa;
     o->via = o->blame = via;
-    o->did = did;
-    o->fpd = c->fpd;
-    o->ats = ats;
+    o->did = s->did;
+    o->tag = s->tag;
+    o->fpd = s->fpd;
+    o->ats = s->ats;
 }
 
-static void add_xl(struct mdl_xp *x, const struct mdl_ctx *c, u8 via, const struct mdl_xl *r)
+static void add_reason(struct mdl_xp *x, const struct mdl_setup *s, u8 via, u8 reason)
 {
-    add(x, c, via, r->reason, r->perm, r->pa);
+    struct mdl_xl r = { .reason = reason };
+
+    mdl_add(x, s, via, &r);
 }
 
-/* 6.1: faulty and not-present results are cached only by a unit that reports CM=1. */
-static void fill_leaf(struct mdl_xp *x, const struct mdl_ctx *c, const struct mdl_xl *r)
+/* 6.1: faulty and not-present results are cached only by a unit that reports CM=1, and never those of a
+ * first stage. */
+static void fill_leaf(struct mdl_xp *x, const struct mdl_setup *s, u32 tag, u64 addr, const struct mdl_xl *r)
 {
     bool bad = r->reason || r->np;
-    u64 v0;
+    struct mdl_ent e;
 
-    if (!x->fill || r->reason == FR_ADDR_WIDTH || (bad && !CAP_CM(x->m)))
+    if (!x->fill || (bad && (!CAP_CM(x->m) || tag >> 20 == KIND_FS)))
         return;
-    v0 = r->pa | r->perm | (r->np ? TLB_NP : 0) | (bad && r->nonleaf ? TLB_NONLEAF : 0);
-    mdl_insert(x->m, MODEL_C_IOTLB, mdl_key_page(c->did, x->iova), v0, r->reason, c->did, x->sid);
+    e.key = mdl_key_page(s->did, addr);
+    e.v0 = r->pa | r->perm | (r->np ? TLB_NP : 0) | (bad && r->nonleaf ? TLB_NONLEAF : 0);
+    e.v1 = r->reason | r->why << 8;
+    e.tag = tag;
+    e.by = x->who.pasid;
+    e.did = s->did;
+    e.sid = x->who.sid;
+    mdl_insert(x->m, MODEL_C_IOTLB, &e);
 }
 
-/* Cached leaves and paging-structure entries that could answer in place of this walk. */
-static void explore_caches(struct mdl_xp *x, const struct mdl_ctx *c, u8 via, const struct mdl_path *p)
+static void fill_paging(struct mdl_xp *x, const struct mdl_setup *s, unsigned level, u64 next)
 {
-    struct model *m = x->m;
-    struct mdl_ent *e;
-    struct {
-        u64 v0, v1;
-    } leaf[CTX_CANDIDATES];
-    u64 next[CTX_CANDIDATES];
-    unsigned n = 0;
+    struct mdl_ent e = { .key = mdl_key_paging(s->did, level, x->iova), .v0 = next, .tag = s->tag };
 
-    e = mdl_first(m, MODEL_C_IOTLB, mdl_key_page(c->did, x->iova));
-    for (; e && n < CTX_CANDIDATES; e = mdl_next(m, MODEL_C_IOTLB, e)) {
-        leaf[n].v0 = e->v0;
-        leaf[n++].v1 = e->v1;
-    }
-    for (unsigned i = 0; i < n; i++)
-        add(x, c, via | VIA(MODEL_C_IOTLB), leaf[i].v1, leaf[i].v0 & 3, leaf[i].v0 & TLB_PA);
-
-    if (c->tt == 2)
+    if (!x->fill)
         return;
-    for (unsigned level = 2; level <= c->levels; level++) {
-        n = 0;
-        e = mdl_first(m, MODEL_C_PAGING, mdl_key_paging(c->did, level, x->iova));
-        for (; e && n < CTX_CANDIDATES; e = mdl_next(m, MODEL_C_PAGING, e)) {
-            if (!(p->seen & (1u << level)) || p->next[level] != e->v0)
-                next[n++] = e->v0;
-        }
-        for (unsigned i = 0; i < n; i++) {
-            struct mdl_xl r;
-
-            mdl_walk(m, VIEW_UNIT, c->did, x->sid, next[i] & TLB_PA, level - 1, next[i] & 3, x->iova, x->fill,
-                     NULL, &r);
-            add_xl(x, c, via | VIA(MODEL_C_PAGING), &r);
-            fill_leaf(x, c, &r);
-        }
-    }
+    e.by = x->who.pasid;
+    e.did = s->did;
+    e.sid = x->who.sid;
+    mdl_insert(x->m, MODEL_C_PAGING, &e);
 }
 
-/* What follows from one version of the context entry. `p` is its walk if it has been made already. */
-static void explore_ctx(struct mdl_xp *x, const struct ctx_cand *cand, const struct mdl_path *fresh)
+/* ---- Sets of results -------------------------------------------------------------------------------- */
+
+struct set {
+    unsigned n;
+    u8 via[SET];
+    struct mdl_xl r[SET];
+};
+
+/* A way that needs more than another way to the same result adds nothing. */
+static void put(struct set *set, u8 via, const struct mdl_xl *r)
 {
-    struct model *m = x->m;
-    struct mdl_path own;
-    const struct mdl_path *p = fresh;
-    struct mdl_ctx c;
+    for (unsigned i = 0; i < set->n; i++) {
+        struct mdl_xl *o = &set->r[i];
 
-    mdl_ctx_decode(m, cand->v, &c);
-    if (c.reason) {
-        add(x, &c, cand->via, c.reason, 0, 0);
-        return;
-    }
-    /* 3.4.3: TT 00 and 10 block translation requests and translated requests. */
-    if (x->at != MODEL_UNTRANSLATED && c.tt != 1) {
-        add(x, &c, cand->via, FR_ATS_BLOCKED, 0, 0);
-        return;
-    }
-    if (x->at == MODEL_TRANSLATED) {
-        if (mdl_irq_range(x->iova))
-            add(x, &c, cand->via, FR_IRQ_RANGE, 0, 0);
-        else
-            add(x, &c, cand->via, 0, PERM_R | PERM_W, x->iova & ~0xfffull);
-        return;
-    }
-    if (!mdl_width_ok(m, &c, x->iova)) {
-        add(x, &c, cand->via, FR_ADDR_WIDTH, 0, 0);
-        return;
-    }
-    if (!p) {
-        own.seen = 0;
-        if (c.tt == 2)
-            own.x = (struct mdl_xl){ .perm = PERM_R | PERM_W, .pa = x->iova & ~0xfffull };
-        else
-            mdl_walk(m, VIEW_UNIT, c.did, x->sid, c.table, c.levels, PERM_R | PERM_W, x->iova, x->fill, &own,
-                     &own.x);
-        p = &own;
-    }
-    add_xl(x, &c, cand->via, &p->x);
-    explore_caches(x, &c, cand->via, p);
-    fill_leaf(x, &c, &p->x);
-}
-
-static bool known(const struct ctx_cand *cand, unsigned n, u64 lo, u64 hi)
-{
-    for (unsigned i = 0; i < n; i++)
-        if (cand[i].v[0] == lo && cand[i].v[1] == hi)
-            return true;
-    return false;
-}
-
-/* Versions of the context entry that stale root entries lead to. */
-static unsigned old_roots(struct mdl_xp *x, struct ctx_cand *cand, unsigned n)
-{
-    struct model *m = x->m;
-    const struct mdl_path *p = &x->path;
-    struct mdl_ctx none = { 0 };
-    struct mdl_ent *e = mdl_first(m, MODEL_C_ROOT, x->sid >> 8);
-
-    for (; e; e = mdl_next(m, MODEL_C_ROOT, e)) {
-        u64 root[2] = { e->v0, e->v1 }, ctx[2];
-        u8 reason;
-
-        if (p->has_root && p->root[0] == e->v0 && p->root[1] == e->v1)
+        if (o->pa != r->pa || o->perm != r->perm || o->reason != r->reason || o->why != r->why)
             continue;
-        reason = mdl_root_check(m, root);
-        if (!reason && !mdl_read128(m, VIEW_UNIT, (root[0] & TLB_PA) + (x->sid & 255) * 16, ctx))
-            reason = FR_CTX_ACCESS;
-        if (reason)
-            add(x, &none, VIA(MODEL_C_ROOT), reason, 0, 0);
-        else if (n < CTX_CANDIDATES && !known(cand, n, ctx[0], ctx[1]))
-            cand[n++] = (struct ctx_cand){ { ctx[0], ctx[1] }, VIA(MODEL_C_ROOT) };
+        if ((set->via[i] & via) == set->via[i])
+            return;
+        if ((set->via[i] & via) == via) {
+            set->via[i] = via;
+            return;
+        }
     }
-    return n;
-}
-
-static void fill_ctx(struct mdl_xp *x, const struct ctx_cand *cand)
-{
-    struct mdl_ctx c;
-
-    mdl_ctx_decode(x->m, cand->v, &c);
-    if (c.reason && !CAP_CM(x->m))
+    if (set->n == SET)
         return;
-    /* 6.1: with CM=1 faulty entries are cached under domain-id 0. */
-    mdl_insert(x->m, MODEL_C_CONTEXT, x->sid, cand->v[0], cand->v[1], c.reason ? 0 : c.did, x->sid);
+    set->via[set->n] = via;
+    set->r[set->n++] = *r;
 }
 
-void mdl_explore(struct model *m, u16 sid, u64 iova, u8 at, bool fill, struct mdl_xp *x)
+static void put_leaves(struct mdl_xp *x, const struct mdl_setup *s, u32 tag, u64 addr, u8 via,
+                       struct set *out)
 {
-    struct mdl_path *p = &x->path;
-    struct ctx_cand cand[CTX_CANDIDATES];
-    unsigned n = 0, first_cached;
-    struct mdl_ent *e;
+    struct mdl_ent *e = mdl_first(x->m, MODEL_C_IOTLB, mdl_key_page(s->did, addr), tag);
 
+    for (; e; e = mdl_next(x->m, MODEL_C_IOTLB, e)) {
+        struct mdl_xl r = {
+            .perm = e->v0 & PERM_ALL, .pa = e->v0 & TLB_PA, .reason = e->v1, .why = e->v1 >> 8
+        };
+
+        r.np = e->v0 & TLB_NP;
+        r.nonleaf = e->v0 & TLB_NONLEAF;
+        put(out, via | VIA(MODEL_C_IOTLB), &r);
+    }
+}
+
+/* All that the second stage may answer for `addr`. */
+static void through_ss(struct mdl_xp *x, const struct mdl_setup *s, u64 addr, u8 via, struct set *out)
+{
+    struct model *m = x->m;
+    const struct mdl_trail *trail = &x->path.ss;
+    struct mdl_trail own;
+    struct mdl_xl r;
+    u64 next[SET];
+    unsigned first = out->n, n;
+
+    if (s == &x->path.s && !s->fs) {
+        /* This very walk has been made already. */
+        r = x->path.x;
+    } else {
+        r = (struct mdl_xl){ .reason = mdl_ss_width(m, s, addr) };
+        if (r.reason) {
+            put(out, via, &r);
+            return;
+        }
+        own.seen = 0;
+        trail = &own;
+        mdl_walk_ss(m, VIEW_UNIT, &x->who, s, s->ss_table, s->ss_levels, PERM_ALL, addr, x->fill, &own, &r);
+    }
+    put(out, via, &r);
+    for (unsigned level = 2; level <= s->ss_levels; level++) {
+        struct mdl_ent *e =
+            mdl_first(m, MODEL_C_PAGING, mdl_key_paging(s->did, level, addr), TAG(KIND_SS, 0));
+
+        for (n = 0; e && n < SET; e = mdl_next(m, MODEL_C_PAGING, e))
+            if (!(trail->seen & (1u << level)) || trail->next[level] != e->v0)
+                next[n++] = e->v0;
+        for (unsigned i = 0; i < n; i++) {
+            mdl_walk_ss(m, VIEW_UNIT, &x->who, s, next[i] & TLB_PA, level - 1, next[i] & PERM_ALL, addr,
+                        x->fill, NULL, &r);
+            put(out, via | VIA(MODEL_C_PAGING), &r);
+        }
+    }
+    n = out->n;
+    put_leaves(x, s, TAG(KIND_SS, 0), addr, via, out);
+    for (unsigned i = first; i < n; i++)
+        fill_leaf(x, s, TAG(KIND_SS, 0), addr, &out->r[i]);
+}
+
+/* A first-stage table or page: through the second stage where there is one. */
+static void maybe_ss(struct mdl_xp *x, const struct mdl_setup *s, u64 addr, u8 via, struct set *out)
+{
+    struct mdl_xl r = { .perm = PERM_ALL, .pa = addr & ~0xfffull };
+
+    out->n = 0;
+    if (s->ss)
+        through_ss(x, s, addr, via, out);
+    else
+        put(out, via, &r);
+}
+
+/* ---- First stage ----------------------------------------------------------------------------------------
+ */
+
+/* Tables of one level that some way leads to: perm and pa of r. */
+static void enter(struct mdl_xp *x, const struct mdl_setup *s, u64 addr, u8 perm, u8 via, unsigned level,
+                  struct set *front)
+{
+    bool top = level == s->fs_levels;
+    struct set where;
+
+    maybe_ss(x, s, addr, via, &where);
+    for (unsigned i = 0; i < where.n; i++) {
+        struct mdl_xl t = { .perm = perm, .pa = where.r[i].pa };
+        u8 fault = mdl_fs_table_fault(&where.r[i], top);
+
+        if (fault) {
+            add_reason(x, s, where.via[i], fault);
+            continue;
+        }
+        if (!top)
+            fill_paging(x, s, level + 1, t.pa | perm);
+        put(front, where.via[i], &t);
+    }
+}
+
+static void finish_fs(struct mdl_xp *x, const struct mdl_setup *s, u8 via, const struct mdl_xl *leaf)
+{
+    struct set where;
+
+    if (leaf->reason || leaf->np || !s->ss) {
+        mdl_add(x, s, via, leaf);
+        fill_leaf(x, s, s->tag, x->iova, leaf);
+        return;
+    }
+    maybe_ss(x, s, leaf->pa, via, &where);
+    for (unsigned i = 0; i < where.n; i++) {
+        struct mdl_xl r = *leaf;
+
+        mdl_nest(&r, &where.r[i]);
+        mdl_forbid_interrupts(s, &r);
+        mdl_add(x, s, where.via[i], &r);
+        fill_leaf(x, s, s->tag, x->iova, &r);
+    }
+}
+
+static void explore_fs(struct mdl_xp *x, const struct mdl_setup *s, u8 via)
+{
+    struct model *m = x->m;
+    struct set one, other, *front = &one, *below = &other, *spent;
+
+    one.n = 0;
+    put_leaves(x, s, s->tag, x->iova, via, front);
+    for (unsigned i = 0; i < one.n; i++)
+        mdl_add(x, s, one.via[i], &one.r[i]);
+    one.n = 0;
+    enter(x, s, s->fs_table, PERM_ALL, via, s->fs_levels, front);
+    for (unsigned level = s->fs_levels; level >= 1; level--) {
+        struct mdl_ent *e = NULL;
+
+        if (level < s->fs_levels)
+            e = mdl_first(m, MODEL_C_PAGING, mdl_key_paging(s->did, level + 1, x->iova), s->tag);
+        for (; e; e = mdl_next(m, MODEL_C_PAGING, e)) {
+            struct mdl_xl t = { .perm = e->v0 & PERM_ALL, .pa = e->v0 & TLB_PA };
+
+            put(front, via | VIA(MODEL_C_PAGING), &t);
+        }
+        below->n = 0;
+        for (unsigned i = 0; i < front->n; i++) {
+            u8 perm = front->r[i].perm;
+            struct mdl_xl leaf;
+            u64 next;
+
+            if (mdl_fs_step(m, VIEW_UNIT, s, front->r[i].pa, level, x->iova, level == s->fs_levels, false,
+                            &perm, &next, &leaf) == STEP_DOWN)
+                enter(x, s, next, perm, front->via[i], level - 1, below);
+            else
+                finish_fs(x, s, front->via[i], &leaf);
+        }
+        spent = front;
+        front = below;
+        below = spent;
+    }
+}
+
+void mdl_explore_setup(struct mdl_xp *x, const struct mdl_setup *s, u8 via)
+{
+    struct mdl_xl self = { .perm = PERM_ALL, .pa = x->iova & ~0xfffull };
+    struct set set;
+    u8 reason = s->reason ? s->reason : mdl_address_check(x->m, s, x->iova);
+
+    set.n = 0;
+    if (reason) {
+        add_reason(x, s, via, reason);
+        return;
+    }
+    if (s->fs) {
+        explore_fs(x, s, via);
+        return;
+    }
+    if (s->ss) {
+        through_ss(x, s, x->iova, via, &set);
+    } else {
+        put(&set, via, &self);
+        put_leaves(x, s, s->tag, x->iova, via, &set);
+        fill_leaf(x, s, s->tag, x->iova, &self);
+    }
+    for (unsigned i = 0; i < set.n; i++) {
+        mdl_forbid_interrupts(s, &set.r[i]);
+        mdl_add(x, s, set.via[i], &set.r[i]);
+    }
+}
+
+void mdl_explore(struct model *m, const struct mdl_who *who, u64 iova, u8 at, bool fill, struct mdl_xp *x)
+{
     x->m = m;
-    x->sid = sid;
+    x->who = *who;
     x->iova = iova;
     x->at = at;
     x->fill = fill;
     x->n = 0;
-    mdl_path(m, VIEW_UNIT, x->sid, x->iova, x->fill && x->at != MODEL_TRANSLATED, p);
-    if (p->has_ctx)
-        cand[n++] = (struct ctx_cand){ { p->ctx[0], p->ctx[1] }, 0 };
-    else
-        add(x, &p->c, 0, p->c.reason, 0, 0);
-    if (TTM(m) != TTM_LEGACY)
-        return;
-    n = old_roots(x, cand, n);
-    first_cached = n;
-    for (e = mdl_first(m, MODEL_C_CONTEXT, x->sid); e; e = mdl_next(m, MODEL_C_CONTEXT, e)) {
-        if (n < CTX_CANDIDATES && !known(cand, n, e->v0, e->v1))
-            cand[n++] = (struct ctx_cand){ { e->v0, e->v1 }, VIA(MODEL_C_CONTEXT) };
-    }
-    for (unsigned i = 0; i < n; i++)
-        explore_ctx(x, &cand[i], i == 0 && p->has_ctx && !p->c.reason ? p : NULL);
-    if (!x->fill)
-        return;
-    for (unsigned i = 0; i < first_cached; i++)
-        fill_ctx(x, &cand[i]);
-    if (p->has_root && (CAP_CM(m) || !mdl_root_check(m, p->root)))
-        mdl_insert(m, MODEL_C_ROOT, x->sid >> 8, p->root[0], p->root[1], 0, x->sid);
+    mdl_path(m, VIEW_UNIT, who, iova, fill && at != MODEL_TRANSLATED, &x->path);
+    mdl_explore_setups(x);
+}
+
+/* ---- Choosing -------------------------------------------------------------------------------------------
+ */
+
+static void haunt_trail(struct model *m, const struct mdl_setup *s, u32 tag, u64 addr, unsigned levels,
+                        const struct mdl_trail *t)
+{
+    for (unsigned level = 2; m->ghost[MODEL_C_PAGING].n && level <= levels; level++)
+        mdl_haunt(m, MODEL_C_PAGING, mdl_key_paging(s->did, level, addr), tag,
+                  t->seen & (1u << level) ? t->next[level] : 0, 0);
 }
 
 /* Would the caches that have been flushed still have given something else? */
@@ -233,18 +320,35 @@ static void haunt(struct mdl_xp *x)
 {
     struct model *m = x->m;
     const struct mdl_path *p = &x->path;
+    const struct mdl_setup *s = &p->s;
+    u16 sid = x->who.sid;
 
     if (m->ghost[MODEL_C_ROOT].n && p->has_root)
-        mdl_haunt(m, MODEL_C_ROOT, x->sid >> 8, p->root[0], p->root[1]);
+        mdl_haunt(m, MODEL_C_ROOT, sid >> 8, 0, p->root[0], p->root[1]);
     if (m->ghost[MODEL_C_CONTEXT].n && p->has_ctx)
-        mdl_haunt(m, MODEL_C_CONTEXT, x->sid, p->ctx[0], p->ctx[1]);
-    if (!p->has_ctx || p->c.reason || x->at == MODEL_TRANSLATED)
+        mdl_haunt(m, MODEL_C_CONTEXT, sid, 0, p->ctx[0], p->ctx[1]);
+    if (x->at == MODEL_TRANSLATED)
+        return;
+    if (m->ghost[MODEL_C_PASID].n && p->has_pasid)
+        mdl_haunt(m, MODEL_C_PASID, mdl_key_pasid(sid, p->pasid_number), 0, p->pasid[0], p->pasid[1]);
+    if (s->reason)
         return;
     if (m->ghost[MODEL_C_IOTLB].n)
-        mdl_haunt(m, MODEL_C_IOTLB, mdl_key_page(p->c.did, x->iova), p->x.pa | p->x.perm, p->x.reason);
-    for (unsigned level = 2; m->ghost[MODEL_C_PAGING].n && level <= p->c.levels; level++)
-        mdl_haunt(m, MODEL_C_PAGING, mdl_key_paging(p->c.did, level, x->iova),
-                  p->seen & (1u << level) ? p->next[level] : 0, 0);
+        mdl_haunt(m, MODEL_C_IOTLB, mdl_key_page(s->did, x->iova), s->tag, p->x.pa | p->x.perm,
+                  p->x.reason | p->x.why << 8);
+    if (s->fs)
+        haunt_trail(m, s, s->tag, x->iova, s->fs_levels, &p->fs);
+    else if (s->ss)
+        haunt_trail(m, s, TAG(KIND_SS, 0), x->iova, s->ss_levels, &p->ss);
+    if (s->fs && s->ss && (m->ghost[MODEL_C_IOTLB].n || m->ghost[MODEL_C_PAGING].n)) {
+        struct mdl_trail t = { .seen = 0 };
+        struct mdl_xl r;
+
+        mdl_walk_ss(m, VIEW_UNIT, &x->who, s, s->ss_table, s->ss_levels, PERM_ALL, p->gpa, false, &t, &r);
+        mdl_haunt(m, MODEL_C_IOTLB, mdl_key_page(s->did, p->gpa), TAG(KIND_SS, 0), r.pa | r.perm,
+                  r.reason | r.why << 8);
+        haunt_trail(m, s, TAG(KIND_SS, 0), p->gpa, s->ss_levels, &t);
+    }
 }
 
 const struct mdl_cand *mdl_pick(struct mdl_xp *x)
@@ -277,79 +381,4 @@ const struct mdl_cand *mdl_pick(struct mdl_xp *x)
     for (unsigned c = 0; o->blame && c < MODEL_CLASSES; c++)
         m->stats.c[c].stale += (o->blame >> c) & 1;
     return o;
-}
-
-/* ---- Filling ------------------------------------------------------------------------------------------ */
-
-void mdl_fill(struct model *m, u16 sid, u64 iova)
-{
-    struct mdl_xp x;
-    struct model_fn *fn;
-
-    if (!GSTS(m, G_TE) || mdl_irq_range(iova))
-        return;
-    mdl_explore(m, sid, iova, MODEL_UNTRANSLATED, true, &x);
-    fn = model_fn_find(m, sid);
-    if (fn && fn->ats && fn->bus_master && fn->present)
-        mdl_dtlb_fill(fn, &x);
-}
-
-bool model_watch(struct model *m, uint64_t iova, uint64_t pages)
-{
-    if (m->nwatch == WATCHES)
-        return false;
-    m->watch[m->nwatch].page = iova >> 12;
-    m->watch[m->nwatch++].pages = pages;
-    m->watched += pages;
-    return true;
-}
-
-u64 mdl_watched(struct model *m, u64 n)
-{
-    for (unsigned i = 0; i < m->nwatch; i++) {
-        if (n < m->watch[i].pages)
-            return (m->watch[i].page + n) << 12;
-        n -= m->watch[i].pages;
-    }
-    return 0;
-}
-
-/* Two present entries with one DID must agree on the tables (6.2.3.1); DID 0 belongs to CM=1 (6.1). */
-static void judge_entries(struct model *m)
-{
-    struct mdl_path p;
-    struct mdl_ctx seen[MODEL_FNS];
-    unsigned n = 0;
-
-    for (unsigned i = 0; i < m->nfn; i++) {
-        mdl_path(m, VIEW_CPU, m->fn[i].cfg.sid, 0, false, &p);
-        if (!p.has_ctx || p.c.reason)
-            continue;
-        if (CAP_CM(m) && !p.c.did)
-            mdl_violation(m, MODEL_V_DID_ZERO, m->fn[i].cfg.sid);
-        if (p.c.tt == 2 && (CAP_SAGAW(m) >> (p.c.levels - 1)))
-            mdl_violation(m, MODEL_V_AW, m->fn[i].cfg.sid);
-        for (unsigned j = 0; j < n; j++)
-            if (seen[j].did == p.c.did &&
-                ((seen[j].tt == 2) != (p.c.tt == 2) || seen[j].levels != p.c.levels ||
-                 (p.c.tt != 2 && seen[j].table != p.c.table)))
-                mdl_violation(m, MODEL_V_DID, m->fn[i].cfg.sid);
-        seen[n++] = p.c;
-    }
-}
-
-void model_fill(struct model *m, uint16_t sid, uint64_t iova, uint64_t pages)
-{
-    for (u64 i = 0; i < pages; i++)
-        mdl_fill(m, sid, iova + (i << 12));
-}
-
-void model_fill_all(struct model *m)
-{
-    if (!GSTS(m, G_TE))
-        return;
-    judge_entries(m);
-    for (unsigned f = 0; f < m->nfn; f++)
-        for (unsigned w = 0; w < m->nwatch; w++)
-            model_fill(m, m->fn[f].cfg.sid, m->watch[w].page << 12, m->watch[w].pages);
 }

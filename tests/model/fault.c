@@ -56,25 +56,24 @@ void mdl_fsts_write(struct model *m, u32 value)
         mdl_queue_pump(m);
 }
 
-/* 7.2.1: only these respect the FPD bit of the entry that was used. */
+/* 7.2.1: these respect the FPD bit of the entry that was used; the others were found before there was one. */
 bool mdl_fault_qualified(u8 reason)
 {
     switch (reason) {
-    case FR_CTX_NP:
-    case FR_CTX_INVALID:
-    case FR_ADDR_WIDTH:
-    case FR_NO_WRITE:
-    case FR_NO_READ:
-    case FR_PT_ACCESS:
-    case FR_PTE_RSVD:
-    case FR_ATS_BLOCKED:
-    case FR_IRQ_RANGE:
-    case FR_IR_NP:
-    case FR_IR_RSVD:
-    case FR_IR_SID:
-        return true;
-    default:
+    case FR_ROOT_NP:
+    case FR_ROOT_ACCESS:
+    case FR_CTX_ACCESS:
+    case FR_ROOT_RSVD:
+    case FR_CTX_RSVD:
+    case FR_IR_REQ_RSVD:
+    case FR_IR_INDEX:
+    case FR_IR_ACCESS:
+    case FR_IR_COMPAT:
+    case FR_S_DIR_ACCESS:
+    case FR_S_PASID_ACCESS:
         return false;
+    default:
+        return reason < FR_TTM || reason >= FR_S_CTX_NP;
     }
 }
 
@@ -87,21 +86,23 @@ static bool has_record(const struct model *m, u16 sid)
 }
 
 /* `addr` is the input address, or the interrupt index in 63:48. */
-void mdl_fault(struct model *m, u8 reason, u16 sid, u64 addr, bool write, u8 at)
+void mdl_fault(struct model *m, u8 reason, const struct model_req *req, u64 addr)
 {
     u64 *r = m->frcd[m->frcd_next];
 
     m->stats.faults++;
-    mdl_trace(m, MODEL_EV_FAULT, reason, sid, addr, NULL);
+    mdl_trace(m, MODEL_EV_FAULT, reason, req->sid, addr, NULL);
     /* 7.4.1: while PFO is set nothing is recorded. */
-    if (FSTS(m, F_PFO) || (m->cfg.compress && has_record(m, sid)))
+    if (FSTS(m, F_PFO) || (m->cfg.compress && has_record(m, req->sid)))
         return;
     if (r[1] & B(63)) {
         mdl_fsts_set(m, F_PFO);
         return;
     }
     r[0] = addr & ~0xfffull;
-    r[1] = sid | (write ? 0 : B(62)) | ((u64)at << 60) | ((u64)reason << 32) | B(63);
+    r[1] = req->sid | (req->write ? 0 : B(62)) | ((u64)req->at << 60) | ((u64)reason << 32) | B(63);
+    if (req->has_pasid)
+        r[1] |= (u64)req->pasid << 40 | B(31) | (u64)req->exe << 30 | (u64)req->priv << 29;
     if (!FSTS(m, F_PPF)) {
         m->fsts = (m->fsts & ~0xff00u) | (u32)m->frcd_next << 8;
         mdl_fsts_set(m, F_PPF);

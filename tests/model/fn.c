@@ -32,6 +32,14 @@ uint16_t model_fn_sid(const struct model_fn *fn)
     return fn->cfg.sid;
 }
 
+bool model_fn_use_pasid(struct model_fn *fn, uint32_t pasid)
+{
+    if (fn->npasids == MODEL_FN_PASIDS || pasid >> 20)
+        return false;
+    fn->pasid[fn->npasids++] = pasid;
+    return true;
+}
+
 void model_fn_set_bus_master(struct model_fn *fn, bool on)
 {
     fn->bus_master = on;
@@ -88,33 +96,39 @@ void model_fn_set_present(struct model_fn *fn, bool present)
 /* ---- Device TLB ------------------------------------------------------------------------------------------
  */
 
-static void dtlb_insert(struct model_fn *fn, u64 iova, u8 perm, u64 pa)
+/* The tag of an entry: 0 without PASID, else PASID + 1. */
+static void dtlb_insert(struct model_fn *fn, u32 pasid, u64 iova, u8 perm, u64 pa)
 {
+    struct mdl_ent e = {
+        .key = mdl_key_page(fn->index, iova), .v0 = pa | perm, .tag = pasid + 1, .by = pasid
+    };
+
+    e.sid = fn->cfg.sid;
     if (perm)
-        mdl_insert(fn->m, MODEL_C_DTLB, mdl_key_page(fn->index, iova), pa | perm, 0, 0, fn->cfg.sid);
+        mdl_insert(fn->m, MODEL_C_DTLB, &e);
 }
 
 void mdl_dtlb_fill(struct model_fn *fn, const struct mdl_xp *x)
 {
     for (unsigned i = 0; i < x->n; i++)
-        if (!x->c[i].reason && x->c[i].ats)
-            dtlb_insert(fn, x->iova, x->c[i].perm, x->c[i].pa);
+        if (!x->c[i].reason && x->c[i].ats && (x->c[i].perm & PERM_U))
+            dtlb_insert(fn, x->who.pasid, x->iova, x->c[i].perm & 3, x->c[i].pa);
 }
 
 /* A held translation that allows the access, by the policy. 0: use none. */
-static u64 dtlb_choose(struct model_fn *fn, u64 iova, u8 need)
+static u64 dtlb_choose(struct model_fn *fn, u32 pasid, u64 iova, u8 need)
 {
     struct model *m = fn->m;
     u8 keep = m->cfg.keep[MODEL_C_DTLB];
-    struct model_outcome now = model_fresh(m, fn->cfg.sid, iova);
+    struct model_outcome now = model_fresh_pasid(m, fn->cfg.sid, pasid, iova);
     u64 may[8], key = mdl_key_page(fn->index, iova);
     unsigned n = 0, stale = 0;
     struct mdl_ent *e;
 
-    mdl_haunt(m, MODEL_C_DTLB, key, now.status == MODEL_OK ? now.pa | now.perm : 0, 0);
+    mdl_haunt(m, MODEL_C_DTLB, key, pasid + 1, now.status == MODEL_OK ? now.pa | now.perm : 0, 0);
     if (keep == MODEL_KEEP_NONE)
         return 0;
-    for (e = mdl_first(m, MODEL_C_DTLB, key); e && n < 8; e = mdl_next(m, MODEL_C_DTLB, e)) {
+    for (e = mdl_first(m, MODEL_C_DTLB, key, pasid + 1); e && n < 8; e = mdl_next(m, MODEL_C_DTLB, e)) {
         bool old = now.status != MODEL_OK || (e->v0 & TLB_PA) != now.pa || (e->v0 & 3 & ~(u64)now.perm);
 
         if ((e->v0 & need) != need || (keep == MODEL_KEEP_ALL && stale && !old))
@@ -133,7 +147,7 @@ static u64 dtlb_choose(struct model_fn *fn, u64 iova, u8 need)
 
 struct target {
     bool translated;
-    u16 did;
+    struct mdl_cand used;
     struct model_result r;
 };
 
@@ -152,39 +166,54 @@ static struct target aim(struct model_fn *fn, struct model_req *req)
     }
     if ((!fn->ats && !fn->cfg.forges) ||
         (fn->ats && mdl_rnd(m, 8) == 0 && m->cfg.keep[MODEL_C_DTLB] != MODEL_KEEP_ALL)) {
-        t.r = mdl_translate(m, req, &t.did);
+        t.r = mdl_translate(m, req, &t.used);
         return t;
     }
-    held = dtlb_choose(fn, iova, need);
+    held = dtlb_choose(fn, req->has_pasid ? req->pasid : NO_PASID, iova, need);
     if (!held && fn->ats) {
         ask.at = MODEL_TRANSLATION_REQUEST;
         t.r = mdl_translate(m, &ask, NULL);
         if (t.r.status != MODEL_OK)
             return t;
         if (!t.r.untranslated_only)
-            dtlb_insert(fn, iova, t.r.perm, t.r.pa);
+            dtlb_insert(fn, req->has_pasid ? req->pasid : NO_PASID, iova, t.r.perm, t.r.pa);
         if ((t.r.perm & need) == need && !t.r.untranslated_only)
             held = t.r.pa | t.r.perm;
     }
     if (!held) {
-        t.r = mdl_translate(m, req, &t.did);
+        t.r = mdl_translate(m, req, &t.used);
         return t;
     }
+    /* A translated request carries no PASID. */
     t.translated = true;
-    req->at = MODEL_TRANSLATED;
-    req->addr = (held & TLB_PA) | (iova & 0xfff);
-    t.r = mdl_translate(m, req, NULL);
-    req->addr = iova;
+    ask = (struct model_req){ .sid = req->sid, .at = MODEL_TRANSLATED, .write = req->write, .len = req->len };
+    ask.addr = (held & TLB_PA) | (iova & 0xfff);
+    t.r = mdl_translate(m, &ask, NULL);
     return t;
 }
 
+static struct model_req request(const struct model_fn *fn, u32 pasid, u64 iova, u32 len, bool write)
+{
+    struct model_req req = { .sid = fn->cfg.sid, .write = write, .addr = iova, .len = len };
+
+    req.has_pasid = pasid != NO_PASID;
+    req.pasid = req.has_pasid ? pasid : 0;
+    return req;
+}
+
 struct model_result model_fn_dma(struct model_fn *fn, uint64_t iova, uint32_t len, bool write, void *buf)
+{
+    return model_fn_dma_pasid(fn, NO_PASID, iova, len, write, buf);
+}
+
+struct model_result model_fn_dma_pasid(struct model_fn *fn, uint32_t pasid, uint64_t iova, uint32_t len,
+                                       bool write, void *buf)
 {
     struct model_result first = { 0 };
     u32 done = 0;
 
     if (mdl_irq_range(iova)) {
-        struct model_req irq = { .sid = fn->cfg.sid, .write = write, .addr = iova, .len = len };
+        struct model_req irq = request(fn, pasid, iova, len, write);
 
         if (!fn->present || !fn->bus_master)
             return (struct model_result){ .status = MODEL_BLOCKED, .pa = iova };
@@ -192,7 +221,7 @@ struct model_result model_fn_dma(struct model_fn *fn, uint64_t iova, uint32_t le
     }
     do {
         u32 room = 4096 - (iova & 0xfff), part = len - done < room ? len - done : room;
-        struct model_req req = { .sid = fn->cfg.sid, .write = write, .addr = iova, .len = part };
+        struct model_req req = request(fn, pasid, iova, part, write);
         struct target t = aim(fn, &req);
 
         if (t.r.status == MODEL_OK)
@@ -213,8 +242,14 @@ struct model_result model_fn_dma(struct model_fn *fn, uint64_t iova, uint32_t le
 struct model_result model_fn_dma_begin(struct model_fn *fn, uint64_t iova, uint32_t len, bool write,
                                        const void *buf)
 {
+    return model_fn_dma_begin_pasid(fn, NO_PASID, iova, len, write, buf);
+}
+
+struct model_result model_fn_dma_begin_pasid(struct model_fn *fn, uint32_t pasid, uint64_t iova, uint32_t len,
+                                             bool write, const void *buf)
+{
     struct model *m = fn->m;
-    struct model_req req = { .sid = fn->cfg.sid, .write = write, .addr = iova, .len = len };
+    struct model_req req = request(fn, pasid, iova, len, write);
     struct target t;
 
     if (len > sizeof(m->flight[0].data) || (iova & 0xfff) + len > 4096 || mdl_irq_range(iova))
@@ -228,7 +263,9 @@ struct model_result model_fn_dma_begin(struct model_fn *fn, uint64_t iova, uint3
         if (f->used)
             continue;
         *f = (struct mdl_flight){ .used = true, .write = write, .translated = t.translated, .fn = fn->index };
-        f->did = t.did;
+        f->did = t.used.did;
+        f->tag = t.used.tag;
+        f->pasid = pasid;
         f->sid = fn->cfg.sid;
         f->len = len;
         f->iova = iova;
@@ -274,34 +311,44 @@ void model_fn_land(struct model_fn *fn)
             land(m, &m->flight[i]);
 }
 
+static bool drained_by(const struct mdl_flight *f, const struct mdl_drain *d)
+{
+    u64 page = f->iova >> 12;
+
+    if (!f->used || f->translated || !(f->write ? d->writes : d->reads))
+        return false;
+    if (d->any_did)
+        return true;
+    if (f->did != d->did || (!d->any_tag && f->tag != d->tag))
+        return false;
+    return (page >= d->first && page <= d->last) || (d->fs_whole && f->tag >> 20 == KIND_FS);
+}
+
 /* 6.5.4: an invalidation with DR or DW is not done before the covered untranslated requests are. */
-void mdl_drain(struct model *m, bool any_did, u16 did, u64 first, u64 last, bool reads, bool writes)
+void mdl_drain(struct model *m, const struct mdl_drain *d)
 {
     for (unsigned i = 0; m->nflights && i < FLIGHTS; i++) {
-        struct mdl_flight *f = &m->flight[i];
-
-        if (!f->used || f->translated || !(f->write ? writes : reads))
+        if (!drained_by(&m->flight[i], d))
             continue;
-        if ((any_did || f->did == did) && f->iova >> 12 >= first && f->iova >> 12 <= last) {
-            m->stats.drained++;
-            land(m, f);
-        }
+        m->stats.drained++;
+        land(m, &m->flight[i]);
     }
 }
 
 /* Translated requests are drained by the device, before it completes an invalidation that covers them. */
-void mdl_drain_fn(struct model_fn *fn, u64 first, u64 last)
+void mdl_drain_fn(struct model_fn *fn, u64 first, u64 last, u32 tag, bool any)
 {
     struct model *m = fn->m;
 
     for (unsigned i = 0; m->nflights && i < FLIGHTS; i++) {
         struct mdl_flight *f = &m->flight[i];
 
-        if (f->used && f->translated && f->fn == fn->index && f->iova >> 12 >= first &&
-            f->iova >> 12 <= last) {
-            m->stats.drained++;
-            land(m, f);
-        }
+        if (!f->used || !f->translated || f->fn != fn->index || (!any && f->pasid + 1 != tag))
+            continue;
+        if (f->iova >> 12 < first || f->iova >> 12 > last)
+            continue;
+        m->stats.drained++;
+        land(m, f);
     }
 }
 
@@ -318,6 +365,7 @@ unsigned model_inflight(struct model *m, struct model_flight *out, unsigned max)
             out[n] = (struct model_flight){ .sid = f->sid,
                                             .write = f->write,
                                             .translated = f->translated,
+                                            .pasid = f->pasid,
                                             .iova = f->iova,
                                             .pa = f->pa,
                                             .len = f->len };

@@ -51,65 +51,111 @@ static void page_range(u64 addr, unsigned am, u64 *first, u64 *last)
     *last = page | (B(am) - 1);
 }
 
-static bool paging_overlaps(u64 key, u64 first, u64 last)
+/* Pages as the keys have them: PAGE_BITS wide, so that canonical addresses compare. */
+static bool within(u64 page, u64 pages, u64 first, u64 last)
 {
-    unsigned shift = 9 * (mdl_bits(key, 47, 45) - 1);
-    u64 page = mdl_bits(key, 44, 0) << shift;
+    const u64 mask = B(PAGE_BITS) - 1;
 
-    return page <= last && page + (B(shift) - 1) >= first;
+    if (last - first >= mask)
+        return true;
+    return page <= (last & mask) && page + (pages - 1) >= (first & mask);
 }
 
-static void drop_leaves(struct model *m, u16 did, u64 first, u64 last, bool ih)
+static bool paging_within(u64 key, u64 first, u64 last)
+{
+    unsigned shift = 9 * (mdl_bits(key, 47, 45) - 1);
+
+    return within(mdl_bits(key, 44, 0) << shift, B(shift), first, last);
+}
+
+static void drop_leaf_page(struct model *m, u64 key, u32 tag, bool ih)
+{
+    struct mdl_cache *c = &m->cache[MODEL_C_IOTLB];
+    struct mdl_ent *e = mdl_first(m, MODEL_C_IOTLB, key, tag);
+
+    while (e) {
+        if ((e->v0 & TLB_NONLEAF) && ih) {
+            e = mdl_next(m, MODEL_C_IOTLB, e);
+            continue;
+        }
+        mdl_drop(m, MODEL_C_IOTLB, e - c->e);
+        e = mdl_first(m, MODEL_C_IOTLB, key, tag);
+    }
+}
+
+/* Leaves of one tag in a range. */
+static void drop_leaves(struct model *m, u16 did, u32 tag, u64 first, u64 last, bool ih)
 {
     struct mdl_ent *e;
 
-    if (last - first < m->cache[MODEL_C_IOTLB].n) {
-        for (u64 page = first; page <= last; page++) {
-            u64 key = mdl_key_page(did, page << 12);
-
-            for (e = mdl_first(m, MODEL_C_IOTLB, key); e;) {
-                struct mdl_ent *next;
-
-                if ((e->v0 & TLB_NONLEAF) && ih) {
-                    e = mdl_next(m, MODEL_C_IOTLB, e);
-                    continue;
-                }
-                mdl_drop(m, MODEL_C_IOTLB, e - m->cache[MODEL_C_IOTLB].e);
-                next = mdl_first(m, MODEL_C_IOTLB, key);
-                e = next;
-            }
-        }
+    if (last - first < m->cache[MODEL_C_IOTLB].n / 4) {
+        for (u64 page = first; page <= last; page++)
+            drop_leaf_page(m, mdl_key_page(did, page << 12), tag, ih);
         return;
     }
     FOR_EACH_BACK(m, MODEL_C_IOTLB, i, e)
     {
-        u64 page = mdl_bits(e->key, 44, 0);
-
-        if (e->did == did && page >= first && page <= last && !((e->v0 & TLB_NONLEAF) && ih))
+        if (e->did == did && e->tag == tag && within(mdl_bits(e->key, 44, 0), 1, first, last) &&
+            !((e->v0 & TLB_NONLEAF) && ih))
             mdl_drop(m, MODEL_C_IOTLB, i);
     }
 }
 
-static void drop_domain(struct model *m, enum model_class class, u16 did)
+/* Entries above the leaves, of one tag, that lead into a range. */
+static void drop_paging(struct model *m, u16 did, u32 tag, u64 first, u64 last)
+{
+    struct mdl_ent *e;
+
+    FOR_EACH_BACK(m, MODEL_C_PAGING, i, e)
+    {
+        if (e->did == did && e->tag == tag && paging_within(e->key, first, last))
+            mdl_drop(m, MODEL_C_PAGING, i);
+    }
+}
+
+/* Everything of a domain: of one kind, or (-1) of all. */
+static void drop_domain(struct model *m, enum model_class class, u16 did, int kind)
 {
     struct mdl_ent *e;
 
     FOR_EACH_BACK(m, class, i, e)
-    if (e->did == did)
-        mdl_drop(m, class, i);
+    {
+        if (e->did == did && (kind < 0 || e->tag >> 20 == (u32)kind))
+            mdl_drop(m, class, i);
+    }
+}
+
+/* A page-selective request: precise for second stage and pass-through, while first-stage and nested
+ * entries of the domain all go, whatever their address. */
+static void drop_pages(struct model *m, u16 did, u64 first, u64 last, bool ih)
+{
+    struct mdl_ent *e;
+
+    drop_leaves(m, did, TAG(KIND_SS, 0), first, last, ih);
+    /* IH=1: the software promises that only leaves changed, so entries above them may stay. */
+    if (!ih)
+        drop_paging(m, did, TAG(KIND_SS, 0), first, last);
+    if (TTM(m) == TTM_LEGACY)
+        return;
+    FOR_EACH_BACK(m, MODEL_C_IOTLB, i, e)
+    {
+        if (e->did == did && e->tag >> 20 == KIND_PT && within(mdl_bits(e->key, 44, 0), 1, first, last))
+            mdl_drop(m, MODEL_C_IOTLB, i);
+    }
+    drop_domain(m, MODEL_C_IOTLB, did, KIND_FS);
+    drop_domain(m, MODEL_C_PAGING, did, KIND_FS);
 }
 
 /* 6.5.2.2; for the register 11.4.8.1. */
 void mdl_inv_iotlb(struct model *m, unsigned g, u16 did, u64 addr, unsigned am, bool ih, bool dr, bool dw)
 {
-    u64 first = 0, last = ~0ull >> 12;
-    struct mdl_ent *e;
+    struct mdl_drain d = { .any_did = g == 1, .any_tag = true, .fs_whole = true, .last = ~0ull >> 12 };
 
     mdl_write_buffer_flush(m);
-    did &= m->did_mask;
+    d.did = did & m->did_mask;
     /* From major version 2 on draining is not a matter of choice. */
-    dr = VER_MAJOR(m) >= 2 || dr || !CAP_DRD(m);
-    dw = VER_MAJOR(m) >= 2 || dw || !CAP_DWD(m);
+    d.reads = VER_MAJOR(m) >= 2 || dr || !CAP_DRD(m);
+    d.writes = VER_MAJOR(m) >= 2 || dw || !CAP_DWD(m);
     /* Without PSI a page-selective request covers the whole domain. */
     if (g == 3 && !CAP_PSI(m))
         g = 2;
@@ -121,24 +167,63 @@ void mdl_inv_iotlb(struct model *m, unsigned g, u16 did, u64 addr, unsigned am, 
             m->need_iotlb = false;
         break;
     case 2:
-        drop_domain(m, MODEL_C_IOTLB, did);
-        drop_domain(m, MODEL_C_PAGING, did);
+        drop_domain(m, MODEL_C_IOTLB, d.did, -1);
+        drop_domain(m, MODEL_C_PAGING, d.did, -1);
         break;
     default:
-        page_range(addr, am, &first, &last);
-        drop_leaves(m, did, first, last, ih);
-        /* IH=1: the software promises that only leaves changed, so entries above them may stay. */
-        if (ih)
-            break;
-        FOR_EACH_BACK(m, MODEL_C_PAGING, i, e)
-        if (e->did == did && paging_overlaps(e->key, first, last))
-            mdl_drop(m, MODEL_C_PAGING, i);
+        page_range(addr, am, &d.first, &d.last);
+        drop_pages(m, d.did, d.first, d.last, ih);
     }
-    mdl_drain(m, g == 1, did, first, last, dr, dw);
+    mdl_drain(m, &d);
+}
+
+/* 6.5.2.6: first-stage, nested and pass-through entries of one PASID. It always drains. */
+void mdl_inv_piotlb(struct model *m, unsigned g, u16 did, u32 pasid, u64 addr, unsigned am, bool ih)
+{
+    struct mdl_drain d = { .reads = true, .writes = true, .last = ~0ull >> 12 };
+    const u32 tags[2] = { TAG(KIND_FS, pasid), TAG(KIND_PT, pasid) };
+
+    mdl_write_buffer_flush(m);
+    d.did = did & m->did_mask;
+    if (g == 3)
+        page_range(addr, am, &d.first, &d.last);
+    for (unsigned i = 0; i < 2; i++) {
+        drop_leaves(m, d.did, tags[i], d.first, d.last, false);
+        if (g != 3 || !ih)
+            drop_paging(m, d.did, tags[i], d.first, d.last);
+        d.tag = tags[i];
+        mdl_drain(m, &d);
+    }
+}
+
+/* 6.5.2.7 */
+void mdl_inv_pasid(struct model *m, unsigned g, u16 did, u32 pasid)
+{
+    struct mdl_ent *e;
+
+    mdl_write_buffer_flush(m);
+    did &= m->did_mask;
+    FOR_EACH_BACK(m, MODEL_C_PASID, i, e)
+    {
+        u32 number = e->key;
+        bool drop = g == 3;
+
+        if (e->tag == DIR_TAG) {
+            /* A directory entry belongs to no domain, so any request that may concern it takes it. */
+            drop |= g == 0 || number == pasid >> 6;
+        } else if (g == 0) {
+            drop = e->did == did;
+        } else if (g == 1) {
+            /* An entry cached while it was faulty (CM=1) has no domain that the software could name. */
+            drop = number == pasid && (e->did == did || e->v0 >> 56);
+        }
+        if (drop)
+            mdl_drop(m, MODEL_C_PASID, i);
+    }
 }
 
 /* 6.5.2.3, the device's side: ADDR and S give the range (PCIe ATS, invalidate request). */
-void mdl_inv_dtlb(struct model_fn *fn, u64 addr, bool s)
+void mdl_inv_dtlb(struct model_fn *fn, u64 addr, bool s, u32 tag, bool any)
 {
     struct model *m = fn->m;
     u64 first = addr >> 12, last = first;
@@ -157,14 +242,22 @@ void mdl_inv_dtlb(struct model_fn *fn, u64 addr, bool s)
             first &= ~(B(ones + 1) - 1);
         }
     }
-    FOR_EACH_BACK(m, MODEL_C_DTLB, i, e)
-    {
-        u64 page = mdl_bits(e->key, 47, 0);
+    if (!any && last - first < 16) {
+        for (u64 page = first; page <= last; page++) {
+            u64 key = mdl_key_page(fn->index, page << 12);
 
-        if (e->sid == fn->cfg.sid && page >= first && page <= last)
-            mdl_drop(m, MODEL_C_DTLB, i);
+            while ((e = mdl_first(m, MODEL_C_DTLB, key, tag)))
+                mdl_drop(m, MODEL_C_DTLB, e - m->cache[MODEL_C_DTLB].e);
+        }
+    } else {
+        FOR_EACH_BACK(m, MODEL_C_DTLB, i, e)
+        {
+            if (e->sid == fn->cfg.sid && (any || e->tag == tag) &&
+                within(mdl_bits(e->key, PAGE_BITS - 1, 0), 1, first, last))
+                mdl_drop(m, MODEL_C_DTLB, i);
+        }
     }
-    mdl_drain_fn(fn, first, last);
+    mdl_drain_fn(fn, first, last, tag, any);
     mdl_trace(m, MODEL_EV_DTLB_FLUSH, fn->cfg.sid, first << 12, last - first + 1, NULL);
 }
 

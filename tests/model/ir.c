@@ -7,7 +7,7 @@
 static struct model_result refused(struct model *m, u8 reason, bool fpd, u16 sid, u64 where)
 {
     if (!(fpd && mdl_fault_qualified(reason)))
-        mdl_fault(m, reason, sid, where, true, MODEL_UNTRANSLATED);
+        mdl_fault(m, reason, &(struct model_req){ .sid = sid, .write = true }, where);
     return (struct model_result){ .status = MODEL_BLOCKED, .reason = reason, .pa = where };
 }
 
@@ -58,17 +58,17 @@ static u8 fetch_entry(struct model *m, u16 sid, u32 index, u64 e[2])
         return FR_IR_ACCESS;
     may[n][0] = e[0];
     may[n++][1] = e[1];
-    c = mdl_first(m, MODEL_C_IEC, index);
+    c = mdl_first(m, MODEL_C_IEC, index, 0);
     for (; c && n < 9 && keep != MODEL_KEEP_NONE; c = mdl_next(m, MODEL_C_IEC, c)) {
         if (c->v0 == e[0] && c->v1 == e[1])
             continue;
         may[n][0] = c->v0;
         may[n++][1] = c->v1;
     }
-    mdl_haunt(m, MODEL_C_IEC, index, e[0], e[1]);
+    mdl_haunt(m, MODEL_C_IEC, index, 0, e[0], e[1]);
     /* 6.1: not-present and faulty entries only with CM=1. */
     if (CAP_CM(m) || !entry_check(m, e))
-        mdl_insert(m, MODEL_C_IEC, index, e[0], e[1], 0, sid);
+        mdl_insert(m, MODEL_C_IEC, &(struct mdl_ent){ .key = index, .v0 = e[0], .v1 = e[1], .sid = sid });
     pick = n > 1 && keep == MODEL_KEEP_ALL ? 1 + mdl_rnd(m, n - 1) : mdl_rnd(m, n);
     if (pick)
         m->stats.c[MODEL_C_IEC].stale++;

@@ -72,6 +72,7 @@ struct model *model_init(void *mem, size_t len, const struct model_cfg *cfg, con
     for (unsigned i = 0; i < EVENTS; i++)
         m->ev[i].ctl = 1u << 31;
     mdl_cache_init(m);
+    mdl_tables_init(m);
     mdl_walk_init(m);
     return m;
 }
@@ -85,13 +86,6 @@ void model_set_pace(struct model *m, enum model_pace pace, unsigned pace_max)
 {
     m->cfg.pace = pace;
     m->cfg.pace_max = pace_max;
-}
-
-/* Caches fill themselves with what nobody asked for. */
-void mdl_speculate(struct model *m)
-{
-    for (unsigned i = 0; i < m->cfg.speculate && m->nfn && m->watched; i++)
-        mdl_fill(m, m->fn[mdl_rnd(m, m->nfn)].cfg.sid, mdl_watched(m, mdl_rnd(m, m->watched)));
 }
 
 /* Exactly one of the things that may happen next. */

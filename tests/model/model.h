@@ -62,15 +62,16 @@ struct model_cfg {
     uint8_t keep[MODEL_CLASSES]; /* enum model_keep */
     uint8_t pace;                /* enum model_pace */
     uint16_t pace_max;
-    bool step_on_read;  /* each register read lets one step pass, so that a polling driver makes progress */
-    uint16_t pending;   /* descriptors fetched but not completed, at most; 0 means 32 */
-    uint16_t speculate; /* speculative fills per step */
-    uint16_t ite_steps; /* steps until a silent device is reported as time-out; 0: never reported */
-    bool ite_no_sid;    /* the unit does not say whose time-out it was (ITESID=0) */
-    bool compress;      /* fold faults of a source that has a record pending already (7.4.1) */
-    bool pmr_ignored;   /* with translation on, protected regions are not enforced (the unit may choose) */
-    uint8_t gran_iqei;  /* IQEI for a reserved granularity: 3 or 4; 0 means 4 */
-    bool any_ctx_did;   /* a device-selective context flush ignores DID (default: DID must match, 10.4.7) */
+    bool step_on_read;    /* each register read lets one step pass, so that a polling driver makes progress */
+    uint16_t pending;     /* descriptors fetched but not completed, at most; 0 means 32 */
+    uint16_t speculate;   /* speculative fills per step */
+    uint16_t ite_steps;   /* steps until a silent device is reported as time-out; 0: never reported */
+    bool ite_no_sid;      /* the unit does not say whose time-out it was (ITESID=0) */
+    bool compress;        /* fold faults of a source that has a record pending already (7.4.1) */
+    bool pmr_ignored;     /* with translation on, protected regions are not enforced (the unit may choose) */
+    uint8_t gran_iqei;    /* IQEI for a reserved granularity: 3 or 4; 0 means 4 */
+    bool plain_takes_all; /* a device-TLB request without PASID reaches entries of every PASID, too */
+    bool any_ctx_did;     /* a device-selective context flush ignores DID (default: DID must match, 10.4.7) */
     /*
      * The unit's own view of memory, used when ECAP.C=0 (the unit does not snoop) or CAP.RWBF=1: table
      * reads inside [shadow_base, shadow_base+shadow_size) come from `shadow`, where lines arrive by
@@ -120,7 +121,7 @@ struct model_ops {
 /* ---- A unit -------------------------------------------------------------------------------------- */
 
 /* Memory for one unit with its functions and caches. Alignment 16. */
-#define MODEL_BYTES (640u * 1024u)
+#define MODEL_BYTES (768u * 1024u)
 
 /* Returns NULL if `len` is too small. The unit is as after reset. `cfg` and `ops` are copied. */
 struct model *model_init(void *mem, size_t len, const struct model_cfg *cfg, const struct model_ops *ops);
@@ -166,7 +167,9 @@ struct model_fn_cfg {
     bool forges; /* may send translated requests with ATS disabled or to any address */
 };
 
-#define MODEL_FNS 16
+#define MODEL_FNS       16
+#define MODEL_FN_PASIDS 8
+#define MODEL_NO_PASID  0xffffffffu
 
 /* Adds a function, present and in reset state (bus master off, ATS off). NULL when MODEL_FNS are in use. */
 struct model_fn *model_fn_add(struct model *m, const struct model_fn_cfg *cfg);
@@ -178,6 +181,8 @@ void model_fn_set_bus_master(struct model_fn *fn, bool on);
 void model_fn_set_ats(struct model_fn *fn, bool on);
 bool model_fn_ats(const struct model_fn *fn);
 void model_fn_set_answer(struct model_fn *fn, enum model_answer answer, unsigned steps);
+/* This function sends requests with this PASID, too: speculation and model_fill_all() know of it. */
+bool model_fn_use_pasid(struct model_fn *fn, uint32_t pasid);
 /* FLR: everything the function held is gone, bus master and ATS are off. */
 void model_fn_reset(struct model_fn *fn);
 /* Surprise removal and return: an absent function answers nothing. */
@@ -225,15 +230,22 @@ struct model_result model_dma(struct model *m, const struct model_req *req, void
  * holds none, or going untranslated, as the seed likes), and untranslated requests otherwise. */
 struct model_result model_fn_dma(struct model_fn *fn, uint64_t iova, uint32_t len, bool write, void *buf);
 
+/* The same with a PASID (MODEL_NO_PASID: without). */
+struct model_result model_fn_dma_pasid(struct model_fn *fn, uint32_t pasid, uint64_t iova, uint32_t len,
+                                       bool write, void *buf);
+
 /* The same, but split: `begin` translates and leaves the DMA in flight (at most 64 bytes, inside a page),
  * it lands later: in a model_step(), in model_fn_land(), or in the invalidation that drains it. */
 struct model_result model_fn_dma_begin(struct model_fn *fn, uint64_t iova, uint32_t len, bool write,
                                        const void *buf);
+struct model_result model_fn_dma_begin_pasid(struct model_fn *fn, uint32_t pasid, uint64_t iova, uint32_t len,
+                                             bool write, const void *buf);
 void model_fn_land(struct model_fn *fn); /* everything of this function that is in flight, now */
 
 struct model_flight {
     uint16_t sid;
     bool write, translated;
+    uint32_t pasid; /* MODEL_NO_PASID: without */
     uint64_t iova, pa;
     uint32_t len;
 };
@@ -273,6 +285,13 @@ unsigned model_outcomes(struct model *m, uint16_t sid, uint64_t iova, struct mod
 unsigned model_stale(struct model *m, uint16_t sid, uint64_t iova);
 /* What the tables say now, as the processor sees them, without any cache and without faults recorded. */
 struct model_outcome model_fresh(struct model *m, uint16_t sid, uint64_t iova);
+
+/* The same for requests with a PASID (MODEL_NO_PASID: without). */
+unsigned model_outcomes_pasid(struct model *m, uint16_t sid, uint32_t pasid, uint64_t iova,
+                              struct model_outcome *out, unsigned max);
+unsigned model_stale_pasid(struct model *m, uint16_t sid, uint32_t pasid, uint64_t iova);
+struct model_outcome model_fresh_pasid(struct model *m, uint16_t sid, uint32_t pasid, uint64_t iova);
+void model_fill_pasid(struct model *m, uint16_t sid, uint32_t pasid, uint64_t iova, uint64_t pages);
 
 struct model_counts {
     uint64_t stale;   /* a cached version that differed from the tables was used by a DMA */

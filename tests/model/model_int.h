@@ -37,22 +37,34 @@ static inline u64 mdl_bits(u64 word, unsigned hi, unsigned lo)
 #define CAP_MAMV(m)    mdl_bits((m)->cfg.cap, 53, 48)
 #define CAP_DWD(m)     mdl_bits((m)->cfg.cap, 54, 54)
 #define CAP_DRD(m)     mdl_bits((m)->cfg.cap, 55, 55)
+#define CAP_FS1GP(m)   mdl_bits((m)->cfg.cap, 56, 56)
+#define CAP_FS5LP(m)   mdl_bits((m)->cfg.cap, 60, 60)
 #define CAP_ESIRTPS(m) mdl_bits((m)->cfg.cap, 62, 62)
 #define CAP_ESRTPS(m)  mdl_bits((m)->cfg.cap, 63, 63)
 
-#define ECAP_C(m)    mdl_bits((m)->cfg.ecap, 0, 0)
-#define ECAP_QI(m)   mdl_bits((m)->cfg.ecap, 1, 1)
-#define ECAP_DT(m)   mdl_bits((m)->cfg.ecap, 2, 2)
-#define ECAP_IR(m)   mdl_bits((m)->cfg.ecap, 3, 3)
-#define ECAP_EIM(m)  mdl_bits((m)->cfg.ecap, 4, 4)
-#define ECAP_PT(m)   mdl_bits((m)->cfg.ecap, 6, 6)
-#define ECAP_SC(m)   mdl_bits((m)->cfg.ecap, 7, 7)
-#define ECAP_IRO(m)  (mdl_bits((m)->cfg.ecap, 17, 8) * 16)
-#define ECAP_MHMV(m) mdl_bits((m)->cfg.ecap, 23, 20)
-#define ECAP_DIT(m)  mdl_bits((m)->cfg.ecap, 41, 41)
-#define ECAP_PDS(m)  mdl_bits((m)->cfg.ecap, 42, 42)
-#define ECAP_SMTS(m) mdl_bits((m)->cfg.ecap, 43, 43)
-#define ECAP_ADMS(m) mdl_bits((m)->cfg.ecap, 52, 52)
+#define ECAP_C(m)      mdl_bits((m)->cfg.ecap, 0, 0)
+#define ECAP_QI(m)     mdl_bits((m)->cfg.ecap, 1, 1)
+#define ECAP_DT(m)     mdl_bits((m)->cfg.ecap, 2, 2)
+#define ECAP_IR(m)     mdl_bits((m)->cfg.ecap, 3, 3)
+#define ECAP_EIM(m)    mdl_bits((m)->cfg.ecap, 4, 4)
+#define ECAP_PT(m)     mdl_bits((m)->cfg.ecap, 6, 6)
+#define ECAP_SC(m)     mdl_bits((m)->cfg.ecap, 7, 7)
+#define ECAP_IRO(m)    (mdl_bits((m)->cfg.ecap, 17, 8) * 16)
+#define ECAP_MHMV(m)   mdl_bits((m)->cfg.ecap, 23, 20)
+#define ECAP_NEST(m)   mdl_bits((m)->cfg.ecap, 26, 26)
+#define ECAP_PRS(m)    mdl_bits((m)->cfg.ecap, 29, 29)
+#define ECAP_SRS(m)    mdl_bits((m)->cfg.ecap, 31, 31)
+#define ECAP_EAFS(m)   mdl_bits((m)->cfg.ecap, 34, 34)
+#define ECAP_PSS(m)    (mdl_bits((m)->cfg.ecap, 39, 35) + 1)
+#define ECAP_PASID(m)  mdl_bits((m)->cfg.ecap, 40, 40)
+#define ECAP_DIT(m)    mdl_bits((m)->cfg.ecap, 41, 41)
+#define ECAP_PDS(m)    mdl_bits((m)->cfg.ecap, 42, 42)
+#define ECAP_SMTS(m)   mdl_bits((m)->cfg.ecap, 43, 43)
+#define ECAP_SSTS(m)   mdl_bits((m)->cfg.ecap, 46, 46)
+#define ECAP_FSTS(m)   mdl_bits((m)->cfg.ecap, 47, 47)
+#define ECAP_RPS(m)    mdl_bits((m)->cfg.ecap, 49, 49)
+#define ECAP_ADMS(m)   mdl_bits((m)->cfg.ecap, 52, 52)
+#define ECAP_RPRIVS(m) mdl_bits((m)->cfg.ecap, 53, 53)
 
 #define VER_MAJOR(m) mdl_bits((m)->cfg.version, 7, 4)
 
@@ -82,21 +94,79 @@ enum {
     FR_IR_RSVD = 0x24,
     FR_IR_COMPAT = 0x25,
     FR_IR_SID = 0x26,
+    /* scalable mode */
     FR_TTM = 0x30,
+    FR_TTM_PASID = 0x31, /* a request with PASID in legacy mode */
+    FR_TTM_PRQ = 0x32,   /* a page request in legacy mode */
+    FR_ABORT = 0x33,
+    FR_S_ROOT_ACCESS = 0x38,
+    FR_S_ROOT_NP = 0x39,
+    FR_S_ROOT_RSVD = 0x3a,
+    FR_S_CTX_ACCESS = 0x40,
+    FR_S_CTX_NP = 0x41,
+    FR_S_CTX_RSVD = 0x42,
+    FR_S_CTX_INVALID = 0x43,
+    FR_S_DTE = 0x44,
+    FR_S_PASIDE = 0x45,
+    FR_S_PASID_LARGE = 0x46,
+    FR_S_PRE = 0x47,
+    FR_S_RID_PASID = 0x48,
+    FR_S_DIR_ACCESS = 0x50,
+    FR_S_DIR_NP = 0x51,
+    FR_S_DIR_RSVD = 0x52,
+    FR_S_PASID_ACCESS = 0x58,
+    FR_S_PASID_NP = 0x59,
+    FR_S_PASID_RSVD = 0x5a,
+    FR_S_PASID_INVALID = 0x5b,
+    FR_S_SRE = 0x5d,
+    FR_FS_ACCESS = 0x70,
+    FR_FS_NP = 0x71,
+    FR_FS_RSVD = 0x72,
+    FR_FS_TOP_ACCESS = 0x73,
+    FR_FS_BEYOND_SS = 0x74, /* nested: a first-stage table beyond what the second stage can map */
+    FR_FS_TOP_NO_READ = 0x75,
+    FR_FS_NO_READ = 0x76,
+    FR_FS_NO_WRITE = 0x77, /* nested: accessed/dirty update of a table that the second stage protects */
+    FR_SS_ACCESS = 0x78,
+    FR_SS_NP = 0x79,
+    FR_SS_RSVD = 0x7a,
+    FR_SS_TOP_ACCESS = 0x7b,
+    FR_S_CANONICAL = 0x80,
+    FR_S_USER = 0x81,
+    FR_S_WIDTH = 0x83,
+    FR_S_SS_WIDTH = 0x84, /* nested: the result of the first stage beyond the second */
+    FR_S_NO_WRITE = 0x85,
+    FR_S_NO_READ = 0x86,
+    FR_S_IRQ_RANGE = 0x87,
+    FR_FS_AD = 0x90,
 };
 
-enum { PERM_R = 1, PERM_W = 2 };
+/* PERM_U: user access allowed by the first stage; second-stage and pass-through results always have it. */
+enum { PERM_R = 1, PERM_W = 2, PERM_U = 16, PERM_ALL = PERM_R | PERM_W | PERM_U };
+
+#define NO_PASID MODEL_NO_PASID
 
 /* ---- Caches ----------------------------------------------------------------------------------------- */
 
 #define NIL 0xffffu
 
+/* What an IOTLB or paging entry belongs to, above the PASID in its tag. */
+enum mdl_kind {
+    KIND_SS, /* second stage, alone or below a first stage: tagged by DID only, PASID 0 */
+    KIND_FS, /* first stage, nested: tagged by DID and PASID */
+    KIND_PT, /* pass-through in scalable mode: tagged by DID and PASID */
+};
+#define TAG(kind, pasid) ((u32)(kind) << 20 | (pasid))
+
 struct mdl_ent {
     u64 key;
     u64 v0, v1;
-    u16 did, sid; /* DID tag; the requester whose walk filled it */
+    u32 tag;      /* IOTLB, paging: TAG(); device TLB: PASID + 1, or 0; PASID-cache: PASID, or DIR_TAG */
+    u32 by;       /* PASID of the requester whose walk filled it, or NO_PASID */
+    u16 did, sid; /* DID tag; that requester */
     u16 next, prev;
 };
+#define DIR_TAG 0x80000000u
 
 /* A pool without holes, with a hash over the keys: scans touch only what is in use. */
 struct mdl_cache {
@@ -123,42 +193,80 @@ enum {
 
 enum mdl_view { VIEW_CPU, VIEW_UNIT };
 
+/* A context entry of either mode. */
 struct mdl_ctx {
     u8 reason;
+    bool fpd, ats; /* ats: TT=01, or DTE */
+    /* legacy */
     u8 tt, levels;
-    bool fpd;
     u16 did;
     u64 table;
+    /* scalable */
+    bool paside, pre;
+    u8 pdts;
+    u32 rid_pasid;
+    u64 dir;
+};
+
+/* Everything a translation needs to know of the entries above the page tables. */
+struct mdl_setup {
+    u8 reason;
+    bool fpd, ats, scalable;
+    bool fs, ss;     /* which stages there are; neither: pass-through */
+    bool supervisor; /* of the request: privileged, and allowed to be */
+    bool sre, wpe, eafe;
+    u8 fs_levels, ss_levels;
+    u16 did;
+    u32 tag; /* of its own results; those of a second stage always have TAG(KIND_SS, 0) */
+    u64 fs_table, ss_table;
 };
 
 struct mdl_xl {
     u8 reason, perm;
+    u8 why; /* not present: the reason to report; 0: 5 or 6 by kind of access */
     bool np, nonleaf;
     u64 pa; /* of the 4 KiB page */
 };
 
+/* A requester, as far as tables and tags are concerned. */
+struct mdl_who {
+    u16 sid;
+    bool priv;
+    u32 pasid; /* NO_PASID: a request without */
+};
+
+/* Entries followed in one stage of a walk: by level, what it pointed at with the permissions so far. */
+struct mdl_trail {
+    u8 seen;
+    u64 next[6];
+};
+
 /* One walk from the root, with everything it met on the way. */
 struct mdl_path {
-    bool has_root, has_ctx;
-    u8 seen; /* bit per level whose non-leaf entry was followed */
-    u64 root[2], ctx[2];
+    bool has_root, has_ctx, has_dir, has_pasid;
+    u64 root[2], ctx[2], dir;
+    u64 pasid[2]; /* packed, see mdl_pasid_pack() */
+    u32 pasid_number;
     struct mdl_ctx c;
-    u64 next[6]; /* what the entry at that level pointed at, with the permissions so far in the low bits */
+    struct mdl_setup s;
+    struct mdl_trail ss, fs;
+    u64 gpa; /* of a nested walk: what the first stage gave */
     struct mdl_xl x;
 };
 
 /* One outcome, as the unit sees it. */
 struct mdl_cand {
-    u8 reason, perm, via, blame;
-    bool fpd, ats; /* of the context entry: FPD; TT=01 */
+    u8 reason, perm, why, via, blame;
+    bool fpd, ats; /* of the context entry: FPD; TT=01 or DTE */
     u16 did;
+    u32 tag;
     u64 pa;
 };
 
 struct mdl_xp {
     struct model *m;
     u64 iova;
-    u16 sid;
+    struct mdl_who who;
     u8 at;
     bool fill;
     u8 n;
@@ -199,7 +307,8 @@ struct model_fn {
     struct model *m;
     struct model_fn_cfg cfg;
     bool present, bus_master, ats;
-    u8 index;
+    u8 index, npasids;
+    u32 pasid[MODEL_FN_PASIDS];
 };
 
 #define FLIGHTS 16
@@ -208,7 +317,7 @@ struct mdl_flight {
     bool used, write, translated;
     u8 fn;
     u16 did, sid;
-    u32 len;
+    u32 tag, pasid, len;
     u64 iova, pa;
     u8 data[64];
 };
@@ -290,9 +399,9 @@ struct model {
     struct model_stats stats;
     u64 violation[MODEL_VIOLATIONS];
 
-    struct mdl_ent pool_root[64], pool_ctx[256], pool_pasid[256], pool_psc[1024], pool_iotlb[4096],
+    struct mdl_ent pool_root[64], pool_ctx[256], pool_pasid[512], pool_psc[2048], pool_iotlb[4096],
         pool_iec[256], pool_dtlb[4096];
-    u16 b_root[64], b_ctx[64], b_pasid[64], b_psc[512], b_iotlb[2048], b_iec[64], b_dtlb[2048];
+    u16 b_root[64], b_ctx[64], b_pasid[128], b_psc[512], b_iotlb[2048], b_iec[64], b_dtlb[2048];
 };
 
 #define TTM(m) mdl_bits((m)->rtaddr_live, 11, 10)
@@ -338,48 +447,93 @@ void mdl_evict_some(struct model *m);
 
 /* ---- cache.c ---- */
 void mdl_cache_init(struct model *m);
-struct mdl_ent *mdl_first(struct model *m, enum model_class c, u64 key);
+struct mdl_ent *mdl_first(struct model *m, enum model_class c, u64 key, u32 tag);
 struct mdl_ent *mdl_next(struct model *m, enum model_class c, const struct mdl_ent *e);
-void mdl_insert(struct model *m, enum model_class c, u64 key, u64 v0, u64 v1, u16 did, u16 sid);
+void mdl_insert(struct model *m, enum model_class c, const struct mdl_ent *e);
 void mdl_remove(struct model *m, enum model_class c, u16 index);
 /* An invalidation takes this entry: counts it, and keeps its ghost if it was stale. */
 void mdl_drop(struct model *m, enum model_class c, u16 index);
 void mdl_drop_all(struct model *m, enum model_class c);
 /* A DMA went the fresh way: would a ghost have answered differently? */
-void mdl_haunt(struct model *m, enum model_class c, u64 key, u64 v0, u64 v1);
+void mdl_haunt(struct model *m, enum model_class c, u64 key, u32 tag, u64 v0, u64 v1);
 
+#define PAGE_BITS 45 /* of an input page: 57 - 12; a canonical address is known by these */
 static inline u64 mdl_key_page(u16 tag, u64 iova)
 {
-    return ((u64)tag << 48) | (iova >> 12);
+    return ((u64)tag << 48) | ((iova >> 12) & (B(PAGE_BITS) - 1));
 }
 static inline u64 mdl_key_paging(u16 did, unsigned level, u64 iova)
 {
-    return ((u64)did << 48) | ((u64)level << 45) | (iova >> (12 + 9 * (level - 1)));
+    return ((u64)did << 48) | ((u64)level << 45) | ((iova & (B(57) - 1)) >> (12 + 9 * (level - 1)));
 }
+static inline u64 mdl_key_pasid(u16 sid, u32 pasid_or_index)
+{
+    return ((u64)sid << 32) | pasid_or_index;
+}
+
+/* ---- tables.c: root, context and PASID entries ---- */
+void mdl_tables_init(struct model *m);
+u8 mdl_root_check(struct model *m, const u64 root[2], u16 sid);
+bool mdl_ctx_read(struct model *m, enum mdl_view view, const u64 root[2], u16 sid, u64 ctx[2]);
+void mdl_ctx_decode(struct model *m, const u64 ctx[2], struct mdl_ctx *c);
+/* A legacy context entry holds the whole setup. */
+void mdl_setup_legacy(const struct mdl_ctx *c, struct mdl_setup *s);
+/* Scalable: which PASID the request uses; a fault reason, or 0. */
+u8 mdl_pasid_number(struct model *m, const struct mdl_ctx *c, const struct mdl_who *who, u32 *pasid);
+u8 mdl_dir_check(struct model *m, u64 dir);
+bool mdl_pasid_read(struct model *m, enum mdl_view view, u64 dir, u32 pasid, u64 packed[2], u16 *did);
+void mdl_setup_scalable(struct model *m, const struct mdl_ctx *c, const struct mdl_who *who, u32 pasid,
+                        const u64 packed[2], u16 did, struct mdl_setup *s);
 
 /* ---- walk.c ---- */
 void mdl_walk_init(struct model *m);
-u8 mdl_root_check(struct model *m, const u64 root[2]);
-void mdl_ctx_decode(struct model *m, const u64 ctx[2], struct mdl_ctx *c);
-/* From the table at `level` down. `path` may be NULL. With `fill` the paging-structure caches learn. */
-void mdl_walk(struct model *m, enum mdl_view view, u16 did, u16 sid, u64 table, unsigned level, u8 perm,
-              u64 iova, bool fill, struct mdl_path *path, struct mdl_xl *x);
-void mdl_path(struct model *m, enum mdl_view view, u16 sid, u64 iova, bool fill, struct mdl_path *p);
-bool mdl_width_ok(struct model *m, const struct mdl_ctx *c, u64 iova);
+/* The second stage, from the table at `level` down. `trail` may be NULL. With `fill` the caches learn. */
+void mdl_walk_ss(struct model *m, enum mdl_view view, const struct mdl_who *who, const struct mdl_setup *s,
+                 u64 table, unsigned level, u8 perm, u64 addr, bool fill, struct mdl_trail *trail,
+                 struct mdl_xl *x);
+/* The fresh walk through everything that `p->s` names. */
+void mdl_walk(struct model *m, enum mdl_view view, const struct mdl_who *who, u64 iova, bool fill,
+              struct mdl_path *p);
+void mdl_path(struct model *m, enum mdl_view view, const struct mdl_who *who, u64 iova, bool fill,
+              struct mdl_path *p);
+/* 0, or why this address cannot even be looked up. */
+u8 mdl_address_check(struct model *m, const struct mdl_setup *s, u64 iova);
+u8 mdl_ss_width(struct model *m, const struct mdl_setup *s, u64 addr);
 bool mdl_irq_range(u64 addr);
+/* 3.14: a result that would lead into the interrupt range becomes a fault. */
+void mdl_forbid_interrupts(const struct mdl_setup *s, struct mdl_xl *x);
+/* ---- fs.c ---- */
+/* One first-stage entry: a fault, a leaf (then x), or the next table (then *next, *perm). */
+enum mdl_step { STEP_DONE, STEP_DOWN };
+enum mdl_step mdl_fs_step(struct model *m, enum mdl_view view, const struct mdl_setup *s, u64 table,
+                          unsigned level, u64 iova, bool top, bool accessed, u8 *perm, u64 *next,
+                          struct mdl_xl *x);
+/* What becomes of a second-stage result `r` when a first-stage table stands there. */
+u8 mdl_fs_table_fault(const struct mdl_xl *r, bool top);
+/* The end of a nested walk: first-stage result `x` through second-stage result `r`. */
+void mdl_nest(struct mdl_xl *x, const struct mdl_xl *r);
+/* Sets the dirty bit of the leaf, along the fresh way. */
+void mdl_fs_dirty(struct model *m, const struct mdl_who *who, u64 iova);
 
 /* ---- explore.c ---- */
-void mdl_explore(struct model *m, u16 sid, u64 iova, u8 at, bool fill, struct mdl_xp *x);
+void mdl_explore(struct model *m, const struct mdl_who *who, u64 iova, u8 at, bool fill, struct mdl_xp *x);
+void mdl_add(struct mdl_xp *x, const struct mdl_setup *s, u8 via, const struct mdl_xl *r);
+/* ---- setups.c: every version of what stands above the page tables ---- */
+void mdl_explore_setups(struct mdl_xp *x);
+void mdl_explore_setup(struct mdl_xp *x, const struct mdl_setup *s, u8 via);
+/* ---- fill.c ---- */
 /* One of the outcomes, by the policy; counts what was used. */
 const struct mdl_cand *mdl_pick(struct mdl_xp *x);
-void mdl_fill(struct model *m, u16 sid, u64 iova);
-u64 mdl_watched(struct model *m, u64 n); /* input address of the n-th watched page */
+void mdl_fill(struct model *m, const struct mdl_who *who, u64 iova);
 
 /* ---- inval.c ---- */
 void mdl_inv_context(struct model *m, unsigned g, u16 did, u16 sid, unsigned fm);
 void mdl_inv_iotlb(struct model *m, unsigned g, u16 did, u64 addr, unsigned am, bool ih, bool dr, bool dw);
+void mdl_inv_pasid(struct model *m, unsigned g, u16 did, u32 pasid);
+void mdl_inv_piotlb(struct model *m, unsigned g, u16 did, u32 pasid, u64 addr, unsigned am, bool ih);
 void mdl_inv_iec(struct model *m, bool global, u16 index, unsigned im);
-void mdl_inv_dtlb(struct model_fn *fn, u64 addr, bool s);
+/* `tag` as in the device TLB's entries; `any`: whatever the tag. */
+void mdl_inv_dtlb(struct model_fn *fn, u64 addr, bool s, u32 tag, bool any);
 void mdl_inv_all(struct model *m); /* what ESRTPS and TE=0 do: context, PASID, IOTLB, paging */
 
 /* ---- queue.c ---- */
@@ -395,7 +549,7 @@ unsigned mdl_desc_check(struct model *m, const u64 q[4], bool wide, u8 *type); /
 bool mdl_desc_before(const struct mdl_op *a, const struct mdl_op *b);          /* 6.5.2.12 */
 
 /* ---- fault.c ---- */
-void mdl_fault(struct model *m, u8 reason, u16 sid, u64 addr, bool write, u8 at);
+void mdl_fault(struct model *m, u8 reason, const struct model_req *req, u64 addr);
 void mdl_fsts_set(struct model *m, unsigned bit);
 void mdl_event_raise(struct model *m, unsigned which);
 void mdl_event_try(struct model *m, unsigned which);
@@ -411,15 +565,25 @@ bool mdl_cmd_pass(struct model *m);
 bool mdl_cmd_pending(const struct model *m);
 
 /* ---- fn.c, dma.c, ir.c ---- */
-/* One page or less: translates, records faults, touches no memory. `did` may be NULL. */
-struct model_result mdl_translate(struct model *m, const struct model_req *req, u16 *did);
+/* One page or less: translates, records faults, touches no memory. `used` may be NULL. */
+struct model_result mdl_translate(struct model *m, const struct model_req *req, struct mdl_cand *used);
+struct mdl_who mdl_who(const struct model_req *req);
 struct model_result mdl_access(struct model *m, const struct model_req *req, u64 pa, void *buf);
-void mdl_drain(struct model *m, bool any_did, u16 did, u64 first, u64 last, bool reads, bool writes);
-void mdl_drain_fn(struct model_fn *fn, u64 first, u64 last);
+struct mdl_drain {
+    bool any_did, any_tag, reads, writes;
+    bool fs_whole; /* first-stage and nested requests of the domain whatever the range (6.5.2.2) */
+    u16 did;
+    u32 tag;
+    u64 first, last; /* input pages */
+};
+void mdl_drain(struct model *m, const struct mdl_drain *d);
+void mdl_drain_fn(struct model_fn *fn, u64 first, u64 last, u32 tag, bool any);
 bool mdl_flight_land_one(struct model *m);
 bool mdl_pmr_blocks(struct model *m, u64 pa, u32 len);
 struct model_result mdl_msi(struct model *m, u16 sid, u64 addr, u32 data);
 /* Every completion that a translation request could get now is kept; `x` is the untranslated exploration. */
+/* prq.c */
+void mdl_page_response(struct model *m, const u64 q[4]);
 void mdl_dtlb_fill(struct model_fn *fn, const struct mdl_xp *x);
 
 #endif

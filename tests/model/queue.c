@@ -106,6 +106,16 @@ static void execute(struct model *m, const struct mdl_op *op)
         mdl_inv_iotlb(m, mdl_bits(q0, 5, 4), mdl_bits(q0, 31, 16), q1, mdl_bits(q1, 5, 0), mdl_bits(q1, 6, 6),
                       mdl_bits(q0, 7, 7), mdl_bits(q0, 6, 6));
         break;
+    case D_PIOTLB:
+        mdl_inv_piotlb(m, mdl_bits(q0, 5, 4), mdl_bits(q0, 31, 16), mdl_bits(q0, 51, 32), q1,
+                       mdl_bits(q1, 5, 0), mdl_bits(q1, 6, 6));
+        break;
+    case D_PASID:
+        mdl_inv_pasid(m, mdl_bits(q0, 5, 4), mdl_bits(q0, 31, 16), mdl_bits(q0, 51, 32));
+        break;
+    case D_PGRESP:
+        mdl_page_response(m, op->q);
+        break;
     case D_IEC:
         mdl_inv_iec(m, !mdl_bits(q0, 4, 4), mdl_bits(q0, 47, 32), mdl_bits(q0, 31, 27));
         break;
@@ -116,9 +126,23 @@ static void execute(struct model *m, const struct mdl_op *op)
 
 /* ---- Device-TLB requests ------------------------------------------------------------------------------- */
 
+static bool is_dtlb(const struct mdl_op *op)
+{
+    return op->type == D_DTLB || op->type == D_PDTLB;
+}
+
 static u16 dtlb_sid(const u64 q[4])
 {
-    return mdl_bits(q[0], 47, 32);
+    return mdl_bits(q[0], 3, 0) == D_PDTLB ? mdl_bits(q[0], 31, 16) : mdl_bits(q[0], 47, 32);
+}
+
+/* What the device does on receiving the request. */
+static void dtlb_forget(struct model_fn *fn, const u64 q[4])
+{
+    if (mdl_bits(q[0], 3, 0) == D_PDTLB)
+        mdl_inv_dtlb(fn, q[1] & TLB_PA, mdl_bits(q[1], 11, 11), mdl_bits(q[0], 51, 32) + 1, q[1] & 1);
+    else
+        mdl_inv_dtlb(fn, q[1] & TLB_PA, q[1] & 1, 0, fn->m->cfg.plain_takes_all);
 }
 
 static struct model_fn *dtlb_target(struct model *m, const u64 q[4])
@@ -131,7 +155,7 @@ static void dtlb_execute(struct model *m, const struct mdl_op *op)
     struct model_fn *fn = dtlb_target(m, op->q);
 
     if (fn && fn->present)
-        mdl_inv_dtlb(fn, op->q[1] & TLB_PA, op->q[1] & 1);
+        dtlb_forget(fn, op->q);
     m->stats.completed++;
     mdl_trace(m, MODEL_EV_COMPLETE, op->index, 0, 0, op->q);
 }
@@ -146,7 +170,8 @@ static void unexpected_completion(struct model *m, u16 sid)
 static void judge_dtlb(struct model *m, const struct model_fn *fn, const u64 q[4])
 {
     u16 pfsid = mdl_bits(q[0], 15, 12) | mdl_bits(q[0], 63, 52) << 4;
-    unsigned mip = mdl_bits(q[0], 20, 16), depth = fn->cfg.qdep ? fn->cfg.qdep : 32;
+    unsigned mip = mdl_bits(q[0], 3, 0) == D_PDTLB ? mdl_bits(q[0], 8, 4) : mdl_bits(q[0], 20, 16);
+    unsigned depth = fn->cfg.qdep ? fn->cfg.qdep : 32;
 
     if (ECAP_DIT(m) && pfsid != (fn->cfg.pfsid ? fn->cfg.pfsid : fn->cfg.sid))
         mdl_violation(m, MODEL_V_DTLB_FIELDS, q[0]);
@@ -173,7 +198,7 @@ static bool dtlb_send(struct model *m, struct mdl_op *op)
         op->timer = fn->cfg.answer_steps;
         return !op->timer;
     case MODEL_ANSWER_LOST:
-        mdl_inv_dtlb(fn, op->q[1] & TLB_PA, op->q[1] & 1);
+        dtlb_forget(fn, op->q);
         op->timer = m->cfg.ite_steps;
         return false;
     case MODEL_ANSWER_NEVER:
@@ -212,7 +237,7 @@ static void time_out(struct model *m, unsigned victim)
 
     m->iqercd = (m->iqercd & ~(0xffffull << 32)) | (m->cfg.ite_no_sid ? 0 : (u64)sid << 32);
     mdl_trace(m, MODEL_EV_ITE, sid, 0, 0, NULL);
-    while (m->op[oldest].type != D_DTLB && m->op[oldest].type != D_PDTLB)
+    while (!is_dtlb(&m->op[oldest]))
         oldest++;
     for (unsigned i = m->nops; i-- > 0;) {
         struct mdl_op op = m->op[i];
@@ -221,11 +246,11 @@ static void time_out(struct model *m, unsigned victim)
             continue;
         remove_op(m, i);
         mdl_trace(m, MODEL_EV_ABORT, op.index, 0, 0, op.q);
-        if (op.type == D_DTLB && op.state == OP_SENT)
+        if (is_dtlb(&op) && op.state == OP_SENT)
             expect_late_answer(m, &op);
-        else if (op.type == D_DTLB && mdl_rnd(m, 2) && dtlb_send(m, &op))
+        else if (is_dtlb(&op) && mdl_rnd(m, 2) && dtlb_send(m, &op))
             dtlb_execute(m, &op);
-        else if (op.type != D_DTLB && op.type != D_WAIT && mdl_rnd(m, 2))
+        else if (!is_dtlb(&op) && op.type != D_WAIT && mdl_rnd(m, 2))
             execute(m, &op);
     }
     mdl_fsts_set(m, F_ITE);
@@ -277,7 +302,7 @@ bool mdl_queue_finish(struct model *m)
     if (!n)
         return false;
     i = may[mdl_rnd(m, n)];
-    if (m->op[i].type == D_DTLB) {
+    if (is_dtlb(&m->op[i])) {
         if (!dtlb_send(m, &m->op[i]))
             return true;
         op = m->op[i];

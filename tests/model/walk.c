@@ -1,11 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Walks: root entry, context entry, second-stage tables of three, four and five levels (3.4, 3.7, 9.1,
- * 9.3, 9.8). Scalable mode gets its own file and shares mdl_walk().
+ * Fresh walks: second-stage tables of three, four and five levels (3.7, 9.8), and the whole way from the
+ * root to the page, first stage and nesting included (3.6, 3.8).
  */
 #include "tests/model/model_int.h"
 
 #define ADDR 0x000ffffffffff000ull
+
+bool mdl_irq_range(u64 addr)
+{
+    return (addr >> 20) == 0xfee;
+}
 
 /* 9.8: which bits of a present entry must be 0. */
 static u64 pte_reserved(const struct model *m, unsigned level, bool leaf)
@@ -25,58 +30,9 @@ static u64 pte_reserved(const struct model *m, unsigned level, bool leaf)
 
 void mdl_walk_init(struct model *m)
 {
-    m->did_mask = (u16)(B(4 + 2 * CAP_ND(m)) - 1);
-    m->beyond_host = ADDR & ~(B(m->cfg.haw) - 1);
     for (unsigned level = 1; level <= 5; level++)
         for (unsigned leaf = 0; leaf < 2; leaf++)
             m->pte_rsvd[level][leaf] = pte_reserved(m, level, leaf);
-}
-
-bool mdl_irq_range(u64 addr)
-{
-    return (addr >> 20) == 0xfee;
-}
-
-/* 9.1: P, CTP; everything else is reserved. */
-u8 mdl_root_check(struct model *m, const u64 root[2])
-{
-    if (!(root[0] & 1))
-        return FR_ROOT_NP;
-    if ((root[0] & (~ADDR | m->beyond_host) & ~1ull) || root[1])
-        return FR_ROOT_RSVD;
-    return 0;
-}
-
-/* 9.3 */
-void mdl_ctx_decode(struct model *m, const u64 ctx[2], struct mdl_ctx *c)
-{
-    unsigned aw = mdl_bits(ctx[1], 2, 0);
-
-    c->fpd = mdl_bits(ctx[0], 1, 1);
-    c->tt = mdl_bits(ctx[0], 3, 2);
-    c->did = mdl_bits(ctx[1], 23, 8) & m->did_mask;
-    c->table = ctx[0] & ADDR;
-    c->levels = aw + 2;
-    c->reason = 0;
-    if (!(ctx[0] & 1))
-        c->reason = FR_CTX_NP;
-    else if ((ctx[0] & (~ADDR | m->beyond_host) & ~0xfull) || (ctx[1] & 0xffffffffff000080ull))
-        c->reason = FR_CTX_RSVD;
-    else if (c->tt == 3 || (c->tt == 1 && !ECAP_DT(m)) || (c->tt == 2 && !ECAP_PT(m)))
-        c->reason = FR_CTX_INVALID;
-    else if (aw < 1 || aw > 3 || !((CAP_SAGAW(m) >> aw) & 1))
-        c->reason = FR_CTX_INVALID;
-}
-
-bool mdl_width_ok(struct model *m, const struct mdl_ctx *c, u64 iova)
-{
-    unsigned width = c->levels * 9 + 12;
-
-    if (width > CAP_MGAW(m))
-        width = CAP_MGAW(m);
-    if (c->tt == 2 && width > m->cfg.haw)
-        width = m->cfg.haw;
-    return !(iova >> width);
 }
 
 static bool large_allowed(const struct model *m, unsigned level)
@@ -84,8 +40,44 @@ static bool large_allowed(const struct model *m, unsigned level)
     return (level == 2 && (CAP_SSLPS(m) & 1)) || (level == 3 && (CAP_SSLPS(m) & 2));
 }
 
-void mdl_walk(struct model *m, enum mdl_view view, u16 did, u16 sid, u64 table, unsigned level, u8 perm,
-              u64 iova, bool fill, struct mdl_path *path, struct mdl_xl *x)
+u8 mdl_ss_width(struct model *m, const struct mdl_setup *s, u64 addr)
+{
+    unsigned width = s->ss_levels * 9 + 12;
+
+    if (width > CAP_MGAW(m))
+        width = CAP_MGAW(m);
+    if (!(addr >> width))
+        return 0;
+    return !s->scalable ? FR_ADDR_WIDTH : s->fs ? FR_S_SS_WIDTH : FR_S_WIDTH;
+}
+
+u8 mdl_address_check(struct model *m, const struct mdl_setup *s, u64 iova)
+{
+    unsigned width;
+
+    if (s->fs) {
+        /* 3.6: the address must be canonical for the depth of the tables. */
+        unsigned shift = 64 - (s->fs_levels * 9 + 12);
+
+        return (u64)((int64_t)(iova << shift) >> shift) == iova ? 0 : FR_S_CANONICAL;
+    }
+    if (s->ss)
+        return mdl_ss_width(m, s, iova);
+    width = CAP_MGAW(m) < m->cfg.haw ? CAP_MGAW(m) : m->cfg.haw;
+    return !(iova >> width) ? 0 : s->scalable ? FR_S_WIDTH : FR_ADDR_WIDTH;
+}
+
+static void out_of_reach(const struct mdl_setup *s, struct mdl_xl *x, unsigned level)
+{
+    if (s->scalable)
+        x->reason = level == s->ss_levels ? FR_SS_TOP_ACCESS : FR_SS_ACCESS;
+    else
+        x->reason = FR_PT_ACCESS;
+}
+
+void mdl_walk_ss(struct model *m, enum mdl_view view, const struct mdl_who *who, const struct mdl_setup *s,
+                 u64 table, unsigned level, u8 perm, u64 addr, bool fill, struct mdl_trail *trail,
+                 struct mdl_xl *x)
 {
     *x = (struct mdl_xl){ 0 };
     for (;; level--) {
@@ -93,73 +85,202 @@ void mdl_walk(struct model *m, enum mdl_view view, u16 did, u16 sid, u64 table, 
         bool leaf;
         u64 e;
 
-        if (!mdl_read64(m, view, table + ((iova >> shift) & 511) * 8, &e)) {
-            x->reason = FR_PT_ACCESS;
+        if (!mdl_read64(m, view, table + ((addr >> shift) & 511) * 8, &e)) {
+            out_of_reach(s, x, level);
             return;
         }
         if (!(e & 3)) {
             x->np = true;
+            x->why = s->scalable ? FR_SS_NP : 0;
             x->nonleaf = level > 1;
             return;
         }
         leaf = level == 1 || (level <= 3 && (e & B(7)));
         if ((e & m->pte_rsvd[level][leaf]) || (leaf && level > 1 && !large_allowed(m, level))) {
-            x->reason = FR_PTE_RSVD;
+            x->reason = s->scalable ? FR_SS_RSVD : FR_PTE_RSVD;
             x->nonleaf = level > 1;
             return;
         }
-        perm &= e & 3;
+        perm &= (e & 3) | PERM_U;
         if (leaf) {
             x->perm = perm;
-            x->pa = (e & ADDR & ~(B(shift) - 1)) | (iova & (B(shift) - 1) & ~0xfffull);
-            /* 3.14: a translation must not lead into the interrupt range. */
-            if (mdl_irq_range(x->pa)) {
-                x->reason = FR_IRQ_RANGE;
-                x->perm = 0;
-                x->pa = 0;
-            }
+            x->pa = (e & ADDR & ~(B(shift) - 1)) | (addr & (B(shift) - 1) & ~0xfffull);
             return;
         }
         table = e & ADDR;
-        if (path) {
-            path->seen |= 1u << level;
-            path->next[level] = table | perm;
+        if (trail) {
+            trail->seen |= 1u << level;
+            trail->next[level] = table | perm;
         }
-        if (fill)
-            mdl_insert(m, MODEL_C_PAGING, mdl_key_paging(did, level, iova), table | perm, 0, did, sid);
+        if (fill) {
+            struct mdl_ent n = { .key = mdl_key_paging(s->did, level, addr),
+                                 .v0 = table | perm,
+                                 .tag = TAG(KIND_SS, 0),
+                                 .by = who->pasid,
+                                 .did = s->did,
+                                 .sid = who->sid };
+
+            mdl_insert(m, MODEL_C_PAGING, &n);
+        }
     }
 }
 
-void mdl_path(struct model *m, enum mdl_view view, u16 sid, u64 iova, bool fill, struct mdl_path *p)
+void mdl_forbid_interrupts(const struct mdl_setup *s, struct mdl_xl *x)
 {
-    p->has_root = p->has_ctx = false;
-    p->seen = 0;
-    p->x = (struct mdl_xl){ 0 };
-    p->c = (struct mdl_ctx){ 0 };
-    if (TTM(m) != TTM_LEGACY) {
-        p->c.reason = FR_TTM;
+    if (x->reason || x->np || !mdl_irq_range(x->pa))
+        return;
+    *x = (struct mdl_xl){ .reason = s->scalable ? FR_S_IRQ_RANGE : FR_IRQ_RANGE };
+}
+
+/* Where does the second stage put a first-stage table or page? */
+static void through_ss(struct model *m, enum mdl_view view, const struct mdl_who *who,
+                       const struct mdl_setup *s, u64 gpa, bool fill, struct mdl_xl *r)
+{
+    *r = (struct mdl_xl){ .perm = PERM_ALL, .pa = gpa & ~0xfffull };
+    if (!s->ss)
+        return;
+    r->reason = mdl_ss_width(m, s, gpa);
+    if (!r->reason)
+        mdl_walk_ss(m, view, who, s, s->ss_table, s->ss_levels, PERM_ALL, gpa, fill, NULL, r);
+}
+
+static void walk_fs(struct model *m, enum mdl_view view, const struct mdl_who *who, u64 iova, bool fill,
+                    struct mdl_path *p)
+{
+    const struct mdl_setup *s = &p->s;
+    u64 next = s->fs_table;
+    u8 perm = PERM_ALL;
+
+    for (unsigned level = s->fs_levels;; level--) {
+        bool top = level == s->fs_levels;
+        struct mdl_xl r;
+
+        through_ss(m, view, who, s, next, fill, &r);
+        p->x.reason = mdl_fs_table_fault(&r, top);
+        if (p->x.reason)
+            return;
+        if (!top) {
+            p->fs.seen |= 1u << (level + 1);
+            p->fs.next[level + 1] = r.pa | perm;
+            if (fill) {
+                struct mdl_ent n = { .key = mdl_key_paging(s->did, level + 1, iova),
+                                     .v0 = r.pa | perm,
+                                     .tag = s->tag,
+                                     .by = who->pasid,
+                                     .did = s->did,
+                                     .sid = who->sid };
+
+                mdl_insert(m, MODEL_C_PAGING, &n);
+            }
+        }
+        if (mdl_fs_step(m, view, s, r.pa, level, iova, top, fill && (r.perm & PERM_W), &perm, &next, &p->x) ==
+            STEP_DONE)
+            break;
+    }
+    if (!s->ss || p->x.reason || p->x.np)
+        return;
+    {
+        struct mdl_xl r;
+
+        p->gpa = p->x.pa;
+        through_ss(m, view, who, s, p->gpa, fill, &r);
+        mdl_nest(&p->x, &r);
+    }
+}
+
+void mdl_walk(struct model *m, enum mdl_view view, const struct mdl_who *who, u64 iova, bool fill,
+              struct mdl_path *p)
+{
+    const struct mdl_setup *s = &p->s;
+
+    p->ss.seen = p->fs.seen = 0;
+    p->x = (struct mdl_xl){ .reason = mdl_address_check(m, s, iova) };
+    if (p->x.reason)
+        return;
+    if (s->fs)
+        walk_fs(m, view, who, iova, fill, p);
+    else if (s->ss)
+        mdl_walk_ss(m, view, who, s, s->ss_table, s->ss_levels, PERM_ALL, iova, fill, &p->ss, &p->x);
+    else
+        p->x = (struct mdl_xl){ .perm = PERM_ALL, .pa = iova & ~0xfffull };
+    mdl_forbid_interrupts(s, &p->x);
+}
+
+static void path_scalable(struct model *m, enum mdl_view view, const struct mdl_who *who, struct mdl_path *p)
+{
+    u16 did;
+
+    p->s.reason = mdl_pasid_number(m, &p->c, who, &p->pasid_number);
+    if (p->s.reason)
+        return;
+    if (!mdl_read64(m, view, p->c.dir + (p->pasid_number >> 6) * 8, &p->dir)) {
+        p->s.reason = FR_S_DIR_ACCESS;
         return;
     }
-    if (!mdl_read128(m, view, (m->rtaddr_live & ADDR) + (sid >> 8) * 16, p->root)) {
-        p->c.reason = FR_ROOT_ACCESS;
+    p->has_dir = true;
+    p->s.reason = mdl_dir_check(m, p->dir);
+    if (p->s.reason)
+        return;
+    if (!mdl_pasid_read(m, view, p->dir, p->pasid_number, p->pasid, &did)) {
+        p->s.reason = FR_S_PASID_ACCESS;
+        return;
+    }
+    p->has_pasid = true;
+    mdl_setup_scalable(m, &p->c, who, p->pasid_number, p->pasid, did, &p->s);
+}
+
+/* 3.4.4: modes that let nothing through, and requests that the mode does not know. */
+static u8 mode_fault(const struct model *m, const struct mdl_who *who)
+{
+    switch (TTM(m)) {
+    case TTM_LEGACY:
+        return who->pasid != NO_PASID ? FR_TTM_PASID : 0;
+    case TTM_SCALABLE:
+        return ECAP_SMTS(m) ? 0 : FR_TTM;
+    case TTM_ABORT:
+        return FR_ABORT;
+    default:
+        return FR_TTM;
+    }
+}
+
+void mdl_path(struct model *m, enum mdl_view view, const struct mdl_who *who, u64 iova, bool fill,
+              struct mdl_path *p)
+{
+    bool sm = TTM(m) == TTM_SCALABLE;
+
+    p->has_root = p->has_ctx = p->has_dir = p->has_pasid = false;
+    p->gpa = 0;
+    p->ss.seen = p->fs.seen = 0;
+    p->x = (struct mdl_xl){ 0 };
+    p->c = (struct mdl_ctx){ 0 };
+    p->s = (struct mdl_setup){ .scalable = sm };
+    p->s.reason = mode_fault(m, who);
+    if (p->s.reason)
+        return;
+    if (!mdl_read128(m, view, (m->rtaddr_live & ADDR) + (who->sid >> 8) * 16, p->root)) {
+        p->s.reason = sm ? FR_S_ROOT_ACCESS : FR_ROOT_ACCESS;
         return;
     }
     p->has_root = true;
-    p->c.reason = mdl_root_check(m, p->root);
-    if (p->c.reason)
+    p->s.reason = mdl_root_check(m, p->root, who->sid);
+    if (p->s.reason)
         return;
-    if (!mdl_read128(m, view, (p->root[0] & ADDR) + (sid & 255) * 16, p->ctx)) {
-        p->c.reason = FR_CTX_ACCESS;
+    if (!mdl_ctx_read(m, view, p->root, who->sid, p->ctx)) {
+        p->s.reason = sm ? FR_S_CTX_ACCESS : FR_CTX_ACCESS;
         return;
     }
     p->has_ctx = true;
     mdl_ctx_decode(m, p->ctx, &p->c);
+    p->s.fpd = p->c.fpd;
+    p->s.ats = p->c.ats;
+    p->s.reason = p->c.reason;
     if (p->c.reason)
         return;
-    if (!mdl_width_ok(m, &p->c, iova))
-        p->x.reason = FR_ADDR_WIDTH;
-    else if (p->c.tt == 2)
-        p->x = (struct mdl_xl){ .perm = PERM_R | PERM_W, .pa = iova & ~0xfffull };
+    if (sm)
+        path_scalable(m, view, who, p);
     else
-        mdl_walk(m, view, p->c.did, sid, p->c.table, p->c.levels, PERM_R | PERM_W, iova, fill, p, &p->x);
+        mdl_setup_legacy(&p->c, &p->s);
+    if (!p->s.reason)
+        mdl_walk(m, view, who, iova, fill, p);
 }
