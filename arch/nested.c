@@ -89,8 +89,11 @@ static int apply(u64 *table, unsigned level, u64 base, u64 end, enum nested_acce
         if (access != NESTED_READ && !(*entry & PRESENT))
             continue;
         if (whole && (!(*entry & PRESENT) || is_leaf(*entry, level)) && level <= max_leaf()) {
-            set_entry(entry, access == NESTED_READ ? vcpu_ops->nested_leaf(at, level, false) : 0);
-            continue;
+            u64 leaf = access == NESTED_READ ? vcpu_ops->nested_leaf(at, level, false) : 0;
+            if (leaf || access != NESTED_READ) {
+                set_entry(entry, leaf);
+                continue;
+            }
         }
         u64 *below = descend(entry, at, level);
         err = below ? apply(below, level - 1, at, next, access) : ERR_NOMEM;
@@ -200,8 +203,11 @@ static int fill(u64 gpa)
         if (present && is_leaf(*entry, level))
             return 0; /* another CPU was here first, or this one's TLB is older than the table */
         if (!present && level <= max_leaf() && is_uniform(base, size)) {
-            set_entry(entry, vcpu_ops->nested_leaf(base, level, true));
-            return 0;
+            u64 leaf = vcpu_ops->nested_leaf(base, level, true);
+            if (leaf) {
+                set_entry(entry, leaf);
+                return 0;
+            }
         }
         if (level == 1)
             return ERR_INVAL;

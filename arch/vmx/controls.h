@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Which VM-execution, exit and entry controls to use on a CPU with given capabilities (SDM 3D, appendix A).
+ * Pure arithmetic: the host tests feed it the capability MSRs of real CPUs.
+ */
+#ifndef ARCH_VMX_CONTROLS_H
+#define ARCH_VMX_CONTROLS_H
+
+#include "arch/types.h"
+
+#define MSR_VMX_BASIC 0x480 /* the first of the capability MSRs, which are numbered like the fields below */
+
+/* As read; what a CPU does not have is 0. Order and number as the MSRs 480h to 490h. */
+struct vmx_caps {
+    u64 basic, pin, proc, exit, entry, misc;
+    u64 cr0_fixed0, cr0_fixed1, cr4_fixed0, cr4_fixed1;
+    u64 vmcs_enum, proc2, ept_vpid;
+    u64 true_pin, true_proc, true_exit, true_entry;
+};
+#define NR_VMX_CAPS 17
+_Static_assert(sizeof(struct vmx_caps) == NR_VMX_CAPS * 8, "one MSR each");
+
+#define BASIC_REVISION MASK(30, 0)
+#define BASIC_MEM_TYPE MASK(53, 50)
+#define BASIC_TRUE     BIT(55)
+#define MISC_WAIT_SIPI BIT(8)
+
+#define PIN_INTERRUPT   BIT(0)
+#define PIN_NMI         BIT(3)
+#define PIN_VIRTUAL_NMI BIT(5)
+
+#define PROC_INTERRUPT_WINDOW BIT(2)
+#define PROC_TSC_OFFSET       BIT(3)
+#define PROC_HLT              BIT(7)
+#define PROC_INVLPG           BIT(9)
+#define PROC_MWAIT            BIT(10)
+#define PROC_RDPMC            BIT(11)
+#define PROC_RDTSC            BIT(12)
+#define PROC_CR3_LOAD         BIT(15)
+#define PROC_CR3_STORE        BIT(16)
+#define PROC_CR8_LOAD         BIT(19)
+#define PROC_CR8_STORE        BIT(20)
+#define PROC_NMI_WINDOW       BIT(22)
+#define PROC_MOV_DR           BIT(23)
+#define PROC_IO               BIT(24)
+#define PROC_IO_BITMAPS       BIT(25)
+#define PROC_MSR_BITMAPS      BIT(28)
+#define PROC_MONITOR          BIT(29)
+#define PROC_PAUSE            BIT(30)
+#define PROC_SECONDARY        BIT(31)
+
+#define PROC2_EPT                BIT(1)
+#define PROC2_RDTSCP             BIT(3)
+#define PROC2_VPID               BIT(5)
+#define PROC2_UNRESTRICTED_GUEST BIT(7)
+#define PROC2_INVPCID            BIT(12)
+#define PROC2_XSAVES             BIT(20)
+#define PROC2_USER_WAIT          BIT(26)
+
+#define EXIT_SAVE_DEBUG BIT(2)
+#define EXIT_HOST_64    BIT(9)
+#define EXIT_SAVE_PAT   BIT(18)
+#define EXIT_LOAD_PAT   BIT(19)
+#define EXIT_SAVE_EFER  BIT(20)
+#define EXIT_LOAD_EFER  BIT(21)
+
+#define ENTRY_LOAD_DEBUG BIT(2)
+#define ENTRY_IA32E      BIT(9)
+#define ENTRY_LOAD_PAT   BIT(14)
+#define ENTRY_LOAD_EFER  BIT(15)
+
+#define EPT_WALK_4      BIT(6)
+#define EPT_TYPE_WB     BIT(14)
+#define EPT_2M          BIT(16)
+#define EPT_1G          BIT(17)
+#define EPT_INVEPT      BIT(20)
+#define EPT_INVEPT_ONE  BIT(25)
+#define EPT_INVEPT_ALL  BIT(26)
+#define EPT_INVVPID     BIT(32)
+#define EPT_INVVPID_ONE BIT(41)
+#define EPT_INVVPID_ALL BIT(42)
+
+struct vmx_controls {
+    u32 pin, proc, proc2, exit, entry;
+    bool ept_1g;
+    u64 cr0_mask; /* bits whose real value the guest does not choose; it sees the shadow */
+    u64 cr0_set;  /* of these, the ones that must be 1 */
+    u64 cr4_mask, cr4_set;
+    u64 cr4_guest; /* bits the guest may set; setting another is #GP */
+};
+
+/*
+ * NULL, or the name of what this CPU lacks, as the manual calls it; then *out is not to be used.
+ */
+const char *vmx_choose_controls(const struct vmx_caps *caps, struct vmx_controls *out) __must_check;
+
+/* Memory types by which an EPT entry is cached (SDM 3A, 12.11.2). */
+enum mem_type { TYPE_UC = 0, TYPE_WC = 1, TYPE_WT = 4, TYPE_WP = 5, TYPE_WB = 6, TYPE_MIXED = -1 };
+
+#define MTRR_MAX_VARIABLE 32
+#define MTRR_FIXED        11
+
+struct mtrr_state {
+    bool enabled, fixed_enabled;
+    u8 default_type;
+    u8 nr_variable;
+    u8 phys_bits;
+    u64 fixed[MTRR_FIXED]; /* 250h, 258h, 259h, 268h to 26Fh */
+    u64 base[MTRR_MAX_VARIABLE], mask[MTRR_MAX_VARIABLE];
+};
+
+/* The type of [base, base+size), size a power of two and base aligned to it; TYPE_MIXED when it has several.
+ */
+int mtrr_type(const struct mtrr_state *state, u64 base, u64 size);
+
+#endif

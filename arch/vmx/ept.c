@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * EPT entries with the memory types that the MTRRs give (under EPT the CPU asks them no more: SDM
+ * 3C, 29.3.7), and what makes the CPUs forget old ones.
+ */
+#include "arch/cpu.h"
+#include "arch/nested.h"
+#include "arch/vmx/vmx_int.h"
+
+#define MSR_MTRRCAP      0xfe
+#define MSR_MTRR_BASE    0x200 /* and mask, alternating */
+#define MSR_MTRR_DEFAULT 0x2ff
+#define MTRRCAP_COUNT    MASK(7, 0)
+#define MTRRCAP_FIXED    BIT(8)
+#define DEFAULT_TYPE     MASK(7, 0)
+#define DEFAULT_FIXED    BIT(10)
+#define DEFAULT_ENABLE   BIT(11)
+
+#define EPT_READ    BIT(0)
+#define EPT_WRITE   BIT(1)
+#define EPT_EXECUTE BIT(2)
+#define EPT_TYPE    MASK(5, 3)
+#define EPT_LEAF    BIT(7)
+
+#define EPTP_TYPE   MASK(2, 0)
+#define EPTP_LENGTH MASK(5, 3) /* levels minus 1 */
+
+enum { INV_ONE = 1, INV_ALL = 2 };
+
+static struct mtrr_state mtrrs;
+volatile u64 vmx_ept_generation;
+
+void vmx_mtrrs_read(void)
+{
+    static const u16 fixed[MTRR_FIXED] = { 0x250, 0x258, 0x259, 0x268, 0x269, 0x26a,
+                                           0x26b, 0x26c, 0x26d, 0x26e, 0x26f };
+    u64 cap = rdmsr(MSR_MTRRCAP), def = rdmsr(MSR_MTRR_DEFAULT);
+    u32 r[4];
+
+    cpuid(0x80000008, 0, r);
+    mtrrs.phys_bits = (u8)r[0];
+    mtrrs.enabled = def & DEFAULT_ENABLE;
+    mtrrs.fixed_enabled = def & DEFAULT_FIXED && cap & MTRRCAP_FIXED;
+    mtrrs.default_type = (u8)(def & DEFAULT_TYPE);
+    mtrrs.nr_variable = (u8)MIN(cap & MTRRCAP_COUNT, MTRR_MAX_VARIABLE);
+    for (unsigned i = 0; i < MTRR_FIXED && cap & MTRRCAP_FIXED; i++)
+        mtrrs.fixed[i] = rdmsr(fixed[i]);
+    for (u32 i = 0; i < mtrrs.nr_variable; i++) {
+        mtrrs.base[i] = rdmsr(MSR_MTRR_BASE + 2 * i);
+        mtrrs.mask[i] = rdmsr(MSR_MTRR_BASE + 2 * i + 1);
+    }
+}
+
+u64 vmx_nested_leaf(u64 pa, unsigned level, bool write)
+{
+    int type = mtrr_type(&mtrrs, pa, 1ull << (PAGE_SHIFT + 9 * (level - 1)));
+
+    if (type == TYPE_MIXED)
+        return 0;
+    return pa | EPT_READ | EPT_EXECUTE | (write ? EPT_WRITE : 0) | (level > 1 ? EPT_LEAF : 0) |
+           field_prep(EPT_TYPE, (u64)type);
+}
+
+u64 vmx_nested_link(u64 table_pa)
+{
+    return table_pa | EPT_READ | EPT_WRITE | EPT_EXECUTE;
+}
+
+u64 vmx_ept_pointer(void)
+{
+    return nested_root() | field_prep(EPTP_TYPE, TYPE_WB) | field_prep(EPTP_LENGTH, 3);
+}
+
+static void invept(void)
+{
+    struct {
+        u64 eptp, reserved;
+    } what = { vmx_ept_pointer(), 0 };
+    u64 type = vmx_caps.ept_vpid & EPT_INVEPT_ALL ? INV_ALL : INV_ONE;
+
+    __asm__ volatile("invept %0, %1" ::"m"(what), "r"(type) : "memory", "cc");
+}
+
+void vmx_flush_vpid(const struct vmx_vcpu *vm)
+{
+    struct {
+        u64 vpid, linear;
+    } what = { VPID_OF(vm->v), 0 };
+    u64 type = vmx_caps.ept_vpid & EPT_INVVPID_ONE ? INV_ONE : INV_ALL;
+
+    __asm__ volatile("invvpid %0, %1" ::"m"(what), "r"(type) : "memory", "cc");
+}
+
+/* Each CPU forgets before its next entry; one that is in the guest now is not reached. */
+void vmx_nested_flush_all(void)
+{
+    __atomic_fetch_add(&vmx_ept_generation, 1, __ATOMIC_SEQ_CST);
+}
+
+void vmx_flush_if_stale(struct vmx_vcpu *vm)
+{
+    u64 now = __atomic_load_n(&vmx_ept_generation, __ATOMIC_ACQUIRE);
+
+    if (vm->ept_seen == now)
+        return;
+    vm->ept_seen = now;
+    invept();
+}

@@ -1,0 +1,261 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * For people: exit reasons by name, the guest's state, and why an entry failed, in the manual's words. The
+ * CPU only says that a check failed; the common ones are repeated here.
+ */
+#include "arch/cpu.h"
+#include "arch/log.h"
+#include "arch/vmx/vmx_int.h"
+
+static const char *const reasons[NR_REASONS] = {
+    [REASON_EXCEPTION] = "exception or NMI",
+    [REASON_INTERRUPT] = "external interrupt",
+    [REASON_TRIPLE_FAULT] = "triple fault",
+    [REASON_INIT] = "INIT",
+    [REASON_SIPI] = "SIPI",
+    [5] = "I/O SMI",
+    [6] = "other SMI",
+    [7] = "interrupt window",
+    [REASON_NMI_WINDOW] = "NMI window",
+    [REASON_TASK_SWITCH] = "task switch",
+    [REASON_CPUID] = "CPUID",
+    [REASON_GETSEC] = "GETSEC",
+    [12] = "HLT",
+    [REASON_INVD] = "INVD",
+    [14] = "INVLPG",
+    [15] = "RDPMC",
+    [16] = "RDTSC",
+    [17] = "RSM",
+    [REASON_VMCALL] = "VMCALL",
+    [REASON_VMCLEAR] = "VMCLEAR",
+    [20] = "VMLAUNCH",
+    [21] = "VMPTRLD",
+    [22] = "VMPTRST",
+    [23] = "VMREAD",
+    [24] = "VMRESUME",
+    [25] = "VMWRITE",
+    [26] = "VMXOFF",
+    [REASON_VMXON] = "VMXON",
+    [REASON_CR] = "control-register access",
+    [29] = "MOV DR",
+    [REASON_IO] = "I/O instruction",
+    [REASON_RDMSR] = "RDMSR",
+    [REASON_WRMSR] = "WRMSR",
+    [REASON_GUEST_STATE] = "invalid guest state",
+    [REASON_MSR_LOAD] = "MSR loading",
+    [36] = "MWAIT",
+    [37] = "monitor trap flag",
+    [39] = "MONITOR",
+    [40] = "PAUSE",
+    [REASON_ENTRY_MCE] = "machine check during the entry",
+    [43] = "TPR below threshold",
+    [44] = "APIC access",
+    [46] = "access to GDTR or IDTR",
+    [47] = "access to LDTR or TR",
+    [REASON_EPT_VIOLATION] = "EPT violation",
+    [REASON_EPT_MISCONFIG] = "EPT misconfiguration",
+    [REASON_INVEPT] = "INVEPT",
+    [51] = "RDTSCP",
+    [52] = "preemption timer",
+    [REASON_INVVPID] = "INVVPID",
+    [54] = "WBINVD",
+    [REASON_XSETBV] = "XSETBV",
+    [58] = "INVPCID",
+    [REASON_VMFUNC] = "VMFUNC",
+    [REASON_ENCLS] = "ENCLS",
+    [63] = "XSAVES",
+    [64] = "XRSTORS",
+    [REASON_PCONFIG] = "PCONFIG",
+    [67] = "UMWAIT",
+    [68] = "TPAUSE",
+    [74] = "bus lock",
+    [75] = "notify",
+};
+
+const char *vmx_reason_name(u32 reason)
+{
+    u32 basic = reason & 0xffff;
+
+    return basic < NR_REASONS && reasons[basic] ? reasons[basic] : "unknown";
+}
+
+/* Table 31-1, those that can come from an entry. */
+static const char *instruction_error(u64 error)
+{
+    switch (error) {
+    case 4:
+        return "VMLAUNCH with a VMCS that is not clear";
+    case 5:
+        return "VMRESUME with a VMCS that is not launched";
+    case 6:
+        return "VMRESUME after VMXOFF";
+    case 7:
+        return "invalid control fields";
+    case 8:
+        return "invalid host-state fields";
+    case 12:
+        return "the VMCS lacks a field";
+    case 26:
+        return "events blocked by MOV SS";
+    default:
+        return "see the manual's table of VM-instruction errors";
+    }
+}
+
+#define CR0_PE    BIT(0)
+#define CR0_PG    BIT(31)
+#define CR4_PAE   BIT(5)
+#define EFER_LME  BIT(8)
+#define EFER_LMA  BIT(10)
+#define RFLAGS_VM BIT(17)
+#define RFLAGS_IF BIT(9)
+#define RFLAGS_TF BIT(8)
+#define DEBUG_BS  BIT(14)
+#define CODE_LONG BIT(13)
+#define CODE_BIG  BIT(14)
+
+struct check {
+    bool failed;
+    const char *text;
+};
+
+static void tell(const struct check *checks, unsigned n)
+{
+    for (unsigned i = 0; i < n; i++)
+        if (checks[i].failed)
+            log_err("  failed check: %s", checks[i].text);
+}
+
+/* SDM 3C, 27.3.1.1 and 27.3.1.4. */
+static void check_registers(void)
+{
+    u64 cr0 = vmread(GUEST_CR0), cr4 = vmread(GUEST_CR4), efer = vmread(GUEST_EFER);
+    u64 flags = vmread(GUEST_RFLAGS), cs = vmread(GUEST_ACCESS + 2);
+    bool ia32e = vmread(ENTRY_CONTROLS) & ENTRY_IA32E, lma = efer & EFER_LMA;
+    u64 fixed0 = vmx_caps.cr0_fixed0 & ~(CR0_PE | CR0_PG);
+    const struct check checks[] = {
+        { (cr0 & fixed0) != fixed0 || cr0 & ~vmx_caps.cr0_fixed1, "CR0 must agree with the fixed bits" },
+        { cr0 & CR0_PG && !(cr0 & CR0_PE), "CR0.PG needs CR0.PE" },
+        { (cr4 & vmx_caps.cr4_fixed0) != vmx_caps.cr4_fixed0 || cr4 & ~vmx_caps.cr4_fixed1,
+          "CR4 must agree with the fixed bits" },
+        { ia32e && !(cr0 & CR0_PG && cr4 & CR4_PAE), "an IA-32e guest needs CR0.PG and CR4.PAE" },
+        { ia32e != lma, "EFER.LMA must equal 'IA-32e mode guest'" },
+        { cr0 & CR0_PG && lma != !!(efer & EFER_LME), "EFER.LMA must equal EFER.LME while paging" },
+        { !(flags & 2), "RFLAGS bit 1 must be 1" },
+        { flags & RFLAGS_VM && (ia32e || !(cr0 & CR0_PE)), "RFLAGS.VM needs protected mode without IA-32e" },
+        { vmread(ENTRY_EVENT) & EVENT_VALID && !field_get(vmread(ENTRY_EVENT), EVENT_TYPE) &&
+              !(flags & RFLAGS_IF),
+          "an external interrupt is injected while RFLAGS.IF is 0" },
+        { !(ia32e && cs & CODE_LONG) && vmread(GUEST_RIP) >> 32,
+          "RIP has bits above 31 outside 64-bit code" },
+        { ia32e && cs & CODE_LONG && cs & CODE_BIG, "CS has both L and D" },
+    };
+
+    tell(checks, ARRAY_SIZE(checks));
+}
+
+/* 27.3.1.5 */
+static void check_activity(void)
+{
+    u64 activity = vmread(GUEST_ACTIVITY), blocked = vmread(GUEST_INTERRUPTIBILITY);
+    u64 flags = vmread(GUEST_RFLAGS), event = vmread(ENTRY_EVENT), type = field_get(event, EVENT_TYPE);
+    bool steps = blocked & (BLOCKED_STI | BLOCKED_MOVSS), valid = event & EVENT_VALID;
+    const struct check checks[] = {
+        { activity > ACTIVITY_WAIT_SIPI, "unknown activity state" },
+        { activity == ACTIVITY_HLT && vmread(GUEST_ACCESS + 2 * SEG_SS) & MASK(6, 5),
+          "HLT with SS.DPL not 0" },
+        { activity != ACTIVITY_ACTIVE && steps, "an interrupt shadow with a CPU that is not active" },
+        { (blocked & (BLOCKED_STI | BLOCKED_MOVSS)) == (BLOCKED_STI | BLOCKED_MOVSS),
+          "blocking by STI and by MOV SS at once" },
+        { blocked & BLOCKED_STI && !(flags & RFLAGS_IF), "blocking by STI while RFLAGS.IF is 0" },
+        { valid && type == EVENT_INTERRUPT && steps, "an interrupt is injected into a shadow" },
+        { valid && type == EVENT_NMI && blocked & (BLOCKED_MOVSS | BLOCKED_NMI),
+          "an NMI is injected while NMIs are blocked" },
+        { (steps || activity == ACTIVITY_HLT) && flags & RFLAGS_TF && !(vmread(GUEST_DEBUGCTL) & 2) &&
+              !(vmread(GUEST_PENDING_DEBUG) & DEBUG_BS),
+          "a pending single step must be told in a shadow" },
+        { vmread(LINK_POINTER) != ~0ull, "the VMCS link pointer must be all ones" },
+    };
+
+    tell(checks, ARRAY_SIZE(checks));
+}
+
+/* 27.3.1.2, without virtual-8086 mode. */
+static void check_segments(void)
+{
+    static const char *const names[NR_VMCS_SEG] = { "ES", "CS", "SS", "DS", "FS", "GS", "LDTR", "TR" };
+
+    for (unsigned i = 0; i < NR_VMCS_SEG; i++) {
+        u64 access = vmread(GUEST_ACCESS + 2 * i), limit = vmread(GUEST_LIMIT + 2 * i);
+        unsigned type = access & 15;
+        bool system = i >= VMCS_LDTR;
+
+        if (access & ACCESS_UNUSABLE && i != SEG_CS && i != VMCS_TR)
+            continue;
+        const struct check checks[] = {
+            { access & ACCESS_UNUSABLE, "must be usable" },
+            { !(access & BIT(7)), "must be present" },
+            { system == !!(access & BIT(4)), "has the wrong S bit" },
+            { i == VMCS_TR && type != 3 && type != 11, "must be a busy TSS" },
+            { i == SEG_CS && !(type & 1), "must be accessed" },
+            { (limit & 0xfff) != 0xfff && access & BIT(15), "has G with a limit not ending in fff" },
+            { limit >> 20 && !(access & BIT(15)), "has a limit above 1 MiB without G" },
+            { access & (MASK(31, 17) | MASK(11, 8)), "has reserved access bits" },
+        };
+        for (unsigned c = 0; c < ARRAY_SIZE(checks); c++)
+            if (checks[c].failed)
+                log_err("  failed check: %s %s", names[i], checks[c].text);
+    }
+}
+
+void vmx_explain_failure(struct vmx_vcpu *vm, int how)
+{
+    if (how == ENTER_FAIL_INVALID) {
+        log_err("VM entry failed: no current VMCS");
+    } else if (how == ENTER_FAIL_VALID) {
+        u64 error = vmread(INSTRUCTION_ERROR);
+        log_err("VM entry failed: error %lu, %s", error, instruction_error(error));
+        log_err("  controls: pin %lx proc %lx %lx exit %lx entry %lx", vmread(PIN_CONTROLS),
+                vmread(PROC_CONTROLS), vmread(PROC2_CONTROLS), vmread(EXIT_CONTROLS), vmread(ENTRY_CONTROLS));
+    } else {
+        log_err("VM entry failed: %s, qualification %lx", vmx_reason_name(vm->reason),
+                vmread(EXIT_QUALIFICATION));
+        check_registers();
+        check_activity();
+        check_segments();
+    }
+}
+
+static void dump_segment(const char *name, unsigned i)
+{
+    log_err("%s %04lx access %05lx limit %08lx base %016lx", name, vmread(GUEST_SELECTOR + 2 * i),
+            vmread(GUEST_ACCESS + 2 * i), vmread(GUEST_LIMIT + 2 * i), vmread(GUEST_BASE + 2 * i));
+}
+
+void vmx_dump(struct vcpu *v)
+{
+    struct vmx_vcpu *vm = vmx_load(v);
+    struct vcpu_mode mode;
+
+    vmx_get_mode(v, &mode);
+    log_err("guest CPU %u: exit %u (%s) qualification %lx; delivering %lx, to deliver %x", v->index,
+            vm->reason & 0xffff, vmx_reason_name(vm->reason), vm->qualification, vmread(VECTORING_EVENT),
+            vm->event);
+    log_err("rip %016lx rflags %08lx cpl %u cr2 %016lx", v->rip, v->rflags, mode.cpl, read_cr2());
+    log_err("cr0 %08lx (really %08lx) cr3 %016lx cr4 %06lx (really %06lx) efer %05lx", mode.cr0,
+            vmread(GUEST_CR0), mode.cr3, mode.cr4, vmread(GUEST_CR4), mode.efer);
+    for (unsigned i = 0; i < NR_GPR; i += 4) {
+        static const char *const rows[] = { "rax rcx rdx rbx", "rsp rbp rsi rdi", "r8  to r11",
+                                            "r12 to r15" };
+        log_err("%s %016lx %016lx %016lx %016lx", rows[i / 4], v->gpr[i], v->gpr[i + 1], v->gpr[i + 2],
+                v->gpr[i + 3]);
+    }
+    dump_segment("cs", SEG_CS);
+    dump_segment("ss", SEG_SS);
+    dump_segment("ds", SEG_DS);
+    dump_segment("tr", VMCS_TR);
+    log_err("gdt base %016lx limit %04lx, idt base %016lx limit %04lx", vmread(GUEST_GDTR_BASE),
+            vmread(GUEST_GDTR_LIMIT), vmread(GUEST_IDTR_BASE), vmread(GUEST_IDTR_LIMIT));
+    log_err("activity %lu interruptibility %lx pending debug %lx", vmread(GUEST_ACTIVITY),
+            vmread(GUEST_INTERRUPTIBILITY), vmread(GUEST_PENDING_DEBUG));
+}

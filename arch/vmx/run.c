@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Into the guest and out of it: exits in the terms of arch/vcpu.h.
+ */
+#include "arch/cpu.h"
+#include "arch/vmx/vmx_int.h"
+
+enum { VEC_DB = 1, VEC_AC = 17, VEC_MC = 18 };
+
+/* Exit qualification of an I/O instruction (table 28-5) and of an EPT violation (28-7). */
+#define IO_SIZE   MASK(2, 0) /* minus 1 */
+#define IO_IN     BIT(3)
+#define IO_STRING BIT(4)
+#define IO_REP    BIT(5)
+#define IO_PORT   MASK(31, 16)
+
+#define EPT_WRITE_ACCESS BIT(1)
+#define EPT_FETCH        BIT(2)
+#define EPT_LINEAR       BIT(7) /* the access had a linear address... */
+#define EPT_OPERAND      BIT(8) /* ...and is not part of its translation */
+
+_Static_assert(RCX == 1 && RDX == 2 && RBX == 3 && RSP == 4 && RBP == 5 && RSI == 6 && RDI == 7, "entry.asm");
+
+static enum vcpu_exit_kind exception_exit(struct vmx_vcpu *vm)
+{
+    u32 info = (u32)vmread(EXIT_EVENT);
+    u8 vector = (u8)(info & EVENT_VECTOR);
+
+    if (field_get(info, EVENT_TYPE) == EVENT_NMI) {
+        vm->nmi_exit = true;
+        return VEXIT_NMI;
+    }
+    if (vector == VEC_MC)
+        return VEXIT_MCE;
+    if (vector != VEC_DB && vector != VEC_AC)
+        return VEXIT_UNKNOWN;
+    vmx_reflect_exception(vm, info);
+    return VEXIT_AGAIN;
+}
+
+static enum vcpu_exit_kind nested_exit(struct vmx_vcpu *vm, struct vcpu_exit *exit)
+{
+    u64 q = vm->qualification;
+
+    exit->gpa = vmread(GUEST_PHYSICAL);
+    exit->info2 = exit->gpa;
+    exit->write = q & EPT_WRITE_ACCESS;
+    exit->fetch = q & EPT_FETCH;
+    exit->walk = (q & (EPT_LINEAR | EPT_OPERAND)) == EPT_LINEAR;
+    /* IRET had ended the blocking before its own access failed; it will be done again. */
+    if (q & EVENT_NMI_UNBLOCK && !exit->delivery)
+        vmwrite(GUEST_INTERRUPTIBILITY, vmread(GUEST_INTERRUPTIBILITY) | BLOCKED_NMI);
+    return VEXIT_NESTED;
+}
+
+static enum vcpu_exit_kind io_exit(const struct vmx_vcpu *vm, struct vcpu_exit *exit)
+{
+    u64 q = vm->qualification;
+
+    exit->port = (u16)field_get(q, IO_PORT);
+    exit->io_size = (u8)(field_get(q, IO_SIZE) + 1);
+    exit->io_in = q & IO_IN;
+    exit->io_string = q & IO_STRING;
+    exit->io_rep = q & IO_REP;
+    return VEXIT_IO;
+}
+
+/* Exits of instructions, for which the CPU tells the length. */
+static enum vcpu_exit_kind instruction_exit(struct vmx_vcpu *vm, struct vcpu_exit *exit)
+{
+    exit->next_rip = vm->v->rip + vmread(EXIT_INSN_LENGTH);
+    switch (vm->reason) {
+    case REASON_CPUID:
+        return VEXIT_CPUID;
+    case REASON_RDMSR:
+        return VEXIT_RDMSR;
+    case REASON_WRMSR:
+        return VEXIT_WRMSR;
+    case REASON_IO:
+        return io_exit(vm, exit);
+    case REASON_VMCALL:
+        return VEXIT_HYPERCALL;
+    case REASON_XSETBV:
+        return VEXIT_XSETBV;
+    case REASON_INVD:
+        return VEXIT_INVD;
+    case REASON_CR:
+        vmx_cr_exit(vm, vm->qualification);
+        return VEXIT_AGAIN;
+    case REASON_GETSEC:
+    case REASON_INVEPT:
+    case REASON_INVVPID:
+    case REASON_VMFUNC:
+    case REASON_ENCLS:
+    case REASON_PCONFIG:
+        return VEXIT_VIRT_INSN;
+    default:
+        return vm->reason >= REASON_VMCLEAR && vm->reason <= REASON_VMXON ? VEXIT_VIRT_INSN : VEXIT_UNKNOWN;
+    }
+}
+
+static enum vcpu_exit_kind exit_kind(struct vmx_vcpu *vm, struct vcpu_exit *exit)
+{
+    switch (vm->reason) {
+    case REASON_EPT_VIOLATION:
+        return nested_exit(vm, exit);
+    case REASON_EXCEPTION:
+        return exception_exit(vm);
+    case REASON_NMI_WINDOW:
+        return VEXIT_AGAIN; /* before the next entry the NMI is looked at again */
+    case REASON_TRIPLE_FAULT:
+        return VEXIT_SHUTDOWN;
+    case REASON_INIT:
+        return VEXIT_INIT;
+    case REASON_SIPI:
+        exit->sipi_vector = (u8)vm->qualification;
+        return VEXIT_SIPI;
+    case REASON_TASK_SWITCH:
+        return vmx_task_switch(vm) ? VEXIT_AGAIN : VEXIT_SHUTDOWN;
+    default:
+        return instruction_exit(vm, exit);
+    }
+}
+
+static void to_vmcs(struct vmx_vcpu *vm)
+{
+    const struct vcpu *v = vm->v;
+
+    if (vm->rip != v->rip)
+        vmwrite(GUEST_RIP, v->rip);
+    if (vm->rsp != v->gpr[RSP])
+        vmwrite(GUEST_RSP, v->gpr[RSP]);
+    if (vm->rflags != v->rflags)
+        vmwrite(GUEST_RFLAGS, v->rflags);
+}
+
+static void from_vmcs(struct vmx_vcpu *vm)
+{
+    struct vcpu *v = vm->v;
+
+    v->rip = vm->rip = vmread(GUEST_RIP);
+    v->gpr[RSP] = vm->rsp = vmread(GUEST_RSP);
+    v->rflags = vm->rflags = vmread(GUEST_RFLAGS);
+}
+
+void vmx_run(struct vcpu *v, struct vcpu_exit *exit)
+{
+    struct vmx_vcpu *vm = vmx_load(v);
+
+    *exit = (struct vcpu_exit){ .kind = VEXIT_UNKNOWN };
+    if (vm->shutdown) {
+        exit->kind = VEXIT_SHUTDOWN;
+        return;
+    }
+    vmx_flush_if_stale(vm);
+    to_vmcs(vm);
+    vmx_prepare_event(vm);
+    int how = vmx_enter(v->gpr, vm->launched, vm->nmi_seen);
+    if (how == ENTER_NMI) {
+        from_vmcs(vm);
+        exit->kind = VEXIT_NMI;
+        return;
+    }
+    vm->reason = how ? 0 : (u32)vmread(EXIT_REASON);
+    exit->code = vm->reason;
+    if (how || vm->reason & REASON_ENTRY_FAILED) {
+        vmx_explain_failure(vm, how);
+        return;
+    }
+    vm->launched = true;
+    from_vmcs(vm);
+    exit->info1 = vm->qualification = vmread(EXIT_QUALIFICATION);
+    exit->delivery = vmx_recover_event(vm);
+    exit->kind = exit_kind(vm, exit);
+}

@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A virtual CPU's VMCS: made on the CPU that runs it, because the host's half holds that CPU's tables.
+ */
+#include "arch/cpu.h"
+#include "arch/log.h"
+#include "arch/paging.h"
+#include "arch/vmx/vmx_int.h"
+
+#define MSR_PAT  0x277
+#define MSR_EFER 0xc0000080
+#define VEC_DB   1
+#define VEC_AC   17
+#define VEC_MC   18
+
+static struct vmx_vcpu vmx_vcpus[MAX_CPUS];
+static struct vmx_vcpu *current[MAX_CPUS];
+
+void vmwrite_failed(u64 field, u64 value)
+{
+    panic("VMWRITE of 0x%llx to field 0x%llx failed: the CPU does not have it", (unsigned long long)value,
+          (unsigned long long)field);
+}
+
+int vmx_vcpu_create(struct vcpu *v)
+{
+    static u32 created;
+
+    if (created == MAX_CPUS)
+        return ERR_NOMEM;
+    struct vmx_vcpu *vm = &vmx_vcpus[created];
+    vm->vmcs = page_alloc();
+    if (!vm->vmcs)
+        return ERR_NOMEM;
+    *(u32 *)vm->vmcs = (u32)(vmx_caps.basic & BASIC_REVISION);
+    vm->v = v;
+    vm->cpu = NO_CPU;
+    v->backend = vm;
+    v->index = created++;
+    return 0;
+}
+
+static void write_host_state(void)
+{
+    struct {
+        u16 limit;
+        u64 base;
+    } __attribute__((packed)) gdtr, idtr;
+    u16 cs, ss, tr;
+    struct percpu *cpu = this_cpu();
+
+    __asm__ volatile("sgdt %0\n\tsidt %1" : "=m"(gdtr), "=m"(idtr));
+    __asm__ volatile("movw %%cs, %0\n\tmovw %%ss, %1\n\tstr %2" : "=r"(cs), "=r"(ss), "=r"(tr));
+    vmwrite(HOST_CS, cs);
+    vmwrite(HOST_SS, ss);
+    vmwrite(HOST_DS, ss);
+    vmwrite(HOST_ES, ss);
+    vmwrite(HOST_FS, 0);
+    vmwrite(HOST_GS, 0);
+    vmwrite(HOST_TR, tr);
+    vmwrite(HOST_CR0, read_cr0());
+    vmwrite(HOST_CR3, read_cr3());
+    vmwrite(HOST_CR4, read_cr4());
+    vmwrite(HOST_FS_BASE, 0);
+    vmwrite(HOST_GS_BASE, (u64)cpu);
+    vmwrite(HOST_TR_BASE, (u64)cpu->tss);
+    vmwrite(HOST_GDTR_BASE, gdtr.base);
+    vmwrite(HOST_IDTR_BASE, idtr.base);
+    vmwrite(HOST_SYSENTER_CS, 0);
+    vmwrite(HOST_SYSENTER_ESP, 0);
+    vmwrite(HOST_SYSENTER_EIP, 0);
+    vmwrite(HOST_PAT, rdmsr(MSR_PAT));
+    vmwrite(HOST_EFER, rdmsr(MSR_EFER));
+    vmwrite(HOST_RIP, (u64)vmx_exit);
+}
+
+static void write_controls(const struct vmx_vcpu *vm)
+{
+    const struct vmx_controls *c = &vmx_controls;
+
+    vmwrite(PIN_CONTROLS, c->pin);
+    vmwrite(PROC_CONTROLS, c->proc);
+    vmwrite(PROC2_CONTROLS, c->proc2);
+    vmwrite(EXIT_CONTROLS, c->exit);
+    vmwrite(ENTRY_CONTROLS, c->entry);
+    /* A guest could keep the CPU in the delivery of #AC or #DB for ever, where no NMI gets in. */
+    vmwrite(EXCEPTION_BITMAP, BIT(VEC_DB) | BIT(VEC_AC) | BIT(VEC_MC));
+    vmwrite(PF_ERROR_MASK, 0);
+    vmwrite(PF_ERROR_MATCH, 0);
+    vmwrite(CR3_TARGET_COUNT, 0);
+    vmwrite(EXIT_MSR_STORES, 0);
+    vmwrite(EXIT_MSR_LOADS, 0);
+    vmwrite(ENTRY_MSR_LOADS, 0);
+    vmwrite(TSC_OFFSET, 0);
+    if (c->proc2 & PROC2_XSAVES)
+        vmwrite(XSS_BITMAP, 0);
+    vmwrite(LINK_POINTER, ~0ull);
+    vmwrite(IO_BITMAP_A, virt_to_phys(vmx_io_bitmap));
+    vmwrite(IO_BITMAP_B, virt_to_phys(vmx_io_bitmap + PAGE_SIZE));
+    vmwrite(MSR_BITMAP, virt_to_phys(vmx_msr_bitmap));
+    vmwrite(EPT_POINTER, vmx_ept_pointer());
+    vmwrite(VPID, VPID_OF(vm->v));
+    vmwrite(CR0_MASK, c->cr0_mask);
+    vmwrite(CR4_MASK, c->cr4_mask);
+}
+
+struct vmx_vcpu *vmx_load(struct vcpu *v)
+{
+    struct vmx_vcpu *vm = v->backend;
+    u32 cpu = this_cpu()->index;
+
+    if (current[cpu] != vm) {
+        u64 pa = virt_to_phys(vm->vmcs);
+        bool failed;
+
+        ASSERT(vm->cpu == NO_CPU || vm->cpu == cpu);
+        if (vm->cpu == NO_CPU)
+            __asm__ volatile("vmclear %0" ::"m"(pa) : "memory", "cc");
+        __asm__ volatile("vmptrld %1" : "=@ccbe"(failed) : "m"(pa) : "memory");
+        if (failed)
+            panic("VMPTRLD of 0x%llx failed", (unsigned long long)pa);
+        current[cpu] = vm;
+    }
+    if (vm->cpu == NO_CPU) {
+        vm->cpu = cpu;
+        vm->nmi_seen = this_cpu()->nmi_count;
+        write_controls(vm);
+        write_host_state();
+    }
+    if (vm->start_pending) {
+        vm->start_pending = false;
+        vmx_apply_start(vm);
+    }
+    return vm;
+}

@@ -1,0 +1,173 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Can this CPU run guests, and switching it on.
+ */
+#include "arch/vmx/vmx.h"
+#include "arch/cpu.h"
+#include "arch/log.h"
+#include "arch/paging.h"
+#include "arch/string.h"
+#include "arch/vmx/vmx_int.h"
+
+#define CPUID_1_VMX   BIT(5)  /* ECX */
+#define CPUID_1_XSAVE BIT(26) /* ECX */
+#define CPUID_7_PKU   BIT(3)  /* ECX */
+
+#define MSR_FEATURE_CONTROL 0x3a
+#define FEATURE_LOCK        BIT(0)
+#define FEATURE_VMX         BIT(2) /* outside SMX */
+
+#define CR4_OSXSAVE BIT(18)
+#define CR4_PKE     BIT(22)
+
+struct vmx_controls vmx_controls;
+struct vmx_caps vmx_caps;
+u8 vmx_io_bitmap[2 * PAGE_SIZE] __attribute__((aligned(PAGE_SIZE)));
+u8 vmx_msr_bitmap[PAGE_SIZE] __attribute__((aligned(PAGE_SIZE)));
+
+bool vmx_present(void)
+{
+    u32 r[4];
+
+    cpuid(1, 0, r);
+    return r[2] & CPUID_1_VMX;
+}
+
+static void read_caps(struct vmx_caps *caps)
+{
+    u64 *value = (u64 *)caps;
+
+    /* A CPU without a feature lacks its MSR, which then counts as 0. */
+    for (u32 i = 0; i < NR_VMX_CAPS; i++)
+        if (!rdmsr_safe(MSR_VMX_BASIC + i, &value[i]))
+            value[i] = 0;
+}
+
+static bool allowed_by_firmware(void)
+{
+    u64 control;
+
+    if (!rdmsr_safe(MSR_FEATURE_CONTROL, &control))
+        return true;
+    return !(control & FEATURE_LOCK) || control & FEATURE_VMX;
+}
+
+static const char *probe(void)
+{
+    static char text[160];
+
+    if (!vmx_present())
+        return "this CPU has no VMX; use one with Intel VT-x";
+    if (!allowed_by_firmware())
+        return "firmware has locked VMX off; enable virtualisation (Intel VT-x) in the firmware's setup";
+    read_caps(&vmx_caps);
+    const char *missing = vmx_choose_controls(&vmx_caps, &vmx_controls);
+    if (missing) {
+        fmt_string(text, sizeof(text),
+                   "this CPU's VMX lacks %s; use one from Intel's Westmere (2010) on, or in Bochs "
+                   "corei7_skylake_x",
+                   missing);
+        return text;
+    }
+    memset(vmx_msr_bitmap, 0xff, sizeof(vmx_msr_bitmap));
+    vmx_mtrrs_read();
+    vmx_backend.nested_1g = vmx_controls.ept_1g;
+    return NULL;
+}
+
+/* For the guest's instructions that we repeat: XSETBV, RDPKRU. */
+static u64 own_features(void)
+{
+    u64 cr4 = 0;
+    u32 r[4];
+
+    cpuid(1, 0, r);
+    if (r[2] & CPUID_1_XSAVE)
+        cr4 |= CR4_OSXSAVE;
+    cpuid(0, 0, r);
+    if (r[0] >= 7) {
+        cpuid(7, 0, r);
+        if (r[2] & CPUID_7_PKU)
+            cr4 |= CR4_PKE;
+    }
+    return cr4;
+}
+
+static int cpu_enable(void)
+{
+    void *region = page_alloc();
+    u64 pa, control;
+    bool failed;
+
+    if (!region)
+        return ERR_NOMEM;
+    if (rdmsr_safe(MSR_FEATURE_CONTROL, &control)) {
+        if (!(control & FEATURE_LOCK))
+            wrmsr(MSR_FEATURE_CONTROL, control | FEATURE_VMX | FEATURE_LOCK);
+        else if (!(control & FEATURE_VMX))
+            return ERR_NODEV; /* firmware set this CPU up otherwise than the first */
+    }
+    *(u32 *)region = (u32)(vmx_caps.basic & BASIC_REVISION);
+    pa = virt_to_phys(region);
+    u64 cr0 = (read_cr0() | vmx_caps.cr0_fixed0) & vmx_caps.cr0_fixed1;
+    __asm__ volatile("mov %0, %%cr0" ::"r"(cr0) : "memory");
+    write_cr4(read_cr4() | vmx_caps.cr4_fixed0 | own_features());
+    __asm__ volatile("vmxon %1" : "=@ccbe"(failed) : "m"(pa) : "memory");
+    if (failed)
+        return ERR_IO;
+    /* What an earlier user of VMX may have left in this CPU's caches goes before the first entry. */
+    vmx_nested_flush_all();
+    return 0;
+}
+
+static void set_bit_to(u8 *map, u32 bit, bool on)
+{
+    u8 mask = (u8)(1 << (bit % 8));
+
+    if (on)
+        __atomic_fetch_or(&map[bit / 8], mask, __ATOMIC_RELAXED);
+    else
+        __atomic_fetch_and(&map[bit / 8], (u8)~mask, __ATOMIC_RELAXED);
+}
+
+static void trap_port(u16 port, bool on)
+{
+    set_bit_to(vmx_io_bitmap, port, on);
+}
+
+/* SDM 3C, 25.6.9: 1 KiB each for reads of 0 to 1FFFh and of C0000000h to C0001FFFh, then for writes. All
+ * others always exit. */
+static void pass_msr(u32 msr, bool read, bool write)
+{
+    u32 low = msr & 0x1fff;
+    u32 bit = msr < 0x2000 ? low : 8 * 0x400 + low;
+
+    if (msr != low && msr != (0xc0000000u | low))
+        return;
+    set_bit_to(vmx_msr_bitmap, bit, !read);
+    set_bit_to(vmx_msr_bitmap, 8 * 0x800 + bit, !write);
+}
+
+struct vcpu_backend vmx_backend = {
+    .name = "VMX",
+    .probe = probe,
+    .cpu_enable = cpu_enable,
+    .vcpu_create = vmx_vcpu_create,
+    .vcpu_start = vmx_vcpu_start,
+    .run = vmx_run,
+    .take_nmi = vmx_take_nmi,
+    .inject_exception = vmx_inject_exception,
+    .inject_page_fault = vmx_inject_page_fault,
+    .inject_nmi = vmx_inject_nmi,
+    .retired = vmx_retired,
+    .get_mode = vmx_get_mode,
+    .get_segment = vmx_get_segment,
+    .read_msr = vmx_read_msr,
+    .write_msr = vmx_write_msr,
+    .trap_port = trap_port,
+    .pass_msr = pass_msr,
+    .nested_flush_all = vmx_nested_flush_all,
+    .nested_leaf = vmx_nested_leaf,
+    .nested_link = vmx_nested_link,
+    .dump = vmx_dump,
+};

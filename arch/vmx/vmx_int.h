@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the files of the backend share.
+ *
+ *   vmx.c       can this CPU do it, switch it on, the operations' table
+ *   controls.c  which controls on which CPU; MTRR arithmetic (pure)
+ *   vmcs.c      a VMCS from its first to its last constant field
+ *   state.c     the guest's registers: start, CRs, segments, MSRs
+ *   run.c       enter, and what each exit means
+ *   event.c     exceptions and NMIs into the guest
+ *   task.c      task switches, which VMX leaves to software
+ *   ept.c       entry format, memory types, INVEPT
+ *   report.c    reasons and failed entries in words
+ */
+#ifndef ARCH_VMX_VMX_INT_H
+#define ARCH_VMX_VMX_INT_H
+
+#include "arch/vcpu.h"
+#include "arch/vmx/controls.h"
+#include "arch/vmx/vmcs.h"
+
+#define NO_CPU     (~0u)
+#define VPID_OF(v) ((v)->index + 1u) /* 0 is Sluice's own */
+
+struct vmx_vcpu {
+    struct vcpu *v;
+    void *vmcs;
+    u32 cpu; /* on which it was first loaded, and stays */
+    bool launched;
+    bool start_pending;
+    struct vcpu_start start; /* applied on its own CPU */
+
+    u64 rip, rsp, rflags; /* as in the VMCS */
+    u64 ept_seen;         /* vmx_ept_generation at the last INVEPT */
+
+    /* The event the next entry delivers; as in the VMCS. */
+    u32 event, event_code, event_length;
+    bool shutdown;    /* a fault on the way into the double-fault handler */
+    bool nmi_window;  /* its control is on */
+    bool nmi_pending; /* waits for the guest's NMI window */
+    u32 nmi_seen;     /* this CPU's count at the last take_nmi() */
+    bool nmi_exit;    /* the last exit was an NMI that no handler has seen */
+
+    u32 reason; /* of the last exit */
+    u64 qualification;
+};
+
+extern struct vmx_controls vmx_controls; /* valid after probe */
+extern struct vmx_caps vmx_caps;
+extern volatile u64 vmx_ept_generation;
+extern u8 vmx_io_bitmap[2 * PAGE_SIZE], vmx_msr_bitmap[PAGE_SIZE];
+
+/* vmcs.c. Makes v's VMCS this CPU's current one, and applies a pending start. */
+struct vmx_vcpu *vmx_load(struct vcpu *v);
+int vmx_vcpu_create(struct vcpu *v) __must_check;
+
+/* state.c */
+void vmx_vcpu_start(struct vcpu *v, const struct vcpu_start *start);
+void vmx_apply_start(struct vmx_vcpu *vm);
+void vmx_get_mode(struct vcpu *v, struct vcpu_mode *out);
+void vmx_get_segment(struct vcpu *v, enum vcpu_seg seg, struct vcpu_segment *out);
+bool vmx_read_msr(struct vcpu *v, u32 msr, u64 *value);
+bool vmx_write_msr(struct vcpu *v, u32 msr, u64 value);
+void vmx_cr_exit(struct vmx_vcpu *vm, u64 qualification);
+
+/* run.c, entry.asm */
+void vmx_run(struct vcpu *v, struct vcpu_exit *exit);
+enum { ENTER_EXITED, ENTER_FAIL_VALID, ENTER_FAIL_INVALID, ENTER_NMI }; /* what vmx_enter() returns */
+int vmx_enter(u64 gpr[NR_GPR], bool launched, u32 nmi_seen) __must_check;
+void vmx_exit(void);
+
+/* event.c */
+void vmx_inject_exception(struct vcpu *v, u8 vector, bool has_code, u32 code);
+void vmx_inject_page_fault(struct vcpu *v, u64 cr2, u32 code);
+void vmx_retired(struct vcpu *v);
+void vmx_inject_nmi(struct vcpu *v);
+void vmx_take_nmi(struct vcpu *v);
+void vmx_prepare_event(struct vmx_vcpu *vm); /* before an entry */
+bool vmx_recover_event(struct vmx_vcpu *vm); /* after an exit: false = it interrupted nothing */
+void vmx_reflect_exception(struct vmx_vcpu *vm, u32 info);
+void vmx_nmi_window(struct vmx_vcpu *vm, bool on);
+
+/* task.c. False: a fault that the task cannot take. */
+bool vmx_task_switch(struct vmx_vcpu *vm);
+
+/* ept.c */
+void vmx_mtrrs_read(void);
+u64 vmx_nested_leaf(u64 pa, unsigned level, bool write);
+u64 vmx_nested_link(u64 table_pa);
+u64 vmx_ept_pointer(void);
+void vmx_nested_flush_all(void);
+void vmx_flush_if_stale(struct vmx_vcpu *vm);
+void vmx_flush_vpid(const struct vmx_vcpu *vm); /* the guest's own translations */
+
+/* report.c */
+void vmx_dump(struct vcpu *v);
+void vmx_explain_failure(struct vmx_vcpu *vm, int how); /* `how`: what vmx_enter() returned; 0 = by reason */
+const char *vmx_reason_name(u32 reason);
+
+#endif
