@@ -106,12 +106,12 @@ static void read_guest(struct unit *u, u16 sid, struct guest_context *g)
     g->fault = 0;
 }
 
-enum fault_reason context_fault(struct unit *u, u16 sid)
+enum fault_reason context_fault(struct unit *u, u16 sid, u64 addr)
 {
     struct guest_context g;
 
     read_guest(u, sid, &g);
-    return g.fault;
+    return g.fault || g.tt == TT_PASS_THROUGH ? g.fault : shadow_fault(u, g.root, g.levels, addr);
 }
 
 static struct context_entry *host_entry(struct unit *u, u16 sid, bool create)
@@ -225,7 +225,7 @@ void context_sync(struct unit *u, u16 sid, bool asked)
         return;
     }
     read_guest(u, sid, &g);
-    host = host_entry(u, sid, !g.fault);
+    host = host_entry(u, sid, !g.fault || g.no_faults);
     if (!host) { /* no table for that bus, and none needed: blocked by the root entry */
         if (asked) {
             plan_context(u, sid, DID_NONE);

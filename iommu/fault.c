@@ -19,9 +19,12 @@ static void report(struct unit *u, u64 lo, u64 hi)
     }
     /* Our entries are merely not present where the guest's are wrong; the guest is told what is wrong with
      * its own. */
-    guest = context_fault(u, sid);
-    if ((reason == FAULT_ROOT_NOT_PRESENT || reason == FAULT_CONTEXT_NOT_PRESENT) && guest)
-        hi = (hi & ~FRCD_FR) | field_prep(FRCD_FR, guest);
+    if (reason == FAULT_ROOT_NOT_PRESENT || reason == FAULT_CONTEXT_NOT_PRESENT ||
+        reason == FAULT_SS_NO_WRITE || reason == FAULT_SS_NO_READ) {
+        guest = context_fault(u, sid, lo & FRCD_FI);
+        if (guest)
+            hi = (hi & ~FRCD_FR) | field_prep(FRCD_FR, guest);
+    }
     vregs_fault(u, lo, hi);
 }
 

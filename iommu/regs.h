@@ -145,11 +145,14 @@ enum fault_reason {
     FAULT_ROOT_NOT_PRESENT = 0x1,
     FAULT_CONTEXT_NOT_PRESENT = 0x2,
     FAULT_CONTEXT_INVALID = 0x3,
+    FAULT_SS_NO_WRITE = 0x5,
+    FAULT_SS_NO_READ = 0x6,
     FAULT_SS_ACCESS = 0x7,      /* a second-stage table cannot be read */
     FAULT_ROOT_ACCESS = 0x8,    /* the root table cannot be read */
     FAULT_CONTEXT_ACCESS = 0x9, /* the context table cannot be read */
     FAULT_ROOT_RESERVED = 0xa,
     FAULT_CONTEXT_RESERVED = 0xb,
+    FAULT_SS_RESERVED = 0xc,
 };
 
 #endif

@@ -34,7 +34,8 @@ struct view {
 struct guest_entry {
     enum { EMPTY, LEAF, TABLE } kind;
     u64 addr;
-    u64 perm; /* permission and snoop bits */
+    u64 perm;                /* permission and snoop bits */
+    enum fault_reason fault; /* EMPTY: 0, or why hardware would refuse the entry */
 };
 
 static bool leaf_size_supported(const struct unit *u, unsigned level)
@@ -42,7 +43,7 @@ static bool leaf_size_supported(const struct unit *u, unsigned level)
     return level == 1 || (level == 2 && u->sslps & 1) || (level == 3 && u->sslps & 2);
 }
 
-static struct guest_entry read_entry(const struct sync *s, const struct view *v, unsigned index,
+static struct guest_entry read_entry(const struct unit *u, const struct view *v, unsigned index,
                                      unsigned level)
 {
     u64 size = BIT(level_shift(level));
@@ -62,17 +63,32 @@ static struct guest_entry read_entry(const struct sync *s, const struct view *v,
         return g;
     g.addr = e & SS_ADDR;
     g.perm = e & SS_PERM;
-    if (s->u->ecap & ECAP_SC)
-        g.perm |= e & SS_SNP;
-    if (level == 1) {
-        g.kind = LEAF;
-    } else if (!(e & SS_PS)) {
+    if (level > 1 && !(e & SS_PS) && !(e & (SS_RSVD | SS_SNP))) {
         g.kind = TABLE;
-        g.perm &= SS_PERM;
-    } else if (leaf_size_supported(s->u, level) && is_aligned(g.addr, size)) {
+    } else if ((level == 1 || e & SS_PS) && leaf_size_supported(u, level) && is_aligned(g.addr, size) &&
+               !(e & (SS_RSVD | (u->v.ecap & ECAP_SC ? 0 : SS_SNP)))) {
         g.kind = LEAF;
-    } /* else reserved (9.8): blocked, as in hardware */
+        g.perm |= e & SS_SNP;
+    } else {
+        g.fault = FAULT_SS_RESERVED; /* blocked, as in hardware (9.8) */
+    }
     return g;
+}
+
+enum fault_reason shadow_fault(struct unit *u, u64 root, unsigned levels, u64 addr)
+{
+    for (unsigned level = levels; level; level--) {
+        struct view v = { .table = env_guest_page(root) };
+        struct guest_entry g;
+
+        if (!v.table)
+            return FAULT_SS_ACCESS;
+        g = read_entry(u, &v, (addr >> level_shift(level)) % ENTRIES, level);
+        if (g.kind != TABLE)
+            return g.fault;
+        root = g.addr;
+    }
+    return 0;
 }
 
 static void limbo_add(struct unit *u, void *page)
@@ -216,7 +232,7 @@ static void sync_table(struct sync *s, u64 *shadow, const struct view *v, unsign
     from = (unsigned)((MAX(r.first, first) - first) >> shift);
     to = (unsigned)((MIN(r.last, last) - first) >> shift);
     for (unsigned i = from; i <= to; i++)
-        sync_entry(s, &shadow[i], read_entry(s, v, i, level), base + ((u64)i << level_shift(level)), level,
+        sync_entry(s, &shadow[i], read_entry(s->u, v, i, level), base + ((u64)i << level_shift(level)), level,
                    r);
 }
 

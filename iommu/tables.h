@@ -41,6 +41,7 @@ enum {
 #define SS_PS   BIT(7) /* leaf at level 2 or 3 */
 #define SS_SNP  BIT(11)
 #define SS_ADDR MASK(51, 12)
+#define SS_RSVD BIT(62)
 #define SS_SOFT_SPLIT \
     BIT(52) /* ignored by hardware (61:52); ours: this table stands for one guest superpage */
 

@@ -221,6 +221,8 @@ void domain_reap(struct unit *u);                          /* after the flush: f
 /* --- shadow.c: the guest's second-stage table composed with ownership --- */
 /* Brings our table up to date with the guest's in *r; widens *r to what must be flushed. */
 void shadow_sync(struct unit *u, struct domain *d, struct range *r);
+/* What is wrong with the guest's table for this address; 0: nothing but, perhaps, permission. */
+enum fault_reason shadow_fault(struct unit *u, u64 root, unsigned levels, u64 addr);
 u64 *shadow_alloc(void); /* an empty table; NULL: only the reserve is left */
 void shadow_free(struct unit *u, u64 *root, unsigned levels); /* into limbo */
 void limbo_free(struct unit *u);
@@ -231,8 +233,9 @@ int context_init(struct unit *u) __must_check;
  */
 void context_sync(struct unit *u, u16 sid, bool asked);
 void context_sync_all(struct unit *u);
-/* What the specification's unit would say of this function's root and context entry; 0 = nothing wrong. */
-enum fault_reason context_fault(struct unit *u, u16 sid);
+/* What the specification's unit would say of the guest's entries and tables for this access; 0 = nothing
+ * wrong. */
+enum fault_reason context_fault(struct unit *u, u16 sid, u64 addr);
 void context_enable(struct unit *u, bool on); /* the guest's TE or root pointer changed */
 
 /* --- plan.c: what a batch must do --- */
