@@ -1,0 +1,442 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* LINK: libworld.a libiommu.a libmodel.a */
+/*
+ * Root and context entries, domain-ids, firmware's leftovers, and faults with the reason that the guest's own
+ * tables give.
+ */
+#include "tests/unit/world_test.h"
+
+static u64 ctx_at(u16 sid)
+{
+    return GUEST_CTX + (sid >> 8) * 0x1000 + (sid & 255) * 16;
+}
+
+static void flush_context(u16 sid)
+{
+    q_context(0, 3, 5, sid, 0);
+    q_iotlb(0, 2, 5, 0, 0);
+    assert_true(q_sync(0));
+}
+
+/* The fault that a DMA of this function leaves in the guest's record; 0 if there is none. */
+static unsigned fault_of(unsigned f, u64 iova)
+{
+    u32 off = (u32)(G.caps[0] >> 24 & 0x3ff) * 16;
+    u64 hi;
+
+    assert_int_equal(dma_lands(f, iova, true), ~0ull);
+    world_settle();
+    hi = guest_read(0, off + 8, 8);
+    if (!(hi >> 63))
+        return 0;
+    assert_int_equal(hi & 0xffff, W.cfg.fn[f].sid);
+    guest_w32(0, off + 12, 1u << 31);
+    guest_w32(0, R_FSTS, FS_PFO);
+    return hi >> 32 & 0xff;
+}
+
+/* A context entry changes in every way; its own context flush is all the guest sends. */
+static void hostile_16_context_flush_only(void **state)
+{
+    (void)state;
+    for (unsigned g = 1; g <= 3; g++)
+        for (unsigned change = 0; change < 5; change++) {
+            u64 want = ~0ull;
+
+            in_use(&(struct world_cfg){ .wait_us = 100, .seed = change });
+            guest_domain_init(1, 6, 3);
+            guest_map(1, 0x3000, GUEST_DATA + 0x1000, P_RW);
+            map_and_flush(0, 0x3000, GUEST_DATA);
+            host_clear();
+            switch (change) {
+            case 0: /* present to not present */
+                guest_detach(SID_ATS);
+                break;
+            case 1: /* another domain */
+                guest_attach(SID_ATS, 1, TT_ATS_ON);
+                want = GUEST_DATA + 0x1000;
+                break;
+            case 2: /* the same domain-id, another table */
+                guest_context(SID_ATS, TT_ATS_ON, 5, G.dom[1].root, 3);
+                want = GUEST_DATA + 0x1000;
+                break;
+            case 3: /* pass-through */
+                guest_context(SID_ATS, TT_PASS, 7, 0, 4);
+                want = 0x3000;
+                break;
+            case 4: /* the gate closes */
+                guest_attach(SID_ATS, 0, TT_SS);
+                want = GUEST_DATA;
+                break;
+            }
+            q_context(0, g, 5, SID_ATS, 0);
+            assert_true(q_sync(0));
+            only_outcome(ATS, 0x3000, want);
+            only_outcome(PLAIN, 0x3000, GUEST_DATA);
+            only_outcome(ATS2, 0x3000, GUEST_DATA);
+            assert_true(host_dtlb(SID_ATS) >= 1);
+            finish();
+        }
+}
+
+static void function_masks(void **state)
+{
+    (void)state;
+    for (unsigned fm = 0; fm < 4; fm++) {
+        static const unsigned ignored[] = { 0, 4, 6, 7 };
+        struct world_cfg cfg = { .wait_us = 100, .nr_fns = 4 };
+
+        for (unsigned i = 0; i < 4; i++)
+            cfg.fn[i] = (struct world_fn_cfg){ (u16)(0x0100 | (i == 3 ? 7 : i * 2)), 0, true, 0 };
+        in_use(&cfg);
+        map_and_flush(0, 0x3000, GUEST_DATA);
+        for (unsigned f = 0; f < 4; f++)
+            guest_detach(cfg.fn[f].sid);
+        q_context(0, 3, 5, 0x0102, fm);
+        assert_true(q_sync(0));
+        for (unsigned f = 0; f < 4; f++)
+            if (!((cfg.fn[f].sid ^ 0x0102) & ~ignored[fm]))
+                only_outcome(f, 0x3000, ~0ull);
+            else
+                only_outcome(f, 0x3000, GUEST_DATA);
+        finish();
+    }
+}
+
+static void hostile_16_domain_id_reused(void **state)
+{
+    (void)state;
+    in_use(&(struct world_cfg){ .wait_us = 100 });
+    map_and_flush(0, 0x3000, GUEST_DATA);
+    for (unsigned f = 0; f < W.nr_fns; f++)
+        guest_detach(W.cfg.fn[f].sid);
+    q_context(0, 2, 5, 0, 0);
+    q_iotlb(0, 2, 5, 0, 0);
+    assert_true(q_sync(0));
+    guest_domain_init(1, 5, 4);
+    guest_map(1, 0x4000, GUEST_DATA + 0x1000, P_RW);
+    guest_attach(SID_ATS, 1, TT_ATS_ON);
+    flush_context(SID_ATS);
+    only_outcome(ATS, 0x3000, ~0ull);
+    only_outcome(ATS, 0x4000, GUEST_DATA + 0x1000);
+    finish();
+}
+
+static const u64 nowhere[] = { REGION_BASE, UNIT_BASE, 0xfee00000, TRIP_BASE, RAM3_END, 0x3ffffffff000ull };
+
+static void hostile_22_root_pointer(void **state)
+{
+    (void)state;
+    for (unsigned i = 0; i < ARRAY_SIZE(nowhere); i++) {
+        in_use(&(struct world_cfg){ .wait_us = 100 });
+        map_and_flush(0, 0x3000, GUEST_DATA);
+        guest_w64(0, R_RTADDR, nowhere[i]);
+        guest_gcmd(0, G_SRTP, true);
+        assert_int_equal(fault_of(PLAIN, 0x3000), 0x8);
+        assert_int_equal(fault_of(ATS, 0x3000), 0x8);
+        guest_w64(0, R_RTADDR, GUEST_ROOT);
+        guest_gcmd(0, G_SRTP, true);
+        only_outcome(PLAIN, 0x3000, GUEST_DATA);
+        only_outcome(ATS, 0x3000, GUEST_DATA);
+        finish();
+    }
+}
+
+static void hostile_22_and_24_entries(void **state)
+{
+    static const struct {
+        unsigned what; /* 0 root, 1 context */
+        u64 lo, hi;    /* of the entry */
+        unsigned reason;
+    } bad[] = {
+        { 0, 0, 0, 0x1 },
+        { 0, GUEST_CTX | 3, 0, 0xa },
+        { 0, GUEST_CTX | 0x801, 0, 0xa },
+        { 0, GUEST_CTX | 1, 1, 0xa },
+        { 0, GUEST_CTX | 1, 1ull << 63, 0xa },
+        { 0, REGION_BASE | 1, 0, 0x9 },
+        { 0, UNIT_BASE | 1, 0, 0x9 },
+        { 0, 0x3ffffffff000ull | 1, 0, 0x9 },
+        { 1, 0, 0, 0x2 },
+        { 1, GUEST_TABLES | 0x11, 2 | 5 << 8, 0xb },
+        { 1, GUEST_TABLES | 0x801, 2 | 5 << 8, 0xb },
+        { 1, GUEST_TABLES | 1, 2 | 5 << 8 | 1 << 7, 0xb },
+        { 1, GUEST_TABLES | 1, 2 | 5 << 8 | 1ull << 24, 0xb },
+        { 1, GUEST_TABLES | 1, 2 | 5 << 8 | 1ull << 63, 0xb },
+        { 1, GUEST_TABLES | 0xd, 2 | 5 << 8, 0x3 }, /* TT=3 */
+        { 1, GUEST_TABLES | 1, 0 | 5 << 8, 0x3 },   /* AW */
+        { 1, GUEST_TABLES | 1, 3 | 5 << 8, 0x3 },
+        { 1, GUEST_TABLES | 1, 4 | 5 << 8, 0x3 },
+        { 1, GUEST_TABLES | 1, 5 | 5 << 8, 0x3 },
+        { 1, GUEST_TABLES | 1, 6 | 5 << 8, 0x3 },
+        { 1, GUEST_TABLES | 1, 7 | 5 << 8, 0x3 },
+        { 1, GUEST_TABLES | 1, 2, 0x3 }, /* domain-id 0 */
+        { 1, REGION_BASE | 1, 2 | 5 << 8, 0x7 },
+        { 1, 0xfee00000 | 1, 2 | 5 << 8, 0x7 },
+    };
+
+    (void)state;
+    for (unsigned i = 0; i < ARRAY_SIZE(bad); i++) {
+        u64 at = bad[i].what ? ctx_at(SID_PLAIN) : GUEST_ROOT, lo, hi;
+
+        in_use(&(struct world_cfg){ .wait_us = 100 });
+        map_and_flush(0, 0x3000, GUEST_DATA);
+        lo = peek64(at);
+        hi = peek64(at + 8);
+        poke64(at, bad[i].lo);
+        poke64(at + 8, bad[i].hi);
+        q_context(0, 1, 0, 0, 0);
+        q_iotlb(0, 1, 0, 0, 0);
+        assert_true(q_sync(0));
+        only_outcome(PLAIN, 0x3000, ~0ull);
+        only_outcome(ATS, 0x3000, GUEST_DATA);
+        if (fault_of(PLAIN, 0x3000) != bad[i].reason)
+            fail_msg("entry %u: not reason %x", i, bad[i].reason);
+        poke64(at, lo);
+        poke64(at + 8, hi);
+        q_context(0, 1, 0, 0, 0);
+        q_iotlb(0, 1, 0, 0, 0);
+        assert_true(q_sync(0));
+        only_outcome(PLAIN, 0x3000, GUEST_DATA);
+        finish();
+    }
+}
+
+/* 22: the reasons of second-stage tables are the guest's, too. */
+static void hostile_22_second_stage_reasons(void **state)
+{
+    (void)state;
+    in_use(&(struct world_cfg){ .wait_us = 100 });
+    map_and_flush(0, 0x3000, GUEST_DATA);
+    static const struct {
+        unsigned level;
+        u64 entry;
+        unsigned reason;
+    } bad[] = {
+        { 3, REGION_BASE | 3, 0x7 }, /* a table that cannot be read */
+        { 2, UNIT_BASE | 3, 0x7 },
+        { 1, GUEST_DATA | 3 | 1ull << 62, 0xc },     /* reserved */
+        { 2, (GUEST_DATA & ~0xfffull) | 0x83, 0xc }, /* a large page, misaligned */
+        { 4, GUEST_TABLES | 0x83, 0xc },
+        { 1, 0, 0x5 },
+        { 1, GUEST_DATA | P_R, 0x5 },
+    };
+    for (unsigned i = 0; i < ARRAY_SIZE(bad); i++) {
+        u64 at = guest_entry(0, 0x3000, bad[i].level), old = peek64(at);
+
+        poke64(at, bad[i].entry);
+        q_iotlb(0, 2, 5, 0, 0);
+        assert_true(q_sync(0));
+        if (fault_of(PLAIN, 0x3000) != bad[i].reason)
+            fail_msg("entry %u: not reason %x", i, bad[i].reason);
+        poke64(at, old);
+        q_iotlb(0, 2, 5, 0, 0);
+        assert_true(q_sync(0));
+        only_outcome(PLAIN, 0x3000, GUEST_DATA);
+    }
+    finish();
+}
+
+/* FPD: the guest does not want to hear of this function. */
+static void faults_disabled(void **state)
+{
+    (void)state;
+    for (unsigned bus = 0; bus < 4; bus += 3) {
+        struct world_cfg cfg = { .wait_us = 100, .nr_fns = 1 };
+        u16 sid = (u16)(bus << 8 | 0x18);
+
+        cfg.fn[0] = (struct world_fn_cfg){ sid, 0, false, 0 };
+        in_use(&cfg);
+        poke64(ctx_at(sid), 2); /* not present, FPD */
+        flush_context(sid);
+        assert_int_equal(fault_of(0, 0x3000), 0);
+        poke64(ctx_at(sid) + 8, 2 | 5 << 8);
+        poke64(ctx_at(sid), G.dom[0].root | 3);
+        flush_context(sid);
+        assert_int_equal(fault_of(0, 0x3000), 0);
+        poke64(ctx_at(sid), G.dom[0].root | 1);
+        flush_context(sid);
+        assert_int_equal(fault_of(0, 0x3000), 5);
+        finish();
+    }
+    /* on a bus whose table never was: root entry present, context entry with FPD, from the start */
+    struct world_cfg cfg = { .wait_us = 100, .nr_fns = 1, .ats = ATS_ALL };
+    cfg.fn[0] = (struct world_fn_cfg){ 0x0318, 0, false, 0 };
+    start(&cfg);
+    poke64(ctx_at(0x0318), 2);
+    guest_start();
+    assert_int_equal(fault_of(0, 0x3000), 0);
+    finish();
+}
+
+static void hostile_44_two_roots_one_id(void **state)
+{
+    (void)state;
+    in_use(&(struct world_cfg){ .wait_us = 100 });
+    guest_domain_init(1, 5, 4); /* the same id, another table */
+    guest_map(0, 0x3000, GUEST_DATA, P_RW);
+    guest_map(1, 0x3000, GUEST_DATA + 0x1000, P_RW);
+    guest_attach(SID_ATS, 1, TT_ATS_ON);
+    flush_context(SID_ATS);
+    model_fill_all(W.unit[0]);
+    only_outcome(PLAIN, 0x3000, GUEST_DATA);
+    only_outcome(ATS, 0x3000, GUEST_DATA + 0x1000);
+    only_outcome(ATS2, 0x3000, GUEST_DATA);
+    guest_unmap(0, 0x3000);
+    guest_unmap(1, 0x3000);
+    q_iotlb(0, 3, 5, 0x3000, 0); /* one flush for both */
+    assert_true(q_sync(0));
+    for (unsigned f = 0; f < 3; f++)
+        only_outcome(f, 0x3000, ~0ull);
+    finish();
+}
+
+/* An entry moves to another domain-id and nobody says so; a flush of either id reaches what is cached. */
+static void hostile_44_moved_without_a_flush(void **state)
+{
+    (void)state;
+    for (unsigned flushed = 0; flushed < 2; flushed++) {
+        in_use(&(struct world_cfg){ .wait_us = 100 });
+        map_and_flush(0, 0x3000, GUEST_DATA);
+        guest_context(SID_ATS, TT_ATS_ON, 6, G.dom[0].root, 4);
+        guest_unmap(0, 0x3000);
+        q_iotlb(0, 3, flushed ? 6 : 5, 0x3000, 0);
+        assert_true(q_sync(0));
+        if (!flushed) { /* the old id is what caches know it by */
+            only_outcome(ATS, 0x3000, ~0ull);
+            only_outcome(PLAIN, 0x3000, ~0ull);
+        }
+        q_iotlb(0, 3, 5, 0x3000, 0);
+        assert_true(q_sync(0));
+        only_outcome(ATS, 0x3000, ~0ull);
+        flush_context(SID_ATS);
+        only_outcome(ATS, 0x3000, ~0ull);
+        guest_map(0, 0x3000, GUEST_DATA + 0x1000, P_RW);
+        q_iotlb(0, 3, 6, 0x3000, 0);
+        assert_true(q_sync(0));
+        only_outcome(ATS, 0x3000, GUEST_DATA + 0x1000);
+        finish();
+    }
+}
+
+/* More domains than the unit has ids: what does not fit is blocked, the rest works, ids come back. */
+static void hostile_35_few_domain_ids(void **state)
+{
+    (void)state;
+    in_use(&(struct world_cfg){ .wait_us = 100, .cap = CAP_DEFAULT & ~7ull });
+    map_and_flush(0, 0x3000, GUEST_DATA);
+    for (unsigned round = 0; round < 5; round++) {
+        for (unsigned i = 1; i < 16; i++)
+            guest_context((u16)(0x0300 | i), TT_SS, (u16)i, GUEST_DATA + i * 0x1000, 4);
+        q_context(0, 1, 0, 0, 0);
+        q_iotlb(0, 1, 0, 0, 0);
+        assert_true(q_sync(0));
+        model_fill_all(W.unit[0]);
+        only_outcome(ATS, 0x3000, GUEST_DATA);
+        for (unsigned i = 1; i < 16; i++)
+            guest_detach((u16)(0x0300 | i));
+        q_context(0, 1, 0, 0, 0);
+        q_iotlb(0, 1, 0, 0, 0);
+        assert_true(q_sync(0));
+    }
+    guest_domain_init(1, 9, 4);
+    guest_map(1, 0x3000, GUEST_DATA + 0x1000, P_RW);
+    guest_attach(SID_PLAIN, 1, TT_SS);
+    flush_context(SID_PLAIN);
+    only_outcome(PLAIN, 0x3000, GUEST_DATA + 0x1000);
+    finish();
+}
+
+/* --- 37: what firmware left on --- */
+
+static void fw_wait(u32 off, u32 bit, bool on)
+{
+    for (unsigned n = 0; n < 1000 && !(model_reg_read(W.unit[0], off, 4) & bit) == on; n++)
+        model_step(W.unit[0]);
+}
+
+static void hostile_37_firmware_left_it_on(void **state)
+{
+    (void)state;
+    for (unsigned left = 0; left < 16; left++)
+        for (unsigned pace = 0; pace <= MODEL_PACE_MANUAL; pace++) {
+            u64 cap = CAP_DEFAULT | (left & 8 ? 3ull << 5 : 0);
+            struct model *m;
+
+            assert_int_equal(
+                world_boot(&(struct world_cfg){
+                    .wait_us = 100, .ats = ATS_ALL, .pace = (u8)pace, .cap = cap, .seed = left }),
+                0);
+            m = W.unit[0];
+            if (left & 1) { /* its own translation: one page for one device */
+                poke64(0x70000, 0x71000 | 1);
+                poke64(0x71000 + SID_PLAIN * 16 + 8, 2 | 3 << 8);
+                poke64(0x71000 + SID_PLAIN * 16, 0x72000 | 1);
+                poke64(0x72000, 0x73000 | 3);
+                poke64(0x73000, 0x74000 | 3);
+                poke64(0x74000, 0x75000 | 3);
+                poke64(0x75000 + 3 * 8, GUEST_DATA | 3);
+                model_reg_write(m, R_RTADDR, 8, 0x70000);
+                model_reg_write(m, R_GCMD, 4, G_SRTP);
+                fw_wait(R_GSTS, G_SRTP, true);
+            }
+            if (left & 2) { /* its own queue, with a tail that is not 0 */
+                model_reg_write(m, R_IQA, 8, 0x76000);
+                model_reg_write(m, R_GCMD, 4, G_QIE);
+                fw_wait(R_GSTS, G_QIE, true);
+                for (unsigned i = 0; i < 3; i++) {
+                    poke64(0x76000 + i * 32, i ? 2 | 1 << 4 : 1 | 1 << 4);
+                    poke64(0x76000 + i * 32 + 16, 5 | WAIT_SW | 0x33ull << 32);
+                    poke64(0x76000 + i * 32 + 24, 0x77000);
+                }
+                model_reg_write(m, R_IQT, 8, 0x60);
+                model_run(m, 1000);
+            }
+            if (left & 1) {
+                model_reg_write(m, R_GCMD, 4, G_TE | (model_reg_read(m, R_GSTS, 4) & G_QIE));
+                fw_wait(R_GSTS, G_TE, true);
+                model_fill_all(m);
+                only_outcome(PLAIN, 0x3000, GUEST_DATA);
+            }
+            if (left & 4 && left & 1) { /* events armed, a fault and a completion nobody looked at */
+                dma_lands(ATS, REGION_BASE, true);
+            }
+            if (left & 8) { /* protected memory */
+                model_reg_write(m, 0x68, 4, 0);
+                model_reg_write(m, 0x6c, 4, 0xffffffff);
+                model_reg_write(m, 0x64, 4, 1u << 31);
+            }
+            model_clear_violations(m);
+            assert_int_equal(world_protect(), 0);
+            model_fill_all(m);
+            for (unsigned f = 0; f < W.nr_fns; f++) {
+                only_outcome(f, 0x3000, 0x3000);
+                only_outcome(f, REGION_BASE, ~0ull);
+                assert_int_equal(dma_lands(f, GUEST_DATA, true), GUEST_DATA);
+            }
+            assert_int_equal(model_reg_read(m, 0x64, 4), 0);
+            G.ring_size = 256;
+            G.tail[0] = 0;
+            guest_start();
+            finish();
+        }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(hostile_16_context_flush_only),
+        cmocka_unit_test(function_masks),
+        cmocka_unit_test(hostile_16_domain_id_reused),
+        cmocka_unit_test(hostile_22_root_pointer),
+        cmocka_unit_test(hostile_22_and_24_entries),
+        cmocka_unit_test(hostile_22_second_stage_reasons),
+        cmocka_unit_test(faults_disabled),
+        cmocka_unit_test(hostile_44_two_roots_one_id),
+        cmocka_unit_test(hostile_44_moved_without_a_flush),
+        cmocka_unit_test(hostile_35_few_domain_ids),
+        cmocka_unit_test(hostile_37_firmware_left_it_on),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
