@@ -87,8 +87,9 @@ struct vcpu {
     u32 index;
     bool waiting_for_sipi;
     bool started;
-    void *backend;  /* the backend's own state: VMCB page and so on */
-    void *emulator; /* hv/fetch.c's */
+    void *backend;       /* the backend's own state: VMCB page and so on */
+    void *emulator;      /* hv/fetch.c's */
+    unsigned mismatches; /* hv/mmio.c: accesses in a row that found other bytes */
     u64 exits;
 };
 
@@ -133,7 +134,8 @@ struct vcpu_backend {
     void (*nested_flush_all)(void);
 
     /* Entry format of the nested table. level 1 = 4K, 2 = 2M, 3 = 1G. In both vendors' formats 0 is not
-     * present, bit 0 present, bit 1 writable, bit 7 a leaf above level 1, and 51:12 the address. */
+     * present, bit 0 present, bit 1 writable, bit 7 a leaf above level 1, and 51:12 the address.
+     * A leaf of 0 above level 1: the page has more than one memory type and must be split. */
     u64 (*nested_leaf)(u64 pa, unsigned level, bool write);
     u64 (*nested_link)(u64 table_pa);
     bool nested_1g; /* set by probe */
@@ -143,6 +145,9 @@ struct vcpu_backend {
 };
 
 extern struct vcpu_backend svm_backend;
+
+/* Sets an extended control register as the guest asked. False when the CPU raised #GP. */
+bool xsetbv_safe(u32 index, u64 value) __must_check;
 
 /* Chosen once at boot, by CPUID. */
 extern const struct vcpu_backend *vcpu_ops;

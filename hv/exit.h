@@ -8,6 +8,16 @@
 
 #include "arch/vcpu.h"
 
+/* What hypercall 0 and CPUID 40000001h answer: major 31:16, minor 15:0. */
+#define SLUICE_VERSION 0x00000001u
+
+/* Bits of CPUID 40000001h.EBX: the promises that this configuration keeps. */
+#define FEATURE_FRESH     BIT(0)
+#define FEATURE_CONTAINED BIT(1)
+#define FEATURE_BOUNDED   BIT(2)
+#define FEATURE_TRUE      BIT(3)
+#define FEATURE_DTLB      BIT(4) /* a flush of the IOTLB flushes device TLBs too: no need to ask for it */
+
 void __noreturn guest_run(struct vcpu *v);
 
 /* One policy each; called by guest_run(). */
@@ -17,6 +27,16 @@ void handle_wrmsr(struct vcpu *v);
 void handle_nested_fault(struct vcpu *v, const struct vcpu_exit *exit);
 void handle_io(struct vcpu *v, const struct vcpu_exit *exit);
 void handle_hypercall(struct vcpu *v);
+
+void msr_init(void); /* tells the backend which MSRs need no exit */
+
+/* msr.c's questions to those who know. False: #GP. */
+bool mtrr_read(u32 msr, u64 *value) __must_check;
+bool mtrr_write(u32 msr, u64 value) __must_check;
+bool mtrr_is(u32 msr);
+void mtrr_init(void);
+bool apic_write_base(u64 value) __must_check;
+bool apic_write_x2(u32 msr, u64 value) __must_check;
 
 int apic_init(void) __must_check;       /* traps ICR writes in xAPIC and x2APIC mode; dropped start-up IPIs */
 int pci_filter_init(void) __must_check; /* 0xCF8/0xCFC, ECAM writes; tells iommu/ about ATS */

@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "hv/bus.h"
+#include "arch/cpu.h"
+#include "arch/nested.h"
+
+#define MAX_MMIO  32
+#define MAX_PORTS 32
+
+struct port_range {
+    u16 first, count;
+    port_handler handler;
+    void *ctx;
+};
+
+/* In the order of registration, the units first: few enough that nothing beats looking at each. */
+static struct mmio_range mmio[MAX_MMIO];
+static unsigned nr_mmio;
+static struct port_range ports[MAX_PORTS];
+static unsigned nr_ports;
+
+int bus_add_mmio(u64 base, u64 size, bool reads_direct, mmio_handler handler, void *ctx)
+{
+    if (nr_mmio == MAX_MMIO)
+        return ERR_NOSPC;
+    for (unsigned i = 0; i < nr_mmio; i++)
+        if (ranges_overlap(base, size, mmio[i].base, mmio[i].size))
+            return ERR_BUSY;
+    int err = nested_set(base, size, reads_direct ? NESTED_READ : NESTED_NONE);
+    if (!err)
+        mmio[nr_mmio++] = (struct mmio_range){ base, size, handler, ctx };
+    return err;
+}
+
+const struct mmio_range *bus_find(u64 gpa)
+{
+    for (unsigned i = 0; i < nr_mmio; i++)
+        if (gpa - mmio[i].base < mmio[i].size)
+            return &mmio[i];
+    return NULL;
+}
+
+void bus_mmio(struct vcpu *v, u64 gpa, unsigned width, bool write, u64 *value)
+{
+    const struct mmio_range *r = bus_find(gpa);
+
+    if (r)
+        r->handler(r->ctx, v, gpa, width, write, value);
+    else if (!write)
+        *value = ~0ull;
+}
+
+int bus_add_ports(u16 first, u16 count, port_handler handler, void *ctx)
+{
+    if (nr_ports == MAX_PORTS)
+        return ERR_NOSPC;
+    if (!count || first > 0x10000 - count)
+        return ERR_INVAL;
+    for (unsigned i = 0; i < nr_ports; i++)
+        if (ranges_overlap(first, count, ports[i].first, ports[i].count))
+            return ERR_BUSY;
+    ports[nr_ports++] = (struct port_range){ first, count, handler, ctx };
+    for (unsigned i = 0; i < count; i++)
+        vcpu_ops->trap_port((u16)(first + i), true);
+    return 0;
+}
+
+static const struct port_range *find_ports(u16 port)
+{
+    for (unsigned i = 0; i < nr_ports; i++)
+        if ((u16)(port - ports[i].first) < ports[i].count)
+            return &ports[i];
+    return NULL;
+}
+
+static u32 raw_in(u16 port, unsigned width)
+{
+    return width == 1 ? inb(port) : width == 2 ? inw(port) : inl(port);
+}
+
+static void raw_out(u16 port, unsigned width, u32 value)
+{
+    if (width == 1)
+        outb(port, (u8)value);
+    else if (width == 2)
+        outw(port, (u16)value);
+    else
+        outl(port, value);
+}
+
+/*
+ * A wide access may begin below a trapped port and reach into it (and the bitmap then makes it exit): it is
+ * done byte by byte, each with its owner.
+ */
+static void split_access(struct vcpu *v, u16 port, unsigned width, bool in, u32 *value)
+{
+    u32 sum = 0;
+
+    for (unsigned i = 0; i < width; i++) {
+        u16 at = (u16)(port + i);
+        u32 byte = *value >> 8 * i & 0xff;
+        const struct port_range *r = find_ports(at);
+
+        if (r)
+            r->handler(r->ctx, v, at, 1, in, &byte);
+        else if (in)
+            byte = raw_in(at, 1);
+        else
+            raw_out(at, 1, byte);
+        sum |= (byte & 0xff) << 8 * i;
+    }
+    if (in)
+        *value = sum;
+}
+
+void bus_port(struct vcpu *v, u16 port, unsigned width, bool in, u32 *value)
+{
+    const struct port_range *r = find_ports(port);
+    bool trapped = false;
+
+    if (r) {
+        r->handler(r->ctx, v, port, width, in, value);
+        return;
+    }
+    for (unsigned i = 1; i < width; i++)
+        trapped |= find_ports((u16)(port + i)) != NULL;
+    if (trapped)
+        split_access(v, port, width, in, value);
+    else if (in)
+        *value = raw_in(port, width);
+    else
+        raw_out(port, width, *value);
+}

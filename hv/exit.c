@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The run loop.
+ */
+#include "hv/exit.h"
+#include "arch/cpu.h"
+#include "arch/insn.h"
+#include "arch/log.h"
+#include "hv/fetch.h"
+#include "hv/options.h"
+#include "iommu/iommu.h"
+
+enum { VEC_UD = 6, VEC_GP = 13 };
+
+#define CR4_OSXSAVE BIT(18)
+
+static void report(struct vcpu *v)
+{
+    struct vcpu_mode mode;
+    u8 bytes[INSN_MAX_LEN + 1];
+    char text[3 * INSN_MAX_LEN + 1] = "";
+    size_t used = 0;
+
+    vcpu_ops->get_mode(v, &mode);
+    vcpu_ops->dump(v);
+    unsigned count = fetch_bytes(v, &mode, bytes);
+    for (unsigned i = 0; i < count && used + 3 < sizeof(text); i++)
+        used += (size_t)fmt_string(text + used, sizeof(text) - used, " %02x", bytes[i]);
+    log_err("code%s", count ? text : " cannot be read");
+}
+
+static void __noreturn shutdown(struct vcpu *v)
+{
+    log_err("the guest is dead (triple fault)");
+    report(v);
+    iommu_counters();
+    if (options.shutdown_halt) {
+        log_err("halted, as on-shutdown=halt asks for");
+        cpu_halt_forever();
+    }
+    machine_reset();
+}
+
+static void __noreturn impossible(struct vcpu *v, const struct vcpu_exit *exit)
+{
+    report(v);
+    panic("%s exit %lx (%lx, %lx), which no guest can cause", vcpu_ops->name, exit->code, exit->info1,
+          exit->info2);
+}
+
+static void handle_invd(struct vcpu *v)
+{
+    static const u8 opcode[] = { 0x0f, 0x08 };
+
+    if (fetch_skip(v, opcode, sizeof(opcode)))
+        __asm__ volatile("wbinvd" ::: "memory");
+}
+
+/* The hypervisor uses no state that XCR0 governs, so the CPU itself may judge the value. */
+static void handle_xsetbv(struct vcpu *v)
+{
+    static const u8 opcode[] = { 0x0f, 0x01, 0xd1 };
+    struct vcpu_mode mode;
+
+    vcpu_ops->get_mode(v, &mode);
+    if (!(mode.cr4 & CR4_OSXSAVE))
+        vcpu_ops->inject_exception(v, VEC_UD, false, 0);
+    else if (mode.cpl || !xsetbv_safe((u32)v->gpr[RCX], (u32)v->gpr[RAX] | v->gpr[RDX] << 32))
+        vcpu_ops->inject_exception(v, VEC_GP, true, 0);
+    else
+        (void)!fetch_skip(v, opcode, sizeof(opcode));
+}
+
+/* Returns when the guest may go on. `early`: a unit's event was handled before its NMI had come. */
+static void handle_nmi(struct vcpu *v, bool early)
+{
+    vcpu_ops->take_nmi(v);
+    if (!iommu_event() && !early)
+        vcpu_ops->inject_nmi(v);
+}
+
+static void dispatch(struct vcpu *v, const struct vcpu_exit *exit, bool early)
+{
+    switch (exit->kind) {
+    case VEXIT_NESTED:
+        handle_nested_fault(v, exit);
+        break;
+    case VEXIT_NMI:
+        handle_nmi(v, early);
+        break;
+    case VEXIT_AGAIN:
+        break;
+    case VEXIT_IO:
+        handle_io(v, exit);
+        break;
+    case VEXIT_CPUID:
+        handle_cpuid(v);
+        break;
+    case VEXIT_RDMSR:
+        handle_rdmsr(v);
+        break;
+    case VEXIT_WRMSR:
+        handle_wrmsr(v);
+        break;
+    case VEXIT_HYPERCALL:
+        handle_hypercall(v);
+        break;
+    case VEXIT_VIRT_INSN:
+        vcpu_ops->inject_exception(v, VEC_UD, false, 0);
+        break;
+    case VEXIT_XSETBV:
+        handle_xsetbv(v);
+        break;
+    case VEXIT_INVD:
+        handle_invd(v);
+        break;
+    case VEXIT_SHUTDOWN:
+        shutdown(v);
+    default:
+        impossible(v, exit);
+    }
+}
+
+void guest_run(struct vcpu *v)
+{
+    struct vcpu_exit exit = { 0 };
+    bool early = false;
+
+    if (fetch_init(v))
+        refuse("no memory for the virtual CPU; give Sluice more with memory=");
+    msr_init();
+    for (;;) {
+        bool was_early = early;
+
+        early = false;
+        vcpu_ops->run(v, &exit);
+        v->exits++;
+        dispatch(v, &exit, was_early);
+        if (iommu_busy())
+            early = iommu_event();
+    }
+}

@@ -1,0 +1,181 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "hv/fetch.h"
+#include "arch/paging.h"
+#include "arch/string.h"
+#include "hv/walk.h"
+
+#define EFER_LMA    BIT(10)
+#define ATTR_LONG   BIT(9)
+#define ATTR_BIG    BIT(10)
+#define FETCH_WIDTH 16 /* bytes read at once */
+
+struct slot {
+    struct vcpu_mode mode;
+    u64 rip;
+    const volatile u8 *bytes; /* NULL: empty */
+    struct walk walk;
+    u64 copy[2];
+    struct insn insn;
+};
+
+#define NR_SLOTS 14
+
+struct fetcher {
+    struct slot slots[NR_SLOTS];
+    struct insn insn; /* what has no slot */
+};
+_Static_assert(sizeof(struct fetcher) <= PAGE_SIZE, "one page");
+
+int fetch_init(struct vcpu *v)
+{
+    v->emulator = page_alloc();
+    return v->emulator ? 0 : ERR_NOMEM;
+}
+
+enum insn_mode fetch_mode(const struct vcpu_mode *mode)
+{
+    if ((mode->efer & EFER_LMA) && (mode->cs_attrib & ATTR_LONG))
+        return INSN_64;
+    return mode->cs_attrib & ATTR_BIG ? INSN_32 : INSN_16;
+}
+
+static u64 linear_of(struct vcpu *v, const struct vcpu_mode *mode)
+{
+    return fetch_mode(mode) == INSN_64 ? v->rip : (mode->cs_base + v->rip) & MASK(31, 0);
+}
+
+static bool same_mode(const struct vcpu_mode *a, const struct vcpu_mode *b)
+{
+    return a->cr3 == b->cr3 && a->cr0 == b->cr0 && a->cr4 == b->cr4 && a->efer == b->efer &&
+           a->cs_base == b->cs_base && a->cs_attrib == b->cs_attrib && a->cpl == b->cpl;
+}
+
+static void read_words(const volatile u8 *from, u64 words[2])
+{
+    words[0] = *(const volatile u64 *)from;
+    words[1] = *(const volatile u64 *)(from + 8);
+}
+
+/* Would the walk and the bytes be the same again? */
+static bool still_valid(const struct slot *s, const struct vcpu_mode *mode)
+{
+    u64 now[2];
+
+    if (!s->bytes || !same_mode(&s->mode, mode))
+        return false;
+    for (unsigned i = 0; i < s->walk.levels; i++)
+        if (*s->walk.step[i].entry != s->walk.step[i].value)
+            return false;
+    read_words(s->bytes, now);
+    return now[0] == s->copy[0] && now[1] == s->copy[1];
+}
+
+/* Bytes across a page boundary, or with tables that are not remembered. */
+static enum fetch_result fetch_slowly(struct vcpu *v, const struct vcpu_mode *mode, const struct insn **insn)
+{
+    struct fetcher *f = v->emulator;
+    u8 bytes[INSN_MAX_LEN + 1];
+    unsigned count = fetch_bytes(v, mode, bytes);
+
+    if (!count)
+        return FETCH_AGAIN;
+    *insn = &f->insn;
+    int len = insn_decode(bytes, count, fetch_mode(mode), &f->insn);
+    if (len == INSN_NEED_MORE)
+        return FETCH_AGAIN;
+    return len > 0 ? FETCH_OK : FETCH_UNKNOWN;
+}
+
+static enum fetch_result fetch_into(struct vcpu *v, const struct vcpu_mode *mode, struct slot *s)
+{
+    u64 linear = linear_of(v, mode);
+
+    s->bytes = NULL;
+    if (!guest_walk(v, mode, linear, WALK_FETCH, &s->walk))
+        return FETCH_AGAIN;
+    const volatile u8 *page = guest_page(s->walk.gpa);
+    if (!page)
+        return FETCH_NO_CODE;
+    page += linear & (PAGE_SIZE - 1);
+    read_words(page, s->copy);
+    if (insn_decode((const u8 *)s->copy, INSN_MAX_LEN, fetch_mode(mode), &s->insn) <= 0)
+        return FETCH_UNKNOWN;
+    s->mode = *mode;
+    s->rip = v->rip;
+    if (!s->walk.small_entries)
+        s->bytes = page;
+    return FETCH_OK;
+}
+
+enum fetch_result fetch_insn(struct vcpu *v, const struct vcpu_mode *mode, const struct insn **insn)
+{
+    struct fetcher *f = v->emulator;
+    struct slot *s = &f->slots[(v->rip ^ v->rip >> 4) % NR_SLOTS];
+
+    *insn = &s->insn;
+    if (s->rip == v->rip && still_valid(s, mode))
+        return FETCH_OK;
+    if ((linear_of(v, mode) & (PAGE_SIZE - 1)) > PAGE_SIZE - FETCH_WIDTH)
+        return fetch_slowly(v, mode, insn);
+    return fetch_into(v, mode, s);
+}
+
+unsigned fetch_bytes(struct vcpu *v, const struct vcpu_mode *mode, u8 bytes[INSN_MAX_LEN + 1])
+{
+    u64 linear = linear_of(v, mode);
+    const volatile u8 *page = NULL;
+    struct walk w;
+
+    for (unsigned i = 0; i < INSN_MAX_LEN; i++) {
+        u64 at = linear + i;
+        if (fetch_mode(mode) != INSN_64)
+            at &= MASK(31, 0);
+        if (!page || is_aligned(at, PAGE_SIZE)) {
+            page = guest_walk(v, mode, at, WALK_FETCH, &w) ? guest_page(w.gpa) : NULL;
+            if (!page)
+                return i;
+        }
+        bytes[i] = page[at & (PAGE_SIZE - 1)];
+    }
+    return INSN_MAX_LEN;
+}
+
+static bool is_prefix(u8 byte, enum insn_mode mode)
+{
+    switch (byte) {
+    case 0x26:
+    case 0x2e:
+    case 0x36:
+    case 0x3e:
+    case 0x64 ... 0x67:
+    case 0xf0:
+    case 0xf2:
+    case 0xf3:
+        return true;
+    default:
+        return mode == INSN_64 && (byte & 0xf0) == 0x40;
+    }
+}
+
+void fetch_advance(struct vcpu *v, u64 rip)
+{
+    v->rip = rip;
+    vcpu_ops->retired(v);
+}
+
+bool fetch_skip(struct vcpu *v, const u8 *opcode, unsigned size)
+{
+    struct vcpu_mode mode;
+    u8 bytes[INSN_MAX_LEN + 1];
+    unsigned at = 0;
+
+    vcpu_ops->get_mode(v, &mode);
+    unsigned count = fetch_bytes(v, &mode, bytes);
+    while (at < count && is_prefix(bytes[at], fetch_mode(&mode)))
+        at++;
+    if (at + size > count || memcmp(bytes + at, opcode, size) != 0)
+        return false;
+    u64 rip = v->rip + at + size;
+    fetch_advance(v, fetch_mode(&mode) == INSN_64 ? rip : rip & MASK(31, 0));
+    return true;
+}
