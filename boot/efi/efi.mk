@@ -5,12 +5,11 @@
 
 EFI_OUT    := $(BUILD)/efi
 EFI_APP    := $(BUILD)/sluice.efi
-EFI_IMAGE  ?= $(IMAGE)
 # What judges machine, options and guest is shared, so that both ways of booting refuse the same things.
 EFI_SHARED := boot/ranges.c arch/acpi.c arch/fmt.c arch/string.c hv/options.c hv/region.c hv/mem.c \
               hv/loader.c hv/loader_linux.c hv/loader_pvh.c
 EFI_SRC    := $(sort $(wildcard boot/efi/*.c)) $(EFI_SHARED)
-EFI_OBJ    := $(EFI_SRC:%.c=$(EFI_OUT)/obj/%.o) $(EFI_OUT)/obj/boot/efi/embed.asm.o
+EFI_OBJ    := $(EFI_SRC:%.c=$(EFI_OUT)/obj/%.o)
 EFI_LIB    ?= $(firstword $(wildcard /usr/lib /usr/lib64/gnuefi))
 
 EFI_CFLAGS := -std=gnu11 -ffreestanding -fpic -fvisibility=hidden -fshort-wchar -mno-red-zone -mgeneral-regs-only -O2 -g \
@@ -21,7 +20,12 @@ EFI_LDFLAGS := -nostdlib -znocombreloc -shared -Bsymbolic -z noexecstack --build
                -T $(EFI_LIB)/elf_x86_64_efi.lds
 EFI_SECTIONS := .text .sdata .data .rodata .dynamic .dynsym .rel .rela .rel.* .rela.* .reloc
 
-.PHONY: efi
+# What tools/uki.py takes from the command line of make.
+export KERNEL
+# Time stamps in PE headers: two builds of one tree are the same bytes.
+export SOURCE_DATE_EPOCH ?= 0
+
+.PHONY: efi uki
 efi: $(EFI_APP) ## Build build/sluice.efi: the application that EFI firmware starts
 all: efi
 
@@ -30,19 +34,29 @@ $(EFI_OUT)/obj/%.o: %.c $(BUILD)/flags boot/efi/efi.mk
 	@echo '  CC    $< (EFI)'
 	$(Q)$(CC) $(EFI_CFLAGS) -MMD -MP -c -o $@ $<
 
-$(EFI_OUT)/sluice.bin: $(EFI_IMAGE)
-	@mkdir -p $(@D)
-	$(Q)objcopy -O binary $< $@
+# $(1) = directory of the pieces, $(2) = the image's ELF file, $(3) = the application.
+define efi-app
+$(1)/image.bin: $(2)
+	@mkdir -p $$(@D)
+	$(Q)objcopy -O binary $$< $$@
 
-$(EFI_OUT)/obj/boot/efi/embed.asm.o: boot/efi/embed.asm $(EFI_OUT)/sluice.bin
-	@mkdir -p $(@D)
-	$(Q)$(NASM) $(ASFLAGS) -DSLUICE_IMAGE='"$(EFI_OUT)/sluice.bin"' -o $@ $<
+$(1)/embed.o: boot/efi/embed.asm $(1)/image.bin
+	$(Q)$(NASM) $(ASFLAGS) -DSLUICE_IMAGE='"$(1)/image.bin"' -o $$@ $$<
 
-$(EFI_OUT)/sluice.so: $(EFI_OBJ)
-	$(Q)$(LD) $(EFI_LDFLAGS) $(EFI_LIB)/crt0-efi-x86_64.o $^ -o $@ -L $(EFI_LIB) -lgnuefi
+$(1)/app.so: $(EFI_OBJ) $(1)/embed.o
+	$(Q)$(LD) $(EFI_LDFLAGS) $(EFI_LIB)/crt0-efi-x86_64.o $$^ -o $$@ -L $(EFI_LIB) -lgnuefi
 
-$(EFI_APP): $(EFI_OUT)/sluice.so
-	@echo '  EFI   $@'
-	$(Q)objcopy $(EFI_SECTIONS:%=-j %) --target efi-app-x86_64 $< $@
+$(3): $(1)/app.so
+	@echo '  EFI   $$@'
+	$(Q)objcopy $(EFI_SECTIONS:%=-j %) --target efi-app-x86_64 $$< $$@
+endef
+$(eval $(call efi-app,$(EFI_OUT)/sluice,$(IMAGE),$(EFI_APP)))
+$(eval $(call efi-app,$(EFI_OUT)/selftest,$(BUILD)/boot/selftest.elf,$(BUILD)/boot/selftest.efi))
+guests: $(BUILD)/boot/selftest.efi
+
+uki: ## Build one EFI file with the guest inside: KERNEL= [INITRD=] [CMDLINE=] [OPTIONS=] [UKI=build/guest.efi]
+	@tools/setup build
+	@$(SUBMAKE) efi
+	@$(PYTHON) tools/uki.py $(EFI_APP) $(or $(UKI),$(BUILD)/guest.efi)
 
 -include $(shell find $(EFI_OUT)/obj -name '*.d' 2>/dev/null)
