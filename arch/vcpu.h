@@ -123,8 +123,8 @@ struct vcpu_backend {
 
     /* MSRs whose guest value lives in the backend's state: EFER, PAT, TSC. EFER is written as judged by the
      * caller, except for what the backend itself needs there. False: #GP. */
-    bool (*read_msr)(struct vcpu *v, u32 msr, u64 *value) __must_check;
-    bool (*write_msr)(struct vcpu *v, u32 msr, u64 value) __must_check;
+    __must_check bool (*read_msr)(struct vcpu *v, u32 msr, u64 *value);
+    __must_check bool (*write_msr)(struct vcpu *v, u32 msr, u64 value);
 
     /* Ports and MSRs exit only where asked for. Default: no port exits, every MSR not declared exits. */
     void (*trap_port)(u16 port, bool on);
