@@ -252,6 +252,26 @@ struct model_flight {
 /* What is in flight, for the oracle: fills at most `max`, returns how many there are. */
 unsigned model_inflight(struct model *m, struct model_flight *out, unsigned max);
 
+/* ---- Page requests (7.5) ----------------------------------------------------------------------------- */
+
+struct model_page_request {
+    uint32_t pasid; /* MODEL_NO_PASID: without */
+    uint64_t addr;
+    uint16_t group; /* 9 bits */
+    bool read, write, last;
+};
+
+struct model_page_response {
+    uint32_t pasid;
+    uint16_t group;
+    uint8_t code; /* 0 success, 1 invalid request, 15 failure */
+};
+
+/* Sends one. true: it is in the queue; false: the unit refused it and, where it must, has answered itself. */
+bool model_fn_page_request(struct model_fn *fn, const struct model_page_request *r);
+/* How many responses the function has got; `last` (may be NULL) receives the last one. */
+unsigned model_fn_responses(const struct model_fn *fn, struct model_page_response *last);
+
 /* ---- For the oracle -------------------------------------------------------------------------------- */
 
 /* The input pages that speculation and model_fill_all() care about (every page that a DMA used counts

@@ -309,6 +309,8 @@ struct model_fn {
     bool present, bus_master, ats;
     u8 index, npasids;
     u32 pasid[MODEL_FN_PASIDS];
+    unsigned responses;
+    struct model_page_response response;
 };
 
 #define FLIGHTS 16
@@ -357,6 +359,8 @@ struct model {
     u64 irta, irta_live;
     u64 ccmd, iva, iotlb;
     u64 iqh, iqt, iqa, iqercd;
+    u64 pqh, pqt, pqa;
+    u32 prs;
     u32 plmbase, plmlimit;
     u64 phmbase, phmlimit;
     struct mdl_event ev[EVENTS];
@@ -583,6 +587,7 @@ bool mdl_pmr_blocks(struct model *m, u64 pa, u32 len);
 struct model_result mdl_msi(struct model *m, u16 sid, u64 addr, u32 data);
 /* Every completion that a translation request could get now is kept; `x` is the untranslated exploration. */
 /* prq.c */
+void mdl_prs_write(struct model *m, u32 value);
 void mdl_page_response(struct model *m, const u64 q[4]);
 void mdl_dtlb_fill(struct model_fn *fn, const struct mdl_xp *x);
 

@@ -27,6 +27,11 @@ enum {
     R_IECTL = 0xa0,
     R_IQERCD = 0xb0,
     R_IRTA = 0xb8,
+    R_PQH = 0xc0,
+    R_PQT = 0xc8,
+    R_PQA = 0xd0,
+    R_PRS = 0xdc,
+    R_PECTL = 0xe0,
 };
 
 #define CTL_IM (1u << 31)
@@ -92,11 +97,19 @@ static u32 read32(struct model *m, u32 off)
         return half(m->iqercd, off);
     case R_IRTA:
         return half(m->irta, off);
+    case R_PQH:
+        return half(m->pqh, off);
+    case R_PQT:
+        return half(m->pqt, off);
+    case R_PQA:
+        return half(m->pqa, off);
     }
     if (off >= R_FECTL && off < R_FECTL + 16)
         return event_read(&m->ev[EVENT_FAULT], off - R_FECTL);
     if (off >= R_IECTL && off < R_IECTL + 16)
         return event_read(&m->ev[EVENT_INV], off - R_IECTL);
+    if (ECAP_PRS(m) && off >= R_PECTL && off < R_PECTL + 16)
+        return event_read(&m->ev[EVENT_PAGE], off - R_PECTL);
     if (in_frcd(m, off, &index))
         return half(m->frcd[index][(off >> 3) & 1], off);
     if (off >= ECAP_IRO(m) && off < ECAP_IRO(m) + 8)
@@ -118,6 +131,8 @@ static u32 read32(struct model *m, u32 off)
         return m->plmlimit;
     case R_ICS:
         return m->ics;
+    case R_PRS:
+        return m->prs;
     default:
         return 0;
     }
@@ -221,6 +236,32 @@ static void write_iotlb(struct model *m, u32 off, u32 value)
         mdl_iotlb_reg(m);
 }
 
+/* The page-request registers; false: not one of them. */
+static bool write_page_queue(struct model *m, u32 off, u32 value)
+{
+    switch (off & ~7u) {
+    case R_PQH:
+        set_half(&m->pqh, off, value);
+        m->pqh &= 0x7ffe0;
+        return true;
+    case R_PQT:
+        set_half(&m->pqt, off, value);
+        m->pqt &= 0x7ffe0;
+        return true;
+    case R_PQA:
+        set_half(&m->pqa, off, value);
+        return true;
+    }
+    if (off == R_PRS) {
+        mdl_prs_write(m, value);
+        return true;
+    }
+    if (off < R_PECTL)
+        return false;
+    event_write(m, EVENT_PAGE, off - R_PECTL, value);
+    return true;
+}
+
 static void write32(struct model *m, u32 off, u32 value)
 {
     unsigned index;
@@ -258,6 +299,8 @@ static void write32(struct model *m, u32 off, u32 value)
         event_write(m, EVENT_INV, off - R_IECTL, value);
         return;
     }
+    if (ECAP_PRS(m) && off >= R_PQH && off < R_PECTL + 16 && write_page_queue(m, off, value))
+        return;
     if (in_frcd(m, off, &index)) {
         if ((off & 15) == 12 && (value & (1u << 31)))
             mdl_frcd_clear(m, index);
@@ -314,6 +357,9 @@ static bool is_quad(const struct model *m, u32 off)
     case R_IQA:
     case R_IQERCD:
     case R_IRTA:
+    case R_PQH:
+    case R_PQT:
+    case R_PQA:
         return true;
     default:
         return in_frcd(m, off, &index) || off == ECAP_IRO(m) || off == ECAP_IRO(m) + 8;

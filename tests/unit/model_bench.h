@@ -58,6 +58,7 @@ struct bench {
     struct model_event last[16]; /* by type */
     unsigned events[16];
     unsigned tail; /* in ring entries */
+    bool wide;     /* 256-bit descriptors */
     uint32_t cookie;
 };
 
@@ -207,13 +208,19 @@ static inline void map(uint64_t pt, uint64_t iova, uint64_t pa, unsigned perm)
 
 static inline void push(uint64_t q0, uint64_t q1)
 {
-    poke(RING + W.tail * 16, q0);
-    poke(RING + W.tail * 16 + 8, q1);
-    W.tail = (W.tail + 1) % 256;
+    unsigned size = W.wide ? 32 : 16;
+
+    poke(RING + W.tail * size, q0);
+    poke(RING + W.tail * size + 8, q1);
+    if (W.wide) {
+        poke(RING + W.tail * size + 16, 0);
+        poke(RING + W.tail * size + 24, 0);
+    }
+    W.tail = (W.tail + 1) % (4096 / size);
 }
 static inline void ring(void)
 {
-    w64(R_IQT, W.tail * 16);
+    w64(R_IQT, W.tail * (W.wide ? 32 : 16));
 }
 
 static inline void d_context(unsigned g, uint16_t did, uint16_t sid, unsigned fm)
