@@ -227,3 +227,29 @@ int nested_fill(u64 gpa)
     spin_unlock(&lock);
     return err;
 }
+
+/* What has several types now is dropped and comes back in smaller pieces, when it is touched. */
+static void refresh(u64 *table, unsigned level, u64 base)
+{
+    for (unsigned i = 0; i < 512; i++) {
+        u64 at = base + i * level_size(level);
+
+        if (!(table[i] & PRESENT))
+            continue;
+        if (is_leaf(table[i], level))
+            set_entry(&table[i], vcpu_ops->nested_leaf(at, level, table[i] & WRITABLE));
+        else
+            refresh(phys_to_virt(table[i] & ADDRESS), level - 1, at);
+    }
+}
+
+void nested_refresh(void)
+{
+    spin_lock(&lock);
+    refresh(top, TOP_LEVEL, 0);
+    /* Read-only pages are not filled by faults: put back those that were dropped. */
+    for (unsigned i = 0; i < nr_ranges; i++)
+        if (ranges[i].access == NESTED_READ)
+            (void)!apply(top, TOP_LEVEL, ranges[i].base, ranges[i].end, NESTED_READ);
+    spin_unlock(&lock);
+}

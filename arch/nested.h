@@ -32,6 +32,9 @@ enum nested_access nested_get(u64 gpa);
  */
 int nested_fill(u64 gpa) __must_check;
 
+/* Each entry again in the backend's format, which has changed: memory types. The caller flushes. */
+void nested_refresh(void);
+
 u64 nested_root(void); /* physical address for the backend */
 
 #endif

@@ -95,6 +95,7 @@ struct vcpu {
 
 struct vcpu_backend {
     const char *name; /* "SVM", "VMX" */
+    u8 hypercall[3];  /* the instruction behind VEXIT_HYPERCALL */
 
     /* NULL when this CPU can run guests; else what is missing and what to do, for refuse(). */
     const char *(*probe)(void);
@@ -132,6 +133,9 @@ struct vcpu_backend {
 
     /* After a change of the nested table: no CPU uses the old one when this returns. */
     void (*nested_flush_all)(void);
+
+    /* The CPU's MTRRs are others now: the nested table and the CPUs follow. NULL: the CPU does so itself. */
+    void (*mtrrs_changed)(void);
 
     /* Entry format of the nested table. level 1 = 4K, 2 = 2M, 3 = 1G. In both vendors' formats 0 is not
      * present, bit 0 present, bit 1 writable, bit 7 a leaf above level 1, and 51:12 the address.

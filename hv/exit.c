@@ -114,6 +114,9 @@ static void dispatch(struct vcpu *v, const struct vcpu_exit *exit, bool early)
     case VEXIT_INVD:
         handle_invd(v);
         break;
+    case VEXIT_INIT:
+        log_err("INIT from outside the processors: resetting the machine");
+        machine_reset();
     case VEXIT_SHUTDOWN:
         shutdown(v);
     default:

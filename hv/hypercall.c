@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * VMMCALL: number in RAX, answer in RAX. There is one call so far.
+ * VMMCALL or VMCALL: number in RAX, answer in RAX. There is one call so far.
  */
 #include "hv/exit.h"
 #include "hv/fetch.h"
@@ -11,9 +11,7 @@ enum { HYPERCALL_VERSION };
 
 void handle_hypercall(struct vcpu *v)
 {
-    static const u8 vmmcall[] = { 0x0f, 0x01, 0xd9 };
-
-    if (!fetch_skip(v, vmmcall, sizeof(vmmcall)))
+    if (!fetch_skip(v, vcpu_ops->hypercall, sizeof(vcpu_ops->hypercall)))
         return;
     v->gpr[RAX] = v->gpr[RAX] == HYPERCALL_VERSION ? SLUICE_VERSION : NO_SUCH_CALL;
 }

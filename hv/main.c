@@ -11,6 +11,7 @@
 #include "arch/paging.h"
 #include "arch/pci.h"
 #include "arch/vcpu.h"
+#include "arch/vmx/vmx.h"
 #include "hv/bus.h"
 #include "hv/env.h"
 #include "hv/exit.h"
@@ -44,7 +45,7 @@ static void move_high(const struct boot_info *info)
 
 static void choose_backend(void)
 {
-    vcpu_ops = &svm_backend;
+    vcpu_ops = vmx_present() ? &vmx_backend : &svm_backend;
     const char *missing = vcpu_ops->probe();
     if (missing)
         refuse("%s", missing);
@@ -57,7 +58,7 @@ static struct acpi_header *find_units(void)
 
     if (!dmar)
         refuse("no VT-d: firmware has no DMAR table; enable VT-d (DMA remapping) in firmware, or add "
-               "`-device intel-iommu` in QEMU");
+               "`-device intel-iommu` in QEMU, or accept a guest whose devices nobody contains with iommu=off");
     if (iommu_parse(dmar, dmar->length))
         refuse("firmware's DMAR table cannot be used (see above); update the firmware");
     for (unsigned i = 0; iommu_window(i, &base, &size); i++)
@@ -68,6 +69,14 @@ static struct acpi_header *find_units(void)
         need(mem_declare(base, size, MEM_RMRR), "declaring reserved memory");
     }
     return dmar;
+}
+
+static void contain_devices(struct acpi_header *dmar)
+{
+    if (iommu_protect(&options.iommu))
+        refuse("the VT-d units cannot be used (see above)");
+    iommu_edit_dmar(dmar, dmar->length);
+    acpi_fix_checksum(dmar);
 }
 
 static void unit_access(void *ctx, struct vcpu *v, u64 gpa, unsigned width, bool write, u64 *value)
@@ -104,8 +113,10 @@ static void log_machine(const struct boot_info *info)
 
 static void log_promises(void)
 {
-    iommu_summary();
-    log_info("interrupts: not contained, as interrupt remapping is not in use");
+    if (!options.iommu_off) {
+        iommu_summary();
+        log_info("interrupts: not contained, as interrupt remapping is not in use");
+    }
     options_warn();
 }
 
@@ -137,15 +148,13 @@ void __noreturn hv_main(const struct boot_info *info)
     clock_init();
     choose_backend();
     pci_init();
-    struct acpi_header *dmar = find_units();
+    struct acpi_header *dmar = options.iommu_off ? NULL : find_units();
     need(fixed_declare(), "declaring fixed devices");
     guest_check(info);
     need(pci_scan(), "reading PCI configuration space");
 
-    if (iommu_protect(&options.iommu))
-        refuse("the VT-d units cannot be used (see above)");
-    iommu_edit_dmar(dmar, dmar->length);
-    acpi_fix_checksum(dmar);
+    if (dmar)
+        contain_devices(dmar);
     log_machine(info);
     set_traps();
     start_guest(info);

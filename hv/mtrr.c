@@ -180,7 +180,10 @@ bool mtrr_write(u32 msr, u64 value)
     if (*at == value)
         return true;
     *at = value;
-    if (type_of_region(&guest) == region_type)
+    if (type_of_region(&guest) == region_type) {
         load_real();
+        if (vcpu_ops->mtrrs_changed)
+            vcpu_ops->mtrrs_changed();
+    }
     return true;
 }

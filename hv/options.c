@@ -34,6 +34,7 @@ static const struct choice ats_choices[] = {
 static const struct choice log_choices[] = {
     { "err", LOG_ERR }, { "warn", LOG_WARN }, { "info", LOG_INFO }, { "debug", LOG_DEBUG }, { NULL, 0 }
 };
+static const struct choice iommu_choices[] = { { "on", false }, { "off", true }, { NULL, 0 } };
 static const struct choice shutdown_choices[] = { { "halt", true }, { "reset", false }, { NULL, 0 } };
 
 /* Decimal digits; *end is the first character after them. False: none, or more than 2^63. */
@@ -71,6 +72,13 @@ static bool set_memory(const char *value, int choice)
     if (*end || !bytes || bytes > BIT(32))
         return false;
     options.memory = align_up(bytes, SIZE_2M);
+    return true;
+}
+
+static bool set_iommu(const char *value, int choice)
+{
+    (void)value;
+    options.iommu_off = choice;
     return true;
 }
 
@@ -116,6 +124,7 @@ static bool set_shutdown(const char *value, int choice)
 
 static const struct option table[] = {
     { "mem", "SIZE[K|M|G]", NULL, set_memory },
+    { "iommu", "on|off", iommu_choices, set_iommu },
     { "dtlb", "always|guest|cm", dtlb_choices, set_dtlb },
     { "ats", "off|listed|all", ats_choices, set_ats },
     { "wait", "MICROSECONDS", NULL, set_wait },
@@ -189,6 +198,11 @@ void options_parse(const char *cmdline)
 
 void options_warn(void)
 {
+    if (options.iommu_off) {
+        log_warn("UNSAFE       iommu=off: no device is contained, each can read and write all memory, Sluice's "
+                 "included; for trying the CPU's side only");
+        return;
+    }
     if (options.iommu.dtlb != DTLB_ALWAYS)
         log_warn("UNSAFE       dtlb=%s: devices may go on using memory that the guest has freed; "
                  "for measuring only",

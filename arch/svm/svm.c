@@ -164,6 +164,7 @@ static u64 svm_nested_link(u64 table_pa)
 
 struct vcpu_backend svm_backend = {
     .name = "AMD SVM",
+    .hypercall = { 0x0f, 0x01, 0xd9 },
     .probe = svm_probe,
     .cpu_enable = svm_cpu_enable,
     .vcpu_create = svm_vcpu_create,

@@ -51,6 +51,13 @@ void vmx_mtrrs_read(void)
     }
 }
 
+void vmx_mtrrs_changed(void)
+{
+    vmx_mtrrs_read();
+    nested_refresh();
+    vmx_nested_flush_all();
+}
+
 u64 vmx_nested_leaf(u64 pa, unsigned level, bool write)
 {
     int type = mtrr_type(&mtrrs, pa, 1ull << (PAGE_SHIFT + 9 * (level - 1)));

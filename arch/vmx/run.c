@@ -7,6 +7,8 @@
 
 enum { VEC_DB = 1, VEC_AC = 17, VEC_MC = 18 };
 
+#define CR4_MCE BIT(6)
+
 /* Exit qualification of an I/O instruction (table 28-5) and of an EPT violation (28-7). */
 #define IO_SIZE   MASK(2, 0) /* minus 1 */
 #define IO_IN     BIT(3)
@@ -30,9 +32,10 @@ static enum vcpu_exit_kind exception_exit(struct vmx_vcpu *vm)
         vm->nmi_exit = true;
         return VEXIT_NMI;
     }
-    if (vector == VEC_MC)
-        return VEXIT_MCE;
-    if (vector != VEC_DB && vector != VEC_AC)
+    /* The guest owns the machine and its errors. Really CR4.MCE is always set. */
+    if (vector == VEC_MC && !(vmread(CR4_SHADOW) & CR4_MCE))
+        return VEXIT_SHUTDOWN;
+    if (vector != VEC_DB && vector != VEC_AC && vector != VEC_MC)
         return VEXIT_UNKNOWN;
     vmx_reflect_exception(vm, info);
     return VEXIT_AGAIN;

@@ -13,6 +13,7 @@
 #define CPUID_1_XSAVE BIT(26) /* ECX */
 #define CPUID_7_PKU   BIT(3)  /* ECX */
 
+#define MSR_DEBUGCTL        0x1d9
 #define MSR_FEATURE_CONTROL 0x3a
 #define FEATURE_LOCK        BIT(0)
 #define FEATURE_VMX         BIT(2) /* outside SMX */
@@ -52,6 +53,34 @@ static bool allowed_by_firmware(void)
     return !(control & FEATURE_LOCK) || control & FEATURE_VMX;
 }
 
+static void set_bit_to(u8 *map, u32 bit, bool on)
+{
+    u8 mask = (u8)(1 << (bit % 8));
+
+    if (on)
+        __atomic_fetch_or(&map[bit / 8], mask, __ATOMIC_RELAXED);
+    else
+        __atomic_fetch_and(&map[bit / 8], (u8)~mask, __ATOMIC_RELAXED);
+}
+
+static void trap_port(u16 port, bool on)
+{
+    set_bit_to(vmx_io_bitmap, port, on);
+}
+
+/* SDM 3C, 25.6.9: 1 KiB each for reads of 0 to 1FFFh and of C0000000h to C0001FFFh, then for writes. All
+ * others always exit. */
+static void set_msr_bits(u32 msr, bool read, bool write)
+{
+    u32 low = msr & 0x1fff;
+    u32 bit = msr < 0x2000 ? low : 8 * 0x400 + low;
+
+    if (msr != low && msr != (0xc0000000u | low))
+        return;
+    set_bit_to(vmx_msr_bitmap, bit, !read);
+    set_bit_to(vmx_msr_bitmap, 8 * 0x800 + bit, !write);
+}
+
 static const char *probe(void)
 {
     static char text[160];
@@ -70,6 +99,8 @@ static const char *probe(void)
         return text;
     }
     memset(vmx_msr_bitmap, 0xff, sizeof(vmx_msr_bitmap));
+    /* The guest's is loaded and saved with each entry and exit, and 0 meanwhile. */
+    set_msr_bits(MSR_DEBUGCTL, true, true);
     vmx_mtrrs_read();
     vmx_backend.nested_1g = vmx_controls.ept_1g;
     return NULL;
@@ -120,36 +151,15 @@ static int cpu_enable(void)
     return 0;
 }
 
-static void set_bit_to(u8 *map, u32 bit, bool on)
-{
-    u8 mask = (u8)(1 << (bit % 8));
-
-    if (on)
-        __atomic_fetch_or(&map[bit / 8], mask, __ATOMIC_RELAXED);
-    else
-        __atomic_fetch_and(&map[bit / 8], (u8)~mask, __ATOMIC_RELAXED);
-}
-
-static void trap_port(u16 port, bool on)
-{
-    set_bit_to(vmx_io_bitmap, port, on);
-}
-
-/* SDM 3C, 25.6.9: 1 KiB each for reads of 0 to 1FFFh and of C0000000h to C0001FFFh, then for writes. All
- * others always exit. */
 static void pass_msr(u32 msr, bool read, bool write)
 {
-    u32 low = msr & 0x1fff;
-    u32 bit = msr < 0x2000 ? low : 8 * 0x400 + low;
-
-    if (msr != low && msr != (0xc0000000u | low))
-        return;
-    set_bit_to(vmx_msr_bitmap, bit, !read);
-    set_bit_to(vmx_msr_bitmap, 8 * 0x800 + bit, !write);
+    if (msr != MSR_DEBUGCTL)
+        set_msr_bits(msr, read, write);
 }
 
 struct vcpu_backend vmx_backend = {
-    .name = "VMX",
+    .name = "Intel VMX",
+    .hypercall = { 0x0f, 0x01, 0xc1 },
     .probe = probe,
     .cpu_enable = cpu_enable,
     .vcpu_create = vmx_vcpu_create,
@@ -167,6 +177,7 @@ struct vcpu_backend vmx_backend = {
     .trap_port = trap_port,
     .pass_msr = pass_msr,
     .nested_flush_all = vmx_nested_flush_all,
+    .mtrrs_changed = vmx_mtrrs_changed,
     .nested_leaf = vmx_nested_leaf,
     .nested_link = vmx_nested_link,
     .dump = vmx_dump,

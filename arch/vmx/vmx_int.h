@@ -85,6 +85,7 @@ bool vmx_task_switch(struct vmx_vcpu *vm);
 
 /* ept.c */
 void vmx_mtrrs_read(void);
+void vmx_mtrrs_changed(void);
 u64 vmx_nested_leaf(u64 pa, unsigned level, bool write);
 u64 vmx_nested_link(u64 table_pa);
 u64 vmx_ept_pointer(void);
