@@ -30,6 +30,8 @@ FILE_BYTES = 4 << 20
 LINUX_CMDLINE = "console=ttyS0 intel_iommu=on quiet panic=-1"
 # What firmware and GRUB send to a terminal to move its cursor.
 ESCAPES = re.compile(r"\x1b(?:\[[0-9;?=]*[A-Za-z]|[()][A-Z0-9]|[=>c])|[\x00\x07\x08\r]")
+# The machine has no display, of which GRUB complains; serial.log keeps it.
+NOISE = ("error: no suitable video mode found.", "Booting in blind mode", "WARNING: no console will be available to OS")
 # OVMF 4M, where Debian keeps it; BIOS is QEMU's default and needs no file.
 OVMF_CODE = pathlib.Path("/usr/share/OVMF/OVMF_CODE_4M.fd")
 OVMF_VARS = pathlib.Path("/usr/share/OVMF/OVMF_VARS_4M.fd")
@@ -148,7 +150,7 @@ def follow(process, timeout):
             *lines, pending = (pending + chunk).split(b"\n")
             for line in lines:
                 text = ESCAPES.sub("", line.decode("utf-8", "replace")).rstrip()
-                if text:
+                if text and text not in NOISE:
                     print(f"{now - start:7.1f}  {text}", flush=True)
                     last = now
         elif now - last >= 10:
