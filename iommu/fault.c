@@ -36,8 +36,8 @@ bool fault_collect(struct unit *u)
 
     if (!(fsts & (FSTS_PPF | FSTS_PFO)))
         return false;
-    /* Oldest first, at most once around the ring: a storm does not hold us here. */
-    for (unsigned n = 0; n < u->nr_frcd; n++) {
+    /* Oldest first, and those that come meanwhile, but a storm does not hold us here. */
+    for (unsigned n = 0; n < 4 * u->nr_frcd; n++) {
         u32 off = u->frcd_off + (at % u->nr_frcd) * 16;
         u64 hi = env_read64(u->regs, off + 8), lo;
 
@@ -49,7 +49,8 @@ bool fault_collect(struct unit *u)
         any = true;
         at++;
     }
-    if (fsts & FSTS_PFO)
-        env_write32(u->regs, REG_FSTS, FSTS_PFO);
+    /* Whether or not it was there at the start: one that is left standing silences every later event (7.3).
+     */
+    env_write32(u->regs, REG_FSTS, FSTS_PFO);
     return any;
 }

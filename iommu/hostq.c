@@ -45,8 +45,9 @@ u32 hostq_room(const struct unit *u)
 {
     const struct host_queue *q = &u->hq;
 
-    /* One slot tells full from empty, two are for our wait and the wait with interrupt. */
-    return q->mask - ((q->tail - q->first) & q->mask) - 2;
+    /* One slot tells full from empty, two are for our wait and the wait with interrupt, and the last batch's
+     * wait with interrupt may still be there. */
+    return q->mask - ((q->tail - q->first) & q->mask) - 3;
 }
 
 void hostq_push(struct unit *u, struct desc d)
@@ -84,35 +85,78 @@ void hostq_submit(struct unit *u)
     move_tail(u);
 }
 
-static bool status_arrived(struct host_queue *q)
+/* A second wait, so that the first never needs both status and interrupt; it cannot overtake it. */
+static void arm_event(struct unit *u)
 {
-    if (q->status[q->cookie % STATUS_WORDS] != q->cookie)
-        return false;
-    q->busy = false;
-    q->first = q->tail;
-    q->retries = 0;
-    return true;
+    u->hq.event_armed = true;
+    hostq_push(u, desc_wait_interrupt());
+    move_tail(u);
+}
+
+static void flush_function(struct unit *u, const struct fn *f)
+{
+    if (f->sid && !f->dead)
+        hostq_push(u, desc_devtlb(f->sid, f->pfsid, f->depth, 0, ORDER_ALL));
 }
 
 /*
  * After an error the batch is not picked apart: what is left of it is replaced by a flush of everything for
  * every live function, which covers whatever it asked for. Errors are rare; one simple right answer beats
- * three clever ones. The unit fetches nothing while the error stands, so the ring is rewritten from its head
- * on.
+ * three clever ones. `suspect`: only that function is asked, because one of them does not answer and the unit
+ * does not say which.
  */
-static void resubmit(struct unit *u, u32 error)
+static void flush_everything(struct unit *u, u16 suspect)
+{
+    bool armed = u->hq.event_armed;
+
+    u->hq.first = u->hq.tail;
+    u->hq.suspect = suspect;
+    hostq_push(u, desc_context_global());
+    hostq_push(u, desc_iotlb_global(u->drain_reads, u->drain_writes));
+    for (u16 i = 1; i < u->nr_fns; i++)
+        if (!suspect || i == suspect)
+            flush_function(u, &u->fns[i]);
+    hostq_submit(u);
+    if (armed)
+        arm_event(u);
+}
+
+/* The unit fetches nothing while the error stands, so the ring is rewritten from its head on. */
+static void resubmit(struct unit *u, u32 error, u16 suspect)
+{
+    u->hq.tail = (u32)(env_read64(u->regs, REG_IQH) / sizeof(struct desc)) & u->hq.mask;
+    flush_everything(
+        u, suspect); /* stored only: the old tail must not be fetched up to once the error is cleared */
+    env_write32(u->regs, REG_FSTS, error);
+    move_tail(u); /* some units look again only now */
+}
+
+/* The next live function behind `after`, 0 if there is none. */
+static u16 next_live(const struct unit *u, u16 after)
+{
+    for (u16 i = after + 1; i < u->nr_fns; i++)
+        if (u->fns[i].sid && !u->fns[i].dead)
+            return i;
+    return 0;
+}
+
+static bool status_arrived(struct unit *u)
 {
     struct host_queue *q = &u->hq;
 
-    q->tail = q->first = (u32)(env_read64(u->regs, REG_IQH) / sizeof(struct desc)) & q->mask;
-    hostq_push(u, desc_context_global());
-    hostq_push(u, desc_iotlb_global(u->drain_reads, u->drain_writes));
-    for (unsigned i = 0; i < u->nr_fns; i++)
-        if (!u->fns[i].dead)
-            hostq_push(u, desc_devtlb(u->fns[i].sid, u->fns[i].pfsid, u->fns[i].depth, 0, ORDER_ALL));
-    hostq_submit(u); /* stored only: the old tail must not be fetched up to once the error is cleared */
-    env_write32(u->regs, REG_FSTS, error);
-    move_tail(u); /* some units look again only now */
+    if (q->status[q->cookie % STATUS_WORDS] != q->cookie)
+        return false;
+    q->retries = 0;
+    if (q->suspect) {
+        q->suspect = next_live(u, q->suspect);
+        if (q->suspect) {
+            flush_everything(u, q->suspect);
+            return false;
+        }
+    }
+    q->busy = false;
+    q->first = q->tail;
+    return true;
 }
 
 static void quarantine(struct unit *u, struct fn *f)
@@ -124,21 +168,24 @@ static void quarantine(struct unit *u, struct fn *f)
     context_sync(u, f->sid, true); /* its hardware entry becomes not-present */
 }
 
-/* ITE: 6.5.2.11. All pending waits were aborted; the unit fetches again from IQH once the bit is cleared. */
+/*
+ * ITE (6.5.2.11): all pending waits were aborted; the unit fetches again from IQH once the bit is cleared.
+ * When it does not say who, the functions are asked one by one, so that the others go on.
+ */
 static void recover_timeout(struct unit *u)
 {
     u16 sid = (u16)field_get(env_read64(u->regs, REG_IQERCD), IQERCD_ITESID);
     struct fn *f = sid ? fn_find(u, sid) : NULL;
+    u16 suspect = u->hq.suspect;
 
     if (f) {
         quarantine(u, f);
     } else {
-        /* The unit does not say who: nobody can be trusted to answer. */
-        for (unsigned i = 0; i < u->nr_fns; i++)
-            if (!u->fns[i].dead)
-                quarantine(u, &u->fns[i]);
+        if (suspect)
+            quarantine(u, &u->fns[suspect]);
+        suspect = next_live(u, suspect);
     }
-    resubmit(u, FSTS_ITE);
+    resubmit(u, FSTS_ITE, suspect);
 }
 
 static void recover_descriptor(struct unit *u)
@@ -148,31 +195,35 @@ static void recover_descriptor(struct unit *u)
 
     env_log(ENV_ERR, "unit %u: refused our descriptor %llx:%llx", u->index,
             (unsigned long long)q->ring[head].hi, (unsigned long long)q->ring[head].lo);
-    resubmit(u, FSTS_IQE);
+    resubmit(u, FSTS_IQE, q->suspect);
+}
+
+bool hostq_errors(struct unit *u)
+{
+    struct host_queue *q = &u->hq;
+    u32 fsts = env_read32(u->regs, REG_FSTS) & (FSTS_ITE | FSTS_IQE | FSTS_ICE);
+
+    if (!fsts)
+        return false;
+    if (fsts & FSTS_ICE) {
+        /* A device answered what nobody asked, or too late (6.5.2.11): the queue goes on by itself. */
+        env_log_limited(ENV_WARN, "unit %u: bogus device-TLB completion", u->index);
+        env_write32(u->regs, REG_FSTS, FSTS_ICE);
+    }
+    if (!q->busy)
+        env_write32(u->regs, REG_FSTS, fsts); /* an error that stands would keep later ones quiet (7.3) */
+    else if (q->retries++ > MAX_RETRIES)
+        return true; /* the hard deadline ends it */
+    else if (fsts & FSTS_ITE)
+        recover_timeout(u);
+    else if (fsts & FSTS_IQE)
+        recover_descriptor(u);
+    return true;
 }
 
 bool hostq_done(struct unit *u)
 {
-    struct host_queue *q = &u->hq;
-    u32 fsts;
-
-    if (!q->busy || status_arrived(q))
-        return true;
-    fsts = env_read32(u->regs, REG_FSTS);
-    if (!(fsts & (FSTS_ITE | FSTS_IQE | FSTS_ICE)))
-        return false;
-    if (q->retries++ > MAX_RETRIES)
-        return false; /* the hard deadline ends it */
-    if (fsts & FSTS_ITE) {
-        recover_timeout(u);
-    } else if (fsts & FSTS_IQE) {
-        recover_descriptor(u);
-    } else {
-        /* A device answered what nobody asked (6.5.2.11): the queue goes on by itself. */
-        env_log_limited(ENV_WARN, "unit %u: bogus device-TLB completion", u->index);
-        env_write32(u->regs, REG_FSTS, FSTS_ICE);
-    }
-    return status_arrived(q);
+    return !u->hq.busy || status_arrived(u) || (hostq_errors(u) && status_arrived(u));
 }
 
 bool hostq_wait_or_arm(struct unit *u)
@@ -180,7 +231,7 @@ bool hostq_wait_or_arm(struct unit *u)
     struct host_queue *q = &u->hq;
 
     if (iommu_opts.wait_us) {
-        if (status_arrived(q)) /* before the clock is even read */
+        if (status_arrived(u)) /* before the clock is even read */
             return true;
         if (!q->since_us)
             q->since_us = env_now_us();
@@ -190,12 +241,8 @@ bool hostq_wait_or_arm(struct unit *u)
             env_relax();
         } while (env_now_us() - q->since_us < iommu_opts.wait_us);
     }
-    if (!q->event_armed) {
-        /* A second wait, so that the first never needs both status and interrupt; it cannot overtake it. */
-        q->event_armed = true;
-        hostq_push(u, desc_wait_interrupt());
-        move_tail(u);
-    }
+    if (!q->event_armed)
+        arm_event(u);
     return false;
 }
 
@@ -204,7 +251,7 @@ bool hostq_settle(struct unit *u)
     struct host_queue *q = &u->hq;
     u64 start;
 
-    if (!q->busy || status_arrived(q))
+    if (!q->busy || status_arrived(u))
         return true;
     start = env_now_us();
     while (!hostq_done(u)) {

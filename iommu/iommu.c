@@ -79,6 +79,8 @@ bool iommu_event(void)
         }
         if (fault_collect(u))
             ours = true;
+        if (hostq_errors(u))
+            ours = true;
         if (u->hq.busy && replay_continue(u)) {
             replay_run(u);
             ours = true;

@@ -126,11 +126,13 @@ void replay_settle(struct unit *u)
         finish(u);
         return;
     }
-    /* Lost, and reported. What it might still read is never reused, and no wait of the guest completes. */
+    /* Lost, and reported. What it might still read is never reused, no wait of the guest completes, and
+     * should the unit come back, it begins with a flush of everything. */
     u->hq.busy = false;
     u->dying = 0;
     u->limbo = NULL;
     plan_reset(u);
+    plan_everything(u);
 }
 
 void replay_now(struct unit *u)

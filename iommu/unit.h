@@ -133,6 +133,7 @@ struct host_queue {
     bool event_armed;
     u64 since_us;
     u32 retries;
+    u16 suspect; /* somebody does not answer, and this is the function that is asked now; 0 = all are */
 };
 
 enum count_kind { COUNT_CONTEXT, COUNT_IOTLB, COUNT_DEVTLB, COUNT_IEC, COUNT_WAIT, NR_COUNT };
@@ -202,7 +203,8 @@ int hostq_init(struct unit *u) __must_check;
 void hostq_push(struct unit *u, struct desc d);
 u32 hostq_room(const struct unit *u); /* descriptors that still fit before the wait */
 void hostq_submit(struct unit *u);    /* adds our wait, moves the tail: one register write */
-bool hostq_done(struct unit *u); /* has the outstanding batch completed? Handles the unit's queue errors. */
+bool hostq_errors(struct unit *u);    /* handles the unit's queue errors; true when there was one */
+bool hostq_done(struct unit *u);      /* has the outstanding batch completed? Handles errors too. */
 /* Waits at most wait_us, then arms the completion event. True when done. */
 bool hostq_wait_or_arm(struct unit *u);
 /* Waits for the outstanding batch to the hard deadline; false: the unit is lost. */
