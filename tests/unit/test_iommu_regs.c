@@ -401,6 +401,41 @@ static void hostile_34_fault_storm(void **state)
     }
 }
 
+/* Faults go on coming while Sluice reads the records: no event is lost for good, not even a time-out's. */
+static unsigned injected;
+static void fault_meanwhile(const struct model_event *e)
+{
+    if (e->type == MODEL_EV_REG_WRITE && e->a >= 0x400 && e->a < 0x480 && injected) {
+        injected--;
+        dma_lands(PLAIN, 0x200000, true);
+        dma_lands(PLAIN, 0x201000, true);
+    }
+}
+
+static void hostile_34_faults_while_faults_are_read(void **state)
+{
+    (void)state;
+    for (unsigned nfr = 1; nfr <= 8; nfr += 7)
+        for (unsigned n = 0; n < 10; n++) {
+            in_use(
+                &(struct world_cfg){ .wait_us = 100, .cap = (CAP_DEFAULT & ~(0xffull << 40)) | C_NFR(nfr) });
+            W.on_trace = fault_meanwhile;
+            injected = n;
+            dma_lands(PLAIN, 0x100000, true);
+            world_deliver();
+            injected = 0;
+            assert_int_equal(model_reg_read(W.unit[0], R_FSTS, 4), 0);
+            guest_w32(0, R_FEADDR, 0xfee00000);
+            guest_w32(0, R_FECTL, 0);
+            clear_fault();
+            W.irqs = 0;
+            dma_lands(PLAIN, 0x9000, true);
+            world_deliver();
+            assert_int_equal(W.irqs, 1);
+            finish();
+        }
+}
+
 /* A guest that has its translation off has no faults: they are the identity map's. */
 static void faults_of_the_identity_map_are_ours(void **state)
 {
@@ -428,6 +463,7 @@ int main(void)
         cmocka_unit_test(hostile_27_register_based_invalidation),
         cmocka_unit_test(hostile_34_fault_reaches_the_guest),
         cmocka_unit_test(hostile_34_fault_storm),
+        cmocka_unit_test(hostile_34_faults_while_faults_are_read),
         cmocka_unit_test(faults_of_the_identity_map_are_ours),
     };
 
