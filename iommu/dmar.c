@@ -106,11 +106,13 @@ static int parse_scopes(const u8 *p, unsigned len, u16 structure, u16 segment, u
 static int parse_drhd(const struct drhd *d, unsigned offset)
 {
     struct unit *u;
-    bool all = d->head.flags & DRHD_INCLUDE_ALL;
-    u64 size = PAGE_SIZE << (d->head.size & 0xf);
+    bool all;
+    u64 size;
 
     if (d->head.length < sizeof(*d))
         return broken("DRHD length", offset);
+    all = d->head.flags & DRHD_INCLUDE_ALL;
+    size = PAGE_SIZE << (d->head.size & 0xf);
     if (!d->base || !is_aligned(d->base, PAGE_SIZE) || d->base + size < d->base)
         return broken("DRHD register address", offset);
     if (nr_units == MAX_UNITS)
