@@ -64,8 +64,9 @@ class Result:
 
     @property
     def guest(self):
-        """What the guest printed. A line of Sluice's may have come in the middle of one of its lines."""
-        return re.sub(r"(?<=[^\n])sluice: [^\n]*\n", "", self.serial)
+        """What the guest printed. A line of Sluice's may have come in the middle of one of its
+        lines; after a slash it is the end of a part's name."""
+        return re.sub(r"(?<=[^\n/])sluice: [^\n]*\n", "", self.serial)
 
     @property
     def checks(self):
