@@ -113,8 +113,7 @@ void mdl_insert(struct model *m, enum model_class class, const struct mdl_ent *e
     *head = c->n++;
 }
 
-/* ---- Stale or not, at the moment an invalidation comes --------------------------------------------------
- */
+/* ---- Stale or not, at the moment an invalidation comes ------------------------------------------ */
 
 static bool stale_root(const struct mdl_ent *e, const struct mdl_path *p)
 {

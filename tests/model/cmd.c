@@ -23,6 +23,7 @@ static void set_root(struct model *m)
         mdl_inv_all(m);
     else
         m->need_cc = m->need_iotlb = true;
+    m->root_overdue = false;
 }
 
 static void set_translation(struct model *m, bool on)
@@ -116,7 +117,7 @@ void mdl_gcmd(struct model *m, u32 value)
         finish(m);
 }
 
-/* ---- CCMD ---------------------------------------------------------------------------------------------- */
+/* ---- CCMD --------------------------------------------------------------------------------------- */
 
 #define CCMD_ICC  B(63)
 #define CCMD_CAIG (3ull << 59)
@@ -151,7 +152,7 @@ void mdl_ccmd(struct model *m)
         finish_ccmd(m);
 }
 
-/* ---- IOTLB --------------------------------------------------------------------------------------------- */
+/* ---- IOTLB -------------------------------------------------------------------------------------- */
 
 #define IOTLB_IVT  B(63)
 #define IOTLB_IAIG (3ull << 57)

@@ -55,12 +55,13 @@ static struct model_result untranslated_world(struct model *m, const struct mode
     return (struct model_result){ .status = MODEL_OK, .pa = req->addr, .perm = PERM_R | PERM_W };
 }
 
+/* DMA in the window between SRTP and the flushes is nobody's fault; DMA after the software went on is. */
 static void judge_root(struct model *m)
 {
-    if (!m->need_cc && !m->need_iotlb)
+    if (!m->root_overdue)
         return;
     mdl_violation(m, MODEL_V_ROOT_NO_FLUSH, 0);
-    m->need_cc = m->need_iotlb = false;
+    m->root_overdue = m->need_cc = m->need_iotlb = false;
 }
 
 struct model_result mdl_translate(struct model *m, const struct model_req *req, struct mdl_cand *used)

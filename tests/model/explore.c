@@ -80,7 +80,7 @@ static void fill_paging(struct mdl_xp *x, const struct mdl_setup *s, unsigned le
     mdl_insert(x->m, MODEL_C_PAGING, &e);
 }
 
-/* ---- Sets of results -------------------------------------------------------------------------------- */
+/* ---- Sets of results ---------------------------------------------------------------------------- */
 
 struct set {
     unsigned n;
@@ -180,8 +180,7 @@ static void maybe_ss(struct mdl_xp *x, const struct mdl_setup *s, u64 addr, u8 v
         put(out, via, &r);
 }
 
-/* ---- First stage ----------------------------------------------------------------------------------------
- */
+/* ---- First stage -------------------------------------------------------------------------------- */
 
 /* Tables of one level that some way leads to: perm and pa of r. */
 static void enter(struct mdl_xp *x, const struct mdl_setup *s, u64 addr, u8 perm, u8 via, unsigned level,
@@ -304,8 +303,7 @@ void mdl_explore(struct model *m, const struct mdl_who *who, u64 iova, u8 at, bo
     mdl_explore_setups(x);
 }
 
-/* ---- Choosing -------------------------------------------------------------------------------------------
- */
+/* ---- Choosing ----------------------------------------------------------------------------------- */
 
 static void haunt_trail(struct model *m, const struct mdl_setup *s, u32 tag, u64 addr, unsigned levels,
                         const struct mdl_trail *t)

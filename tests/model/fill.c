@@ -27,6 +27,12 @@ bool model_watch(struct model *m, uint64_t iova, uint64_t pages)
     return true;
 }
 
+void model_watch_irtes(struct model *m, uint32_t first, uint32_t count)
+{
+    m->irte_first = first;
+    m->irtes = count;
+}
+
 static u64 watched(const struct model *m, u64 n)
 {
     for (unsigned i = 0; i < m->nwatch; i++) {
@@ -46,6 +52,8 @@ void mdl_speculate(struct model *m)
 
         mdl_fill(m, &who, watched(m, mdl_rnd(m, m->watched)));
     }
+    if (m->cfg.speculate && m->irtes)
+        mdl_ir_fill(m, m->irte_first + mdl_rnd(m, m->irtes));
 }
 
 static bool same_tables(const struct mdl_setup *a, const struct mdl_setup *b)
@@ -101,6 +109,8 @@ void model_fill(struct model *m, uint16_t sid, uint64_t iova, uint64_t pages)
 
 void model_fill_all(struct model *m)
 {
+    for (u32 i = 0; i < m->irtes; i++)
+        mdl_ir_fill(m, m->irte_first + i);
     if (!GSTS(m, G_TE))
         return;
     judge_entries(m);

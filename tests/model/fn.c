@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * PCI functions: configuration as far as DMA cares, device TLB, DMA engine, and DMA in flight.
+ * PCI functions: configuration as far as DMA cares, device TLB, DMA engine.
  *
  * The device TLB is as bad as ATS allows: it prefetches whenever it may, keeps everything until it is told
  * otherwise (over ATS off and on again, too), and mixes translated with untranslated requests.
@@ -93,8 +93,7 @@ void model_fn_set_present(struct model_fn *fn, bool present)
     fn->present = present;
 }
 
-/* ---- Device TLB ------------------------------------------------------------------------------------------
- */
+/* ---- Device TLB --------------------------------------------------------------------------------- */
 
 /* The tag of an entry: 0 without PASID, else PASID + 1. */
 static void dtlb_insert(struct model_fn *fn, u32 pasid, u64 iova, u8 perm, u64 pa)
@@ -145,17 +144,10 @@ static u64 dtlb_choose(struct model_fn *fn, u32 pasid, u64 iova, u8 need)
     return key;
 }
 
-struct target {
-    bool translated;
-    struct mdl_cand used;
-    struct model_result r;
-};
-
-/* Where does this access go? At most one page. */
-static struct target aim(struct model_fn *fn, struct model_req *req)
+struct mdl_target mdl_aim(struct model_fn *fn, struct model_req *req)
 {
     struct model *m = fn->m;
-    struct target t = { .translated = false };
+    struct mdl_target t = { .translated = false };
     u8 need = req->write ? PERM_W : PERM_R;
     struct model_req ask = *req;
     u64 iova = req->addr, held;
@@ -192,7 +184,7 @@ static struct target aim(struct model_fn *fn, struct model_req *req)
     return t;
 }
 
-static struct model_req request(const struct model_fn *fn, u32 pasid, u64 iova, u32 len, bool write)
+struct model_req mdl_request(const struct model_fn *fn, u32 pasid, u64 iova, u32 len, bool write)
 {
     struct model_req req = { .sid = fn->cfg.sid, .write = write, .addr = iova, .len = len };
 
@@ -213,7 +205,7 @@ struct model_result model_fn_dma_pasid(struct model_fn *fn, uint32_t pasid, uint
     u32 done = 0;
 
     if (mdl_irq_range(iova)) {
-        struct model_req irq = request(fn, pasid, iova, len, write);
+        struct model_req irq = mdl_request(fn, pasid, iova, len, write);
 
         if (!fn->present || !fn->bus_master)
             return (struct model_result){ .status = MODEL_BLOCKED, .pa = iova };
@@ -221,8 +213,8 @@ struct model_result model_fn_dma_pasid(struct model_fn *fn, uint32_t pasid, uint
     }
     do {
         u32 room = 4096 - (iova & 0xfff), part = len - done < room ? len - done : room;
-        struct model_req req = request(fn, pasid, iova, part, write);
-        struct target t = aim(fn, &req);
+        struct model_req req = mdl_request(fn, pasid, iova, part, write);
+        struct mdl_target t = mdl_aim(fn, &req);
 
         if (t.r.status == MODEL_OK)
             t.r.status = mdl_access(fn->m, &req, t.r.pa, (u8 *)buf + done).status;
@@ -234,142 +226,4 @@ struct model_result model_fn_dma_pasid(struct model_fn *fn, uint32_t pasid, uint
         iova += part;
     } while (done < len);
     return first;
-}
-
-/* ---- In flight
- * --------------------------------------------------------------------------------------------- */
-
-struct model_result model_fn_dma_begin(struct model_fn *fn, uint64_t iova, uint32_t len, bool write,
-                                       const void *buf)
-{
-    return model_fn_dma_begin_pasid(fn, NO_PASID, iova, len, write, buf);
-}
-
-struct model_result model_fn_dma_begin_pasid(struct model_fn *fn, uint32_t pasid, uint64_t iova, uint32_t len,
-                                             bool write, const void *buf)
-{
-    struct model *m = fn->m;
-    struct model_req req = request(fn, pasid, iova, len, write);
-    struct target t;
-
-    if (len > sizeof(m->flight[0].data) || (iova & 0xfff) + len > 4096 || mdl_irq_range(iova))
-        return (struct model_result){ .status = MODEL_BLOCKED, .pa = iova };
-    if (m->nflights == FLIGHTS)
-        mdl_flight_land_one(m);
-    t = aim(fn, &req);
-    for (unsigned i = 0; t.r.status == MODEL_OK && i < FLIGHTS; i++) {
-        struct mdl_flight *f = &m->flight[i];
-
-        if (f->used)
-            continue;
-        *f = (struct mdl_flight){ .used = true, .write = write, .translated = t.translated, .fn = fn->index };
-        f->did = t.used.did;
-        f->tag = t.used.tag;
-        f->pasid = pasid;
-        f->sid = fn->cfg.sid;
-        f->len = len;
-        f->iova = iova;
-        f->pa = t.r.pa;
-        if (write)
-            mdl_copy(f->data, buf, len);
-        m->nflights++;
-        break;
-    }
-    return t.r;
-}
-
-static void land(struct model *m, struct mdl_flight *f)
-{
-    struct model_req req = { .sid = f->sid, .write = f->write, .addr = f->iova, .len = f->len };
-
-    f->used = false;
-    m->nflights--;
-    (void)mdl_access(m, &req, f->pa, f->data);
-}
-
-bool mdl_flight_land_one(struct model *m)
-{
-    unsigned start = mdl_rnd(m, FLIGHTS);
-
-    for (unsigned i = 0; m->nflights && i < FLIGHTS; i++) {
-        struct mdl_flight *f = &m->flight[(start + i) % FLIGHTS];
-
-        if (!f->used)
-            continue;
-        land(m, f);
-        return true;
-    }
-    return false;
-}
-
-void model_fn_land(struct model_fn *fn)
-{
-    struct model *m = fn->m;
-
-    for (unsigned i = 0; i < FLIGHTS; i++)
-        if (m->flight[i].used && m->flight[i].fn == fn->index)
-            land(m, &m->flight[i]);
-}
-
-static bool drained_by(const struct mdl_flight *f, const struct mdl_drain *d)
-{
-    u64 page = f->iova >> 12;
-
-    if (!f->used || f->translated || !(f->write ? d->writes : d->reads))
-        return false;
-    if (d->any_did)
-        return true;
-    if (f->did != d->did || (!d->any_tag && f->tag != d->tag))
-        return false;
-    return (page >= d->first && page <= d->last) || (d->fs_whole && f->tag >> 20 == KIND_FS);
-}
-
-/* 6.5.4: an invalidation with DR or DW is not done before the covered untranslated requests are. */
-void mdl_drain(struct model *m, const struct mdl_drain *d)
-{
-    for (unsigned i = 0; m->nflights && i < FLIGHTS; i++) {
-        if (!drained_by(&m->flight[i], d))
-            continue;
-        m->stats.drained++;
-        land(m, &m->flight[i]);
-    }
-}
-
-/* Translated requests are drained by the device, before it completes an invalidation that covers them. */
-void mdl_drain_fn(struct model_fn *fn, u64 first, u64 last, u32 tag, bool any)
-{
-    struct model *m = fn->m;
-
-    for (unsigned i = 0; m->nflights && i < FLIGHTS; i++) {
-        struct mdl_flight *f = &m->flight[i];
-
-        if (!f->used || !f->translated || f->fn != fn->index || (!any && f->pasid + 1 != tag))
-            continue;
-        if (f->iova >> 12 < first || f->iova >> 12 > last)
-            continue;
-        m->stats.drained++;
-        land(m, f);
-    }
-}
-
-unsigned model_inflight(struct model *m, struct model_flight *out, unsigned max)
-{
-    unsigned n = 0;
-
-    for (unsigned i = 0; i < FLIGHTS; i++) {
-        const struct mdl_flight *f = &m->flight[i];
-
-        if (!f->used)
-            continue;
-        if (n < max)
-            out[n] = (struct model_flight){ .sid = f->sid,
-                                            .write = f->write,
-                                            .translated = f->translated,
-                                            .pasid = f->pasid,
-                                            .iova = f->iova,
-                                            .pa = f->pa,
-                                            .len = f->len };
-        n++;
-    }
-    return n;
 }

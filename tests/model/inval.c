@@ -164,7 +164,7 @@ void mdl_inv_iotlb(struct model *m, unsigned g, u16 did, u64 addr, unsigned am, 
         mdl_drop_all(m, MODEL_C_IOTLB);
         mdl_drop_all(m, MODEL_C_PAGING);
         if (!m->need_cc)
-            m->need_iotlb = false;
+            m->need_iotlb = m->root_overdue = false;
         break;
     case 2:
         drop_domain(m, MODEL_C_IOTLB, d.did, -1);

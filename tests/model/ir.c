@@ -77,6 +77,33 @@ static u8 fetch_entry(struct model *m, u16 sid, u32 index, u64 e[2])
     return 0;
 }
 
+/* A unit may fetch an entry before anyone needs it. */
+void mdl_ir_fill(struct model *m, u32 index)
+{
+    u64 e[2];
+
+    if (!GSTS(m, G_IRE) || index >= (2u << mdl_bits(m->irta_live, 3, 0)))
+        return;
+    if (mdl_read128(m, VIEW_UNIT, (m->irta_live & TLB_PA) + index * 16ull, e) &&
+        (CAP_CM(m) || !entry_check(m, e)))
+        mdl_insert(m, MODEL_C_IEC, &(struct mdl_ent){ .key = index, .v0 = e[0], .v1 = e[1] });
+}
+
+bool model_stale_irte(struct model *m, uint32_t index)
+{
+    struct mdl_ent *c = mdl_first(m, MODEL_C_IEC, index, 0);
+    u64 e[2];
+
+    if (!c || !GSTS(m, G_IRE))
+        return false;
+    if (!mdl_read128(m, VIEW_CPU, (m->irta_live & TLB_PA) + index * 16ull, e))
+        return true;
+    for (; c; c = mdl_next(m, MODEL_C_IEC, c))
+        if (c->v0 != e[0] || c->v1 != e[1])
+            return true;
+    return false;
+}
+
 static struct model_result remapped(struct model *m, u16 sid, u64 addr, u32 data)
 {
     u32 index = mdl_bits(addr, 19, 5) | (u32)mdl_bits(addr, 2, 2) << 15;

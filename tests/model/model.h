@@ -27,7 +27,7 @@
 struct model;    /* a unit; opaque, lives in memory that the caller supplies */
 struct model_fn; /* a PCI function behind a unit; lives inside its unit */
 
-/* ---- What may be cached ------------------------------------------------------------------------ */
+/* ---- What may be cached ------------------------------------------------------------------------- */
 
 enum model_class {
     MODEL_C_ROOT,    /* root entries; they fall only with a global context-cache invalidation */
@@ -82,7 +82,7 @@ struct model_cfg {
     uint64_t shadow_base, shadow_size;
 };
 
-/* ---- What the world does for the model -------------------------------------------------------------- */
+/* ---- What the world does for the model ---------------------------------------------------------- */
 
 enum model_event_type {
     MODEL_EV_REG_WRITE,  /* a = offset, b = value, c = width */
@@ -118,7 +118,7 @@ struct model_ops {
     void (*trace)(void *ctx, const struct model_event *event); /* optional */
 };
 
-/* ---- A unit -------------------------------------------------------------------------------------- */
+/* ---- A unit ------------------------------------------------------------------------------------- */
 
 /* Memory for one unit with its functions and caches. Alignment 16. */
 #define MODEL_BYTES (768u * 1024u)
@@ -145,7 +145,7 @@ void model_writeback(struct model *m, uint64_t pa, uint64_t len);
 void model_set_keep(struct model *m, enum model_class c, enum model_keep keep);
 void model_set_pace(struct model *m, enum model_pace pace, unsigned pace_max);
 
-/* ---- PCI functions -------------------------------------------------------------------------------- */
+/* ---- PCI functions ------------------------------------------------------------------------------ */
 
 /* How a device TLB answers an invalidation request. */
 enum model_answer {
@@ -188,7 +188,7 @@ void model_fn_reset(struct model_fn *fn);
 /* Surprise removal and return: an absent function answers nothing. */
 void model_fn_set_present(struct model_fn *fn, bool present);
 
-/* ---- DMA ------------------------------------------------------------------------------------------ */
+/* ---- DMA ---------------------------------------------------------------------------------------- */
 
 enum model_at { /* the AT field of a request, as on the link */
                 MODEL_UNTRANSLATED = 0,
@@ -252,7 +252,7 @@ struct model_flight {
 /* What is in flight, for the oracle: fills at most `max`, returns how many there are. */
 unsigned model_inflight(struct model *m, struct model_flight *out, unsigned max);
 
-/* ---- Page requests (7.5) ----------------------------------------------------------------------------- */
+/* ---- Page requests (7.5) ------------------------------------------------------------------------ */
 
 struct model_page_request {
     uint32_t pasid; /* MODEL_NO_PASID: without */
@@ -272,11 +272,14 @@ bool model_fn_page_request(struct model_fn *fn, const struct model_page_request 
 /* How many responses the function has got; `last` (may be NULL) receives the last one. */
 unsigned model_fn_responses(const struct model_fn *fn, struct model_page_response *last);
 
-/* ---- For the oracle -------------------------------------------------------------------------------- */
+/* ---- For the oracle ----------------------------------------------------------------------------- */
 
 /* The input pages that speculation and model_fill_all() care about (every page that a DMA used counts
  * anyway once it is cached). Up to 8 ranges; returns false when they are used up. */
 bool model_watch(struct model *m, uint64_t iova, uint64_t pages);
+
+/* The same for entries of the interrupt-remapping table. */
+void model_watch_irtes(struct model *m, uint32_t first, uint32_t count);
 
 /* Worst case before a change: every cache fills itself with everything that the present tables, and what
  * is cached already, allow: each known function x each watched page, device TLBs included. */
@@ -303,6 +306,8 @@ unsigned model_outcomes(struct model *m, uint16_t sid, uint64_t iova, struct mod
 /* Is there a stale one among them? Returns the classes to blame (bit per class), 0 if none. Bit
  * MODEL_CLASSES: no cache is to blame, the unit does not see what the processor wrote (C=0, RWBF=1). */
 unsigned model_stale(struct model *m, uint16_t sid, uint64_t iova);
+/* Does the interrupt-entry cache hold a version of this entry that memory no longer has? */
+bool model_stale_irte(struct model *m, uint32_t index);
 /* What the tables say now, as the processor sees them, without any cache and without faults recorded. */
 struct model_outcome model_fresh(struct model *m, uint16_t sid, uint64_t iova);
 
@@ -327,7 +332,7 @@ struct model_stats {
 /* The counters; the caller may zero them. */
 struct model_stats *model_stats(struct model *m);
 
-/* ---- The monitor: what the software driving the unit did wrong ---------------------------------------- */
+/* ---- The monitor: what the software driving the unit did wrong ---------------------------------- */
 
 enum model_violation {
     MODEL_V_WIDTH,            /* access not 4 or 8 bytes, misaligned, or 8 bytes over two registers */

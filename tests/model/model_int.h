@@ -20,7 +20,7 @@ static inline u64 mdl_bits(u64 word, unsigned hi, unsigned lo)
     return (word >> lo) & (~0ull >> (63 - (hi - lo)));
 }
 
-/* ---- Capabilities (11.4.2, 11.4.3) ----------------------------------------------------------------- */
+/* ---- Capabilities (11.4.2, 11.4.3) -------------------------------------------------------------- */
 
 #define CAP_ND(m)      mdl_bits((m)->cfg.cap, 2, 0)
 #define CAP_RWBF(m)    mdl_bits((m)->cfg.cap, 4, 4)
@@ -146,7 +146,7 @@ enum { PERM_R = 1, PERM_W = 2, PERM_U = 16, PERM_ALL = PERM_R | PERM_W | PERM_U 
 
 #define NO_PASID MODEL_NO_PASID
 
-/* ---- Caches ----------------------------------------------------------------------------------------- */
+/* ---- Caches ------------------------------------------------------------------------------------- */
 
 #define NIL 0xffffu
 
@@ -189,7 +189,7 @@ enum {
 };
 #define TLB_PA (~0xfffull)
 
-/* ---- Walks ------------------------------------------------------------------------------------------ */
+/* ---- Walks -------------------------------------------------------------------------------------- */
 
 enum mdl_view { VIEW_CPU, VIEW_UNIT };
 
@@ -274,7 +274,7 @@ struct mdl_xp {
     struct mdl_cand c[MODEL_OUTCOMES];
 };
 
-/* ---- Queue ------------------------------------------------------------------------------------------ */
+/* ---- Queue -------------------------------------------------------------------------------------- */
 
 #define OPS 64
 
@@ -301,7 +301,7 @@ enum {
     D_HPT = 0xa,
 };
 
-/* ---- Functions, flight, registers --------------------------------------------------------------------- */
+/* ---- Functions, flight, registers --------------------------------------------------------------- */
 
 struct model_fn {
     struct model *m;
@@ -368,6 +368,7 @@ struct model {
     u16 frcd_next;
     bool rooted;
     bool need_cc, need_iotlb; /* root pointer set, global flushes still owed */
+    bool root_overdue;        /* a wait completed meanwhile: the software believes it is done */
     bool need_iec;            /* interrupt-remapping table pointer set, global flush still owed */
 
     /* commands under way */
@@ -394,6 +395,7 @@ struct model {
     } watch[WATCHES];
     u16 nwatch;
     u64 watched; /* pages in all ranges */
+    u32 irte_first, irtes;
 
     u64 recent[RECENT]; /* lines that walks read through the shadow view */
     u16 recent_at;
@@ -573,6 +575,15 @@ bool mdl_cmd_pending(const struct model *m);
 struct model_result mdl_translate(struct model *m, const struct model_req *req, struct mdl_cand *used);
 struct mdl_who mdl_who(const struct model_req *req);
 struct model_result mdl_access(struct model *m, const struct model_req *req, u64 pa, void *buf);
+/* Where an access of a function goes (at most one page): by its device TLB, or by the unit. */
+struct mdl_target {
+    bool translated;
+    struct mdl_cand used;
+    struct model_result r;
+};
+struct mdl_target mdl_aim(struct model_fn *fn, struct model_req *req);
+struct model_req mdl_request(const struct model_fn *fn, u32 pasid, u64 iova, u32 len, bool write);
+/* ---- flight.c ---- */
 struct mdl_drain {
     bool any_did, any_tag, reads, writes;
     bool fs_whole; /* first-stage and nested requests of the domain whatever the range (6.5.2.2) */
@@ -584,6 +595,7 @@ void mdl_drain(struct model *m, const struct mdl_drain *d);
 void mdl_drain_fn(struct model_fn *fn, u64 first, u64 last, u32 tag, bool any);
 bool mdl_flight_land_one(struct model *m);
 bool mdl_pmr_blocks(struct model *m, u64 pa, u32 len);
+void mdl_ir_fill(struct model *m, u32 index);
 struct model_result mdl_msi(struct model *m, u16 sid, u64 addr, u32 data);
 /* Every completion that a translation request could get now is kept; `x` is the untranslated exploration. */
 /* prq.c */

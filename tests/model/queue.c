@@ -82,6 +82,7 @@ static void complete_wait(struct model *m, const struct mdl_op *op)
     u64 addr = op->q[1] & ~3ull;
 
     m->stats.waits++;
+    m->root_overdue |= m->need_cc || m->need_iotlb;
     /* The status is in memory before the interrupt leaves (6.5.2.5). */
     if (mdl_bits(op->q[0], 5, 5) && (mdl_irq_range(addr) || !mdl_mem_write(m, addr, &data, 4)))
         mdl_violation(m, MODEL_V_STATUS_ADDR, addr);
@@ -124,7 +125,7 @@ static void execute(struct model *m, const struct mdl_op *op)
     mdl_trace(m, MODEL_EV_COMPLETE, op->index, 0, 0, op->q);
 }
 
-/* ---- Device-TLB requests ------------------------------------------------------------------------------- */
+/* ---- Device TLB requests ------------------------------------------------------------------------ */
 
 static bool is_dtlb(const struct mdl_op *op)
 {
@@ -277,8 +278,7 @@ static bool pass_late(struct model *m)
     return moved;
 }
 
-/* ---- Progress --------------------------------------------------------------------------------------------
- */
+/* ---- Progress ----------------------------------------------------------------------------------- */
 
 static bool eligible(const struct model *m, unsigned i)
 {

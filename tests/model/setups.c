@@ -59,7 +59,7 @@ static void learn(struct mdl_xp *x, enum model_class class, u64 key, u32 tag, u6
         mdl_insert(x->m, class, &e);
 }
 
-/* ---- PASID directory and table ----------------------------------------------------------------------- */
+/* ---- PASID directory and table ------------------------------------------------------------------ */
 
 static void from_dir(struct mdl_xp *x, const struct mdl_ctx *c, u64 dir, u32 pasid, u8 via,
                      struct versions *out)
@@ -119,8 +119,7 @@ static void explore_pasids(struct mdl_xp *x, const struct mdl_ctx *c, u8 via)
     }
 }
 
-/* ---- Context entries ------------------------------------------------------------------------------------
- */
+/* ---- Context entries ---------------------------------------------------------------------------- */
 
 static void explore_ctx(struct mdl_xp *x, const struct version *v)
 {

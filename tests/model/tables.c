@@ -114,7 +114,7 @@ void mdl_setup_legacy(const struct mdl_ctx *c, struct mdl_setup *s)
     s->ss_table = c->table;
 }
 
-/* ---- PASID tables (9.5, 9.6) ------------------------------------------------------------------------- */
+/* ---- PASID tables (9.5, 9.6) -------------------------------------------------------------------- */
 
 u8 mdl_pasid_number(struct model *m, const struct mdl_ctx *c, const struct mdl_who *who, u32 *pasid)
 {

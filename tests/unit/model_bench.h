@@ -107,7 +107,7 @@ static void on_event(void *ctx, const struct model_event *e)
     W.events[e->type]++;
 }
 
-/* ---- Registers -------------------------------------------------------------------------------------- */
+/* ---- Registers ---------------------------------------------------------------------------------- */
 
 enum {
     R_GCMD = 0x18,
@@ -163,7 +163,7 @@ static inline void gcmd(uint32_t bit, bool on)
     model_run(W.m, 1000);
 }
 
-/* ---- Memory ------------------------------------------------------------------------------------------- */
+/* ---- Memory ------------------------------------------------------------------------------------- */
 
 static inline void poke(uint64_t pa, uint64_t v)
 {
@@ -204,7 +204,7 @@ static inline void map(uint64_t pt, uint64_t iova, uint64_t pa, unsigned perm)
     poke(pt + (iova >> 12) * 8, pa | perm);
 }
 
-/* ---- Queue -------------------------------------------------------------------------------------------- */
+/* ---- Queue -------------------------------------------------------------------------------------- */
 
 static inline void push(uint64_t q0, uint64_t q1)
 {
@@ -251,7 +251,7 @@ static inline void sync_queue(void)
     assert_int_equal(status(0), W.cookie);
 }
 
-/* ---- DMA ---------------------------------------------------------------------------------------------- */
+/* ---- DMA ---------------------------------------------------------------------------------------- */
 
 static inline struct model_result dma(uint16_t sid, unsigned at, uint64_t addr, bool write)
 {
@@ -268,8 +268,7 @@ static inline uint64_t lands(uint16_t sid, uint64_t iova)
     return r.status == MODEL_OK ? r.pa : ~0ull;
 }
 
-/* ---- Set-up ---------------------------------------------------------------------------------------------
- */
+/* ---- Set up ------------------------------------------------------------------------------------- */
 
 static inline void bench_start(void)
 {

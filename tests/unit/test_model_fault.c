@@ -128,7 +128,7 @@ static void test_compress(void **s)
     assert_int_equal(r64(FRO + 24), 0);
 }
 
-/* ---- Interrupt remapping ------------------------------------------------------------------------------- */
+/* ---- Interrupt remapping ------------------------------------------------------------------------ */
 
 static struct model_result msi(uint16_t sid, uint64_t addr, uint32_t data)
 {
@@ -228,10 +228,21 @@ static void test_entry_cache(void **s)
         assert_int_equal(msi(SID_A, REMAPPABLE(4), 0).status == MODEL_INTERRUPT, mode != 1);
         assert_true(model_stats(W.m)->c[MODEL_C_IEC].would > 0);
     }
+    /* Entries may be fetched before they are used. */
+    start_ir(0, 0);
+    model_watch_irtes(W.m, 0, 16);
+    model_fill_all(W.m);
+    assert_false(model_stale_irte(W.m, 3));
+    put_irte(3, 1 | 0x31ull << 16, 0);
+    put_irte(4, 1 | 0x31ull << 16, 0);
+    assert_true(model_stale_irte(W.m, 3));
+    assert_false(model_stale_irte(W.m, 4));
+    push(4 | 1 << 4 | 3ull << 32, 0);
+    sync_queue();
+    assert_false(model_stale_irte(W.m, 3));
 }
 
-/* ---- Memory that the unit does not see -------------------------------------------------------------------
- */
+/* ---- Memory that the unit does not see ---------------------------------------------------------- */
 
 static void start_incoherent(uint64_t cap, uint64_t ecap)
 {

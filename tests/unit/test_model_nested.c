@@ -352,8 +352,7 @@ static void test_order(void **s)
     }
 }
 
-/* ---- A driver with two stages ---------------------------------------------------------------------------
- */
+/* ---- A driver with two stages ------------------------------------------------------------------- */
 
 enum { PAGES = 12, SPACES = 2 };
 enum crime {

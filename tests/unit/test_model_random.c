@@ -63,7 +63,7 @@ static uint16_t sid_of(unsigned f)
     return f ? SID_B : SID_A;
 }
 
-/* ---- Flushing, as 6.5.3 wants it ----------------------------------------------------------------------- */
+/* ---- Flushing, as 6.5.3 wants it ---------------------------------------------------------------- */
 
 static void finish(void)
 {
@@ -112,8 +112,7 @@ static void flush_domain(int d, uint64_t iova, unsigned am, bool ih, bool device
     finish();
 }
 
-/* ---- What the driver may do -------------------------------------------------------------------------------
- */
+/* ---- What the driver may do --------------------------------------------------------------------- */
 
 static void remap(int d, unsigned page)
 {
@@ -187,8 +186,7 @@ static void move_function(unsigned f)
         model_fn_set_ats(fn_of(f), true);
 }
 
-/* ---- The trial --------------------------------------------------------------------------------------------
- */
+/* ---- The trial ---------------------------------------------------------------------------------- */
 
 /* Is some outcome not what the tables say, or does something in flight still aim where it may no longer? */
 static bool guilty(void)
