@@ -112,7 +112,7 @@ static bool judge_icr(u32 *low, u32 *dest, bool x2)
     }
     /* The end of an INIT says nothing new. */
     if ((mode != MODE_INIT || (*low & ICR_ASSERT)) && !log_limited(&bucket))
-        log_info("APIC      dropped %s (command %x to %x): Sluice runs one CPU",
+        log_info("APIC         dropped %s (command %x to %x): Sluice runs one CPU",
                  mode == MODE_INIT      ? "an INIT"
                  : mode == MODE_STARTUP ? "a start-up message"
                  : mode == MODE_NMI     ? "an NMI to another CPU"
@@ -130,7 +130,7 @@ static bool judge_lvt(u32 value)
     if (mode == MODE_FIXED || mode == MODE_SMI || mode == MODE_NMI || mode == MODE_EXTINT)
         return true;
     if (!log_limited(&bucket))
-        log_warn("APIC      refused a local interrupt of delivery mode %u", mode);
+        log_warn("APIC         refused a local interrupt of delivery mode %u", mode);
     return false;
 }
 
@@ -192,7 +192,7 @@ bool apic_write_base(u64 value)
 
     if ((value & BASE_ADDRESS) != (now & BASE_ADDRESS)) {
         if (!log_limited(&bucket))
-            log_warn("APIC      refused to move it to %llx", value & BASE_ADDRESS);
+            log_warn("APIC         refused to move it to %llx", value & BASE_ADDRESS);
         return false;
     }
     /* The CPU itself knows which changes of mode there are. */

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "hv/fetch.h"
 #include "arch/paging.h"
-#include "arch/string.h"
 #include "hv/walk.h"
 
 #define EFER_LMA    BIT(10)
@@ -15,14 +14,15 @@ struct slot {
     const volatile u8 *bytes; /* NULL: empty */
     struct walk walk;
     u64 copy[2];
-    struct insn insn;
+    int length; /* insn_decode()'s answer; 0 = not asked */
+    struct fetched fetched;
 };
 
-#define NR_SLOTS 14
+#define NR_SLOTS 16 /* slot_of() */
 
 struct fetcher {
     struct slot slots[NR_SLOTS];
-    struct insn insn; /* what has no slot */
+    struct fetched other; /* what has no slot */
 };
 _Static_assert(sizeof(struct fetcher) <= PAGE_SIZE, "one page");
 
@@ -46,8 +46,10 @@ static u64 linear_of(struct vcpu *v, const struct vcpu_mode *mode)
 
 static bool same_mode(const struct vcpu_mode *a, const struct vcpu_mode *b)
 {
-    return a->cr3 == b->cr3 && a->cr0 == b->cr0 && a->cr4 == b->cr4 && a->efer == b->efer &&
-           a->cs_base == b->cs_base && a->cs_attrib == b->cs_attrib && a->cpl == b->cpl;
+    u64 differ = (a->cr3 ^ b->cr3) | (a->cr0 ^ b->cr0) | (a->cr4 ^ b->cr4) | (a->efer ^ b->efer) |
+                 (a->cs_base ^ b->cs_base);
+
+    return !differ && a->cs_attrib == b->cs_attrib && a->cpl == b->cpl;
 }
 
 static void read_words(const volatile u8 *from, u64 words[2])
@@ -70,8 +72,23 @@ static bool still_valid(const struct slot *s, const struct vcpu_mode *mode)
     return now[0] == s->copy[0] && now[1] == s->copy[1];
 }
 
+static bool is_plain_move(const struct insn *insn)
+{
+    return insn->op == INSN_MOV && insn->mode == INSN_64 && insn->addr_size == 8 && insn->width >= 4 &&
+           insn->seg < INSN_FS;
+}
+
+static int decode(const u8 *bytes, size_t count, const struct vcpu_mode *mode, struct fetched *out)
+{
+    int len = insn_decode(bytes, count, fetch_mode(mode), &out->insn);
+
+    out->plain_move = len > 0 && is_plain_move(&out->insn);
+    return len;
+}
+
 /* Bytes across a page boundary, or with tables that are not remembered. */
-static enum fetch_result fetch_slowly(struct vcpu *v, const struct vcpu_mode *mode, const struct insn **insn)
+static enum fetch_result fetch_slowly(struct vcpu *v, const struct vcpu_mode *mode,
+                                      const struct fetched **out)
 {
     struct fetcher *f = v->emulator;
     u8 bytes[INSN_MAX_LEN + 1];
@@ -79,18 +96,33 @@ static enum fetch_result fetch_slowly(struct vcpu *v, const struct vcpu_mode *mo
 
     if (!count)
         return FETCH_AGAIN;
-    *insn = &f->insn;
-    int len = insn_decode(bytes, count, fetch_mode(mode), &f->insn);
+    *out = &f->other;
+    int len = decode(bytes, count, mode, &f->other);
     if (len == INSN_NEED_MORE)
         return FETCH_AGAIN;
     return len > 0 ? FETCH_OK : FETCH_UNKNOWN;
 }
 
-static enum fetch_result fetch_into(struct vcpu *v, const struct vcpu_mode *mode, struct slot *s)
+static struct slot *slot_of(struct vcpu *v)
 {
+    struct fetcher *f = v->emulator;
+
+    return &f->slots[v->rip * 0x9e3779b97f4a7c15 >> 60]; /* spreads neighbours */
+}
+
+/* *slot gets the bytes at RIP; NULL where no slot can hold them. */
+static enum fetch_result fill_slot(struct vcpu *v, const struct vcpu_mode *mode, struct slot **slot)
+{
+    struct slot *s = slot_of(v);
     u64 linear = linear_of(v, mode);
 
+    *slot = s;
     s->bytes = NULL;
+    s->length = 0;
+    if ((linear & (PAGE_SIZE - 1)) > PAGE_SIZE - FETCH_WIDTH) {
+        *slot = NULL;
+        return FETCH_OK;
+    }
     if (!guest_walk(v, mode, linear, WALK_FETCH, &s->walk))
         return FETCH_AGAIN;
     const volatile u8 *page = guest_page(s->walk.gpa);
@@ -98,8 +130,6 @@ static enum fetch_result fetch_into(struct vcpu *v, const struct vcpu_mode *mode
         return FETCH_NO_CODE;
     page += linear & (PAGE_SIZE - 1);
     read_words(page, s->copy);
-    if (insn_decode((const u8 *)s->copy, INSN_MAX_LEN, fetch_mode(mode), &s->insn) <= 0)
-        return FETCH_UNKNOWN;
     s->mode = *mode;
     s->rip = v->rip;
     if (!s->walk.small_entries)
@@ -107,17 +137,29 @@ static enum fetch_result fetch_into(struct vcpu *v, const struct vcpu_mode *mode
     return FETCH_OK;
 }
 
-enum fetch_result fetch_insn(struct vcpu *v, const struct vcpu_mode *mode, const struct insn **insn)
+static __attribute__((noinline)) enum fetch_result fetch_anew(struct vcpu *v, const struct vcpu_mode *mode,
+                                                              const struct fetched **out)
 {
-    struct fetcher *f = v->emulator;
-    struct slot *s = &f->slots[(v->rip ^ v->rip >> 4) % NR_SLOTS];
+    struct slot *s;
+    enum fetch_result result = fill_slot(v, mode, &s);
 
-    *insn = &s->insn;
-    if (s->rip == v->rip && still_valid(s, mode))
-        return FETCH_OK;
-    if ((linear_of(v, mode) & (PAGE_SIZE - 1)) > PAGE_SIZE - FETCH_WIDTH)
-        return fetch_slowly(v, mode, insn);
-    return fetch_into(v, mode, s);
+    if (result != FETCH_OK)
+        return result;
+    if (!s)
+        return fetch_slowly(v, mode, out);
+    s->length = decode((const u8 *)s->copy, INSN_MAX_LEN, mode, &s->fetched);
+    *out = &s->fetched;
+    return s->length > 0 ? FETCH_OK : FETCH_UNKNOWN;
+}
+
+enum fetch_result fetch_insn(struct vcpu *v, const struct vcpu_mode *mode, const struct fetched **out)
+{
+    struct slot *s = slot_of(v);
+
+    if (s->rip != v->rip || s->length <= 0 || !still_valid(s, mode))
+        return fetch_anew(v, mode, out);
+    *out = &s->fetched;
+    return FETCH_OK;
 }
 
 unsigned fetch_bytes(struct vcpu *v, const struct vcpu_mode *mode, u8 bytes[INSN_MAX_LEN + 1])
@@ -166,16 +208,25 @@ void fetch_advance(struct vcpu *v, u64 rip)
 bool fetch_skip(struct vcpu *v, const u8 *opcode, unsigned size)
 {
     struct vcpu_mode mode;
-    u8 bytes[INSN_MAX_LEN + 1];
-    unsigned at = 0;
+    struct slot *s = slot_of(v);
+    u8 buffer[INSN_MAX_LEN + 1];
+    const u8 *bytes = buffer;
+    unsigned at = 0, count = INSN_MAX_LEN;
 
     vcpu_ops->get_mode(v, &mode);
-    unsigned count = fetch_bytes(v, &mode, bytes);
-    while (at < count && is_prefix(bytes[at], fetch_mode(&mode)))
+    if ((s->rip == v->rip && still_valid(s, &mode)) || (fill_slot(v, &mode, &s) == FETCH_OK && s))
+        bytes = (const u8 *)s->copy;
+    else
+        count = fetch_bytes(v, &mode, buffer);
+    enum insn_mode size_mode = fetch_mode(&mode);
+    while (at < count && is_prefix(bytes[at], size_mode))
         at++;
-    if (at + size > count || memcmp(bytes + at, opcode, size) != 0)
+    if (at + size > count)
         return false;
+    for (unsigned i = 0; i < size; i++)
+        if (bytes[at + i] != opcode[i])
+            return false;
     u64 rip = v->rip + at + size;
-    fetch_advance(v, fetch_mode(&mode) == INSN_64 ? rip : rip & MASK(31, 0));
+    fetch_advance(v, size_mode == INSN_64 ? rip : rip & MASK(31, 0));
     return true;
 }

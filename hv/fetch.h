@@ -16,11 +16,17 @@ enum fetch_result {
     FETCH_UNKNOWN, /* no instruction that we emulate */
 };
 
+struct fetched {
+    struct insn insn;
+    /* What nearly every access of a driver is: MOV of 4 or 8 bytes in 64-bit code, without a segment base. */
+    bool plain_move;
+};
+
 /* One page per virtual CPU. */
 int fetch_init(struct vcpu *v) __must_check;
 
-/* *insn is valid until the next call for this CPU. */
-enum fetch_result fetch_insn(struct vcpu *v, const struct vcpu_mode *mode, const struct insn **insn);
+/* *out is valid until the next call for this CPU. */
+enum fetch_result fetch_insn(struct vcpu *v, const struct vcpu_mode *mode, const struct fetched **out);
 
 /* At most INSN_MAX_LEN bytes at RIP; returns how many. */
 unsigned fetch_bytes(struct vcpu *v, const struct vcpu_mode *mode, u8 bytes[INSN_MAX_LEN + 1]);

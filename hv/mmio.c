@@ -12,6 +12,8 @@
 
 enum { VEC_UD = 6, VEC_GP = 13 };
 
+#define RFLAGS_RF BIT(16)
+
 /* How often the same access may find other bytes than those that made it before that is the guest's error. */
 #define MAX_MISMATCHES 1000
 
@@ -20,6 +22,8 @@ struct emulation {
     const struct vcpu_mode *mode;
     const struct mmio_range *range; /* NULL: nobody's */
     u64 gpa;
+    u64 linear;     /* of the operand at gpa, for one that crosses a page */
+    unsigned first; /* how many bytes of it lie in the first page; 0 = it does not cross */
     enum { OTHER_OK, OTHER_PAGE_FAULT, OTHER_GP, OTHER_UD } other; /* what the second operand ran into */
     u64 cr2;
     u32 code;
@@ -38,32 +42,30 @@ static void reject(struct vcpu *v, const struct vcpu_exit *exit, const char *why
         unsigned count = exit->fetch ? 0 : fetch_bytes(v, &mode, bytes);
         for (unsigned i = 0; i < count && used + 3 < sizeof(text); i++)
             used += (size_t)fmt_string(text + used, sizeof(text) - used, " %02x", bytes[i]);
-        log_warn("guest     #UD at rip %lx for address %lx: %s;%s", v->rip, exit->gpa, why, text);
+        log_warn("guest        #UD at rip %lx for address %lx: %s;%s", v->rip, exit->gpa, why, text);
     }
     vcpu_ops->inject_exception(v, VEC_UD, false, 0);
 }
 
 /* Not the guest's: reads give ones, writes go nowhere, and we say so. */
-static void nobody(const struct emulation *e, unsigned width, bool write, u64 *value)
+static void nobody(const struct emulation *e, u64 gpa, unsigned width, bool write, u64 *value)
 {
     static struct log_bucket bucket;
 
     if (!log_limited(&bucket))
-        log_warn("guest     %s %u bytes at %lx, which is not the guest's (rip %lx)", write ? "wrote" : "read",
-                 width, e->gpa, e->v->rip);
+        log_warn("guest        %s %u bytes at %lx, which is not the guest's (rip %lx)",
+                 write ? "wrote" : "read", width, gpa, e->v->rip);
     if (!write)
         *value = ~0ull;
 }
 
-static int access_mmio(void *ctx, enum insn_access how, unsigned int width, u64 *val)
+static void access_one(const struct emulation *e, const struct mmio_range *range, u64 gpa, unsigned width,
+                       bool write, u64 *value)
 {
-    const struct emulation *e = ctx;
-
-    if (e->range)
-        e->range->handler(e->range->ctx, e->v, e->gpa, width, how == INSN_WRITE, val);
+    if (range)
+        range->handler(range->ctx, e->v, gpa, width, write, value);
     else
-        nobody(e, width, how == INSN_WRITE, val);
-    return 0;
+        nobody(e, gpa, width, write, value);
 }
 
 static bool is_canonical(const struct vcpu_mode *mode, u64 linear)
@@ -81,8 +83,25 @@ static int second_fails(struct emulation *e, u64 cr2, u32 code, unsigned other)
     return ERR_INVAL;
 }
 
-/* A piece of MOVS's second operand that lies in one page. */
-static int second_piece(struct emulation *e, enum insn_access how, u64 linear, unsigned width, u8 *data)
+/* Bytes of trapped memory that lie in one page, as accesses of whole powers of two. */
+static void trapped_bytes(const struct emulation *e, u64 gpa, unsigned count, bool write, u8 *data)
+{
+    const struct mmio_range *range = bus_find(gpa);
+
+    for (unsigned done = 0, width = 8; done < count; done += width) {
+        u64 value = 0;
+
+        while (width > count - done)
+            width /= 2;
+        __builtin_memcpy(&value, data + done, width);
+        access_one(e, range, gpa + done, width, write, &value);
+        __builtin_memcpy(data + done, &value, width);
+    }
+}
+
+/* A piece of an operand by its linear address, in one page: the other one of MOVS, or the half of an access
+ * across a boundary that the CPU did not report. */
+static int linear_piece(struct emulation *e, enum insn_access how, u64 linear, unsigned width, u8 *data)
 {
     struct walk w;
 
@@ -90,17 +109,14 @@ static int second_piece(struct emulation *e, enum insn_access how, u64 linear, u
         return second_fails(e, 0, 0, OTHER_GP);
     if (!guest_walk(e->v, e->mode, linear, how == INSN_READ ? WALK_READ : WALK_WRITE, &w))
         return second_fails(e, linear, w.fault, OTHER_PAGE_FAULT);
-    if (how == INSN_PROBE_WRITE)
-        return 0;
 
     volatile u8 *page = guest_page(w.gpa);
+    if (!page && nested_get(w.gpa) == NESTED_ALL)
+        return second_fails(e, 0, 0, OTHER_UD);
+    if (how == INSN_PROBE_WRITE)
+        return 0;
     if (!page) {
-        u64 value = 0;
-        if (nested_get(w.gpa) == NESTED_ALL || (width & (width - 1)))
-            return second_fails(e, 0, 0, OTHER_UD);
-        __builtin_memcpy(&value, data, width);
-        bus_mmio(e->v, w.gpa, width, how == INSN_WRITE, &value);
-        __builtin_memcpy(data, &value, width);
+        trapped_bytes(e, w.gpa, width, how == INSN_WRITE, data);
         return 0;
     }
     page += w.gpa & (PAGE_SIZE - 1);
@@ -110,6 +126,39 @@ static int second_piece(struct emulation *e, enum insn_access how, u64 linear, u
         else
             data[i] = page[i];
     }
+    return 0;
+}
+
+/* An access across a page boundary, of which the CPU has reported one half. */
+static int access_across(struct emulation *e, enum insn_access how, unsigned width, u64 *val)
+{
+    bool reported_first = (e->gpa & (PAGE_SIZE - 1)) != 0;
+    unsigned first = e->first, second = width - first;
+    u64 other = reported_first ? e->linear + first : e->linear;
+    u8 data[8] = { 0 };
+    u8 *ours = reported_first ? data : data + first, *theirs = reported_first ? data + first : data;
+    int err;
+
+    __builtin_memcpy(data, val, width);
+    err = linear_piece(e, how == INSN_WRITE ? INSN_PROBE_WRITE : how, other, reported_first ? second : first,
+                       theirs);
+    if (err)
+        return err;
+    trapped_bytes(e, e->gpa, reported_first ? first : second, how == INSN_WRITE, ours);
+    if (how == INSN_WRITE)
+        return linear_piece(e, how, other, reported_first ? second : first, theirs);
+    *val = 0;
+    __builtin_memcpy(val, data, width);
+    return 0;
+}
+
+static int access_mmio(void *ctx, enum insn_access how, unsigned int width, u64 *val)
+{
+    struct emulation *e = ctx;
+
+    if (e->first)
+        return access_across(e, how, width, val);
+    access_one(e, e->range, e->gpa, width, how == INSN_WRITE, val);
     return 0;
 }
 
@@ -123,11 +172,11 @@ static int access_linear(void *ctx, enum insn_access how, u64 addr, unsigned int
         __builtin_memcpy(data, val, width);
     /* The second page must be known to be writable before the first is written. */
     if (how == INSN_WRITE && first < width)
-        err = second_piece(ctx, INSN_PROBE_WRITE, addr + first, width - first, data);
+        err = linear_piece(ctx, INSN_PROBE_WRITE, addr + first, width - first, data);
     if (!err)
-        err = second_piece(ctx, how, addr, first, data);
+        err = linear_piece(ctx, how, addr, first, data);
     if (!err && first < width)
-        err = second_piece(ctx, how, addr + first, width - first, data + first);
+        err = linear_piece(ctx, how, addr + first, width - first, data + first);
     if (!err && how == INSN_READ) {
         *val = 0;
         __builtin_memcpy(val, data, width);
@@ -166,6 +215,19 @@ static void mismatch(struct vcpu *v, const struct vcpu_exit *exit)
     reject(v, exit, "the instruction does not make this access");
 }
 
+/* Is it where the instruction's operand lies? Sets what an access across a page boundary needs. */
+static bool address_matches(const struct insn *insn, u64 linear, struct emulation *e)
+{
+    u64 offset = linear & (PAGE_SIZE - 1);
+
+    if (offset + insn->width > PAGE_SIZE) {
+        e->linear = linear;
+        e->first = (unsigned)(PAGE_SIZE - offset);
+        return (e->gpa & (PAGE_SIZE - 1)) == offset || is_aligned(e->gpa, PAGE_SIZE);
+    }
+    return !((linear ^ e->gpa) & (PAGE_SIZE - 1));
+}
+
 static void execute(struct vcpu *v, const struct vcpu_exit *exit, const struct insn *insn,
                     struct emulation *e)
 {
@@ -178,11 +240,7 @@ static void execute(struct vcpu *v, const struct vcpu_exit *exit, const struct i
         get_bases(v, bases);
     u64 linear = insn_linear(insn, &cpu, bases, exit->write);
     enum insn_match match = insn_matches(insn, exit->write);
-    if ((linear & (PAGE_SIZE - 1)) + insn->width > PAGE_SIZE) {
-        reject(v, exit, "an access across a page boundary");
-        return;
-    }
-    if (match == INSN_MISMATCH || ((linear ^ exit->gpa) & (PAGE_SIZE - 1))) {
+    if (match == INSN_MISMATCH || !address_matches(insn, linear, e)) {
         mismatch(v, exit);
         return;
     }
@@ -199,16 +257,52 @@ static void execute(struct vcpu *v, const struct vcpu_exit *exit, const struct i
     fetch_advance(v, cpu.rip);
 }
 
+/* The hot path: what emulate() would do with a plain move. False: not so plain, and nothing has happened. */
+static bool move(struct vcpu *v, const struct vcpu_exit *exit, const struct mmio_range *range)
+{
+    struct vcpu_mode mode;
+    const struct fetched *f;
+
+    vcpu_ops->get_mode(v, &mode);
+    if (fetch_insn(v, &mode, &f) != FETCH_OK || !f->plain_move)
+        return false;
+
+    const struct insn *insn = &f->insn;
+    u64 at = insn->disp, gpa = exit->gpa, value;
+    unsigned width = insn->width;
+
+    if (insn->base != INSN_NO_REG)
+        at += v->gpr[insn->base];
+    if (insn->index != INSN_NO_REG)
+        at += v->gpr[insn->index] << insn->scale;
+    if (insn->rip_rel)
+        at += v->rip + insn->len;
+    if (((at ^ gpa) & (PAGE_SIZE - 1)) || (gpa & (PAGE_SIZE - 1)) > PAGE_SIZE - width ||
+        insn->to_reg == exit->write)
+        return false;
+
+    value = insn->other == INSN_OTHER_REG ? v->gpr[insn->reg] : insn->imm;
+    if (width == 4)
+        value = (u32)value;
+    range->handler(range->ctx, v, gpa, width, exit->write, &value);
+    if (!exit->write)
+        v->gpr[insn->reg] = width == 4 ? (u32)value : value;
+    v->mismatches = 0;
+    v->rflags &= ~RFLAGS_RF;
+    fetch_advance(v, v->rip + insn->len);
+    return true;
+}
+
 static void emulate(struct vcpu *v, const struct vcpu_exit *exit, const struct mmio_range *range)
 {
     struct vcpu_mode mode;
-    struct emulation e = { .v = v, .mode = &mode, .range = range, .gpa = exit->gpa };
-    const struct insn *insn;
+    const struct fetched *f;
 
     vcpu_ops->get_mode(v, &mode);
-    switch (fetch_insn(v, &mode, &insn)) {
+    switch (fetch_insn(v, &mode, &f)) {
     case FETCH_OK:
-        execute(v, exit, insn, &e);
+        execute(v, exit, &f->insn,
+                &(struct emulation){ .v = v, .mode = &mode, .range = range, .gpa = exit->gpa });
         break;
     case FETCH_AGAIN:
         mismatch(v, exit);
@@ -231,16 +325,17 @@ static void walk_through_nothing(struct vcpu *v, const struct vcpu_exit *exit)
     struct insn_cpu cpu = { .gpr = v->gpr, .rip = v->rip, .rflags = v->rflags };
     u64 bases[INSN_NSEGS], cr2;
     struct vcpu_mode mode;
-    const struct insn *insn;
+    const struct fetched *f;
     u32 code = PF_PRESENT | PF_RESERVED;
 
     vcpu_ops->get_mode(v, &mode);
     if (mode.cpl == 3)
         code |= PF_USER;
     get_bases(v, bases);
-    if (!exit->fetch && fetch_insn(v, &mode, &insn) == FETCH_OK) {
-        cr2 = insn_linear(insn, &cpu, bases, insn_writes_mem(insn));
-        code |= insn_writes_mem(insn) ? PF_WRITE : 0;
+    if (!exit->fetch && fetch_insn(v, &mode, &f) == FETCH_OK) {
+        bool write = insn_writes_mem(&f->insn);
+        cr2 = insn_linear(&f->insn, &cpu, bases, write);
+        code |= write ? PF_WRITE : 0;
     } else if (exit->fetch) {
         cr2 = mode.cs_base + v->rip;
         code |= PF_FETCH;
@@ -260,10 +355,9 @@ static bool fill(u64 gpa)
     return !err;
 }
 
-void handle_nested_fault(struct vcpu *v, const struct vcpu_exit *exit)
+static __attribute__((noinline)) void other_fault(struct vcpu *v, const struct vcpu_exit *exit,
+                                                  const struct mmio_range *range)
 {
-    const struct mmio_range *range = bus_find(exit->gpa);
-
     if (!range && nested_get(exit->gpa) == NESTED_ALL && fill(exit->gpa))
         return;
     if (exit->walk)
@@ -274,4 +368,13 @@ void handle_nested_fault(struct vcpu *v, const struct vcpu_exit *exit)
         reject(v, exit, "a jump to what is not the guest's"); /* FF FF is no instruction */
     else
         emulate(v, exit, range);
+}
+
+void handle_nested_fault(struct vcpu *v, const struct vcpu_exit *exit)
+{
+    const struct mmio_range *range = bus_find(exit->gpa);
+
+    if (range && !exit->walk && !exit->delivery && !exit->fetch && move(v, exit, range))
+        return;
+    other_fault(v, exit, range);
 }

@@ -116,7 +116,8 @@ void mtrr_init(void)
     guest = real;
     region_type = type_of_region(&real);
     if (region_type != TYPE_WB)
-        log_warn("MTRRs     firmware gives Sluice's memory type %x instead of write-back: slow", region_type);
+        log_warn("MTRRs        firmware gives Sluice's memory type %x instead of write-back: slow",
+                 region_type);
 }
 
 bool mtrr_read(u32 msr, u64 *value)

@@ -288,17 +288,19 @@ void svm_run(struct vcpu *v, struct vcpu_exit *exit)
         redeliver(b);
 
     u32 code = (u32)b->exit_code;
+    if (code == SVM_EXIT_NPF) {
+        u64 info = b->exit_info1;
+
+        exit->kind = VEXIT_NESTED;
+        exit->gpa = b->exit_info2;
+        exit->write = info & NPF_WRITE;
+        exit->fetch = info & NPF_FETCH;
+        exit->walk = info & NPF_WALK;
+        return;
+    }
     exit->code = code;
     exit->info1 = b->exit_info1;
     exit->info2 = b->exit_info2;
     exit->next_rip = 0;
-    if (code == SVM_EXIT_NPF) {
-        exit->kind = VEXIT_NESTED;
-        exit->gpa = b->exit_info2;
-        exit->write = b->exit_info1 & NPF_WRITE;
-        exit->fetch = b->exit_info1 & NPF_FETCH;
-        exit->walk = b->exit_info1 & NPF_WALK;
-        return;
-    }
     exit->kind = other_exit(v, s, code, exit);
 }
