@@ -151,9 +151,12 @@ void pci_guest_write(u16 segment, pci_sid sid, u32 off, unsigned width, u32 valu
         for_below(f, shut);
     if (f->sriov && (e.vfs_end || e.self_resets || e.self_sleeps))
         for_vfs(f, shut);
-    /* The gate opens before the device may ask. */
-    if (f->ats && pci_touches(&a, f->ats + 6, 2) && pci_after(f, &a, f->ats + 6, 2) & PCI_ATS_ENABLE)
+    /* The gate opens before the device may ask, and closes while it still answers. */
+    bool touched = f->ats && pci_touches(&a, f->ats + 6, 2);
+    if (touched && pci_after(f, &a, f->ats + 6, 2) & PCI_ATS_ENABLE)
         tell_ats(f, true);
+    else if (touched)
+        shut(f);
 
     if (!pci_decode_write(f, &a))
         pci_put(f, off, width, value);
@@ -167,7 +170,12 @@ void pci_guest_write(u16 segment, pci_sid sid, u32 off, unsigned width, u32 valu
     /* The function itself has the last word, also where something else has set or cleared its ATS.E. */
     if (f->ats && !e.self_resets && !e.self_sleeps && pci_get(f, f->ats, 4) != ~0u) {
         bool live = pci_get(f, f->ats + 6, 2) & PCI_ATS_ENABLE;
-        if (live != f->ats_told)
-            tell_ats(f, live);
+        bool told = f->ats_told;
+        if (!live)
+            gone(f);
+        else if (!told)
+            tell_ats(f, true);
+        if (live && (touched || !told))
+            tell_ats(f, true); /* again: now it answers, and what it kept from an earlier life goes */
     }
 }

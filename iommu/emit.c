@@ -15,7 +15,7 @@
  */
 static bool devtlb_wanted(const struct unit *u, const struct fn *f, bool asked)
 {
-    if (!u->device_tlb || f->dead)
+    if (!u->device_tlb || f->dead || f->silent)
         return false;
     switch (iommu_opts.dtlb) {
     case DTLB_GUEST: /* unsafe: only what the guest sends */

@@ -47,6 +47,7 @@ static bool trusted(const struct unit *u, u16 sid)
 static void ats_on(struct unit *u, u16 sid, u8 depth, u16 pfsid)
 {
     struct fn *f = fn_find(u, sid);
+    bool known = f;
 
     if (!f)
         f = fn_add(u, sid);
@@ -63,19 +64,18 @@ static void ats_on(struct unit *u, u16 sid, u8 depth, u16 pfsid)
     if (!f->gate)
         env_log(ENV_WARN, "unit %u: %02x:%02x.%x enables ATS but is not trusted with it; its gate stays shut",
                 u->index, sid >> 8, sid >> 3 & 0x1f, sid & 7);
+    f->silent = !known;
     context_sync(u, sid, true);
+    replay_now(u);
+    f->silent = false;
 }
 
-/* The device asks for nothing any more: what it holds is flushed while the gate is still open, then the gate
- * closes, then the context entry is flushed (6.2.2). */
+/* The gate closes and the device TLB is emptied in one batch, in this order: what the device asks for between
+ * the two it does not get, so nothing is left when ATS goes off. */
 static void ats_off(struct unit *u, struct fn *f)
 {
-    u16 sid = f->sid;
-
-    plan_function(u, sid);
-    replay_now(u);
     f->gate = false;
-    context_sync(u, sid, true);
+    context_sync(u, f->sid, true);
     replay_now(u);
     fn_remove(u, f);
 }
@@ -92,7 +92,6 @@ void iommu_ats_change(u16 segment, u16 sid, bool on, u8 depth, u16 pfsid)
     f = fn_find(u, sid);
     if (on) {
         ats_on(u, sid, depth, pfsid);
-        replay_now(u);
     } else if (f) {
         ats_off(u, f);
     }

@@ -59,9 +59,11 @@ bool iommu_event(void);
 bool iommu_busy(void);
 
 /*
- * hv/pci.c saw the guest change ATS enable. on: call BEFORE the write reaches the device (the gate opens);
- * off: call AFTER (whole device-TLB flush and wait, then the gate closes). depth = ATS invalidate queue depth
- * (0 means 32), pfsid = source-id of the physical function (of itself when it is not a VF).
+ * The guest changes ATS enable. In both directions call it BEFORE the write reaches the device: the gate
+ * opens before it may ask, and closes, with a whole device-TLB flush and wait, while it can still answer. A
+ * second call with `on`, after the write, flushes what the device may have kept from an earlier life. depth =
+ * ATS invalidate queue depth (0 means 32), pfsid = source-id of the physical function (of itself when it is
+ * not a VF).
  */
 void iommu_ats_change(u16 segment, u16 sid, bool on, u8 depth, u16 pfsid);
 

@@ -39,12 +39,13 @@ static inline u16 *idmap_slot(struct idmap *map, u16 id, bool create)
 struct fn {
     u16 sid;
     u16 pfsid;
-    u8 depth;   /* ATS invalidate queue depth, 0 = 32 */
-    bool gate;  /* policy trusts it: a context entry of its may say TT_ATS */
-    bool dead;  /* did not answer an invalidation: quarantined */
-    bool whole; /* this batch: flush all it holds */
-    u16 next;   /* in its domain's list */
-    u16 domain; /* host domain-id its hardware entry names; DID_NONE = no entry */
+    u8 depth;    /* ATS invalidate queue depth, 0 = 32 */
+    bool gate;   /* policy trusts it: a context entry of its may say TT_ATS */
+    bool dead;   /* did not answer an invalidation: quarantined */
+    bool silent; /* ATS is about to be switched on: it holds nothing and would not answer */
+    bool whole;  /* this batch: flush all it holds */
+    u16 next;    /* in its domain's list */
+    u16 domain;  /* host domain-id its hardware entry names; DID_NONE = no entry */
 };
 #define MAX_FNS 512
 

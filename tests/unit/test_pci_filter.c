@@ -549,32 +549,32 @@ static void virtual_functions(void **state)
     assert_memory_equal(story, "-03:00.1 w108 ", 14);
 }
 
-static void ats_is_told_before_on_and_after_off(void **state)
+static void the_gate_opens_before_on_and_closes_before_off(void **state)
 {
     (void)state;
     cfg_write(NIC, 0x106, 2, 0x8000);
-    assert_string_equal(story, "+02:00.0 w106 ");
+    assert_string_equal(story, "+02:00.0 w106 +02:00.0 ");
     story[0] = 0;
     cfg_write(NIC, 0x106, 2, 0);
-    assert_string_equal(story, "w106 -02:00.0 ");
+    assert_string_equal(story, "-02:00.0 w106 ");
     /* any width, any offset that touches the register */
     story[0] = 0;
     cfg_write(NIC, 0x107, 1, 0x80);
-    assert_string_equal(story, "+02:00.0 w107 ");
+    assert_string_equal(story, "+02:00.0 w107 +02:00.0 ");
     story[0] = 0;
     cfg_write(NIC, 0x104, 4, 0);
-    assert_string_equal(story, "w104 -02:00.0 ");
+    assert_string_equal(story, "-02:00.0 w104 ");
     story[0] = 0;
     cfg_write(NIC, 0x100, 8, 0x8000000000000000);
-    assert_string_equal(story, "w100 +02:00.0 w104 ");
+    assert_string_equal(story, "w100 +02:00.0 w104 +02:00.0 ");
     story[0] = 0;
     cfg_write(NIC, 0x105, 4, 0); /* straddles: two bytes and a word */
     assert_non_null(strstr(story, "-02:00.0 "));
-    /* A device that does not take it is told off again. */
+    /* A device that does not take it has no gate. */
     story[0] = 0;
     put(NIC, 0x106, 2, 0, 0x1f);
     cfg_write(NIC, 0x106, 2, 0x8000);
-    assert_string_equal(story, "+02:00.0 w106 -02:00.0 ");
+    assert_string_equal(story, "+02:00.0 w106 x02:00.0 ");
 }
 
 static void enabled_behind_our_back(void **state)
@@ -582,7 +582,7 @@ static void enabled_behind_our_back(void **state)
     (void)state;
     put(NIC, 0x106, 2, 0x8000, 0x801f);
     cfg_write(NIC, 0x3c, 1, 5); /* the next write, whatever it is */
-    assert_string_equal(story, "w3c +02:00.0 ");
+    assert_string_equal(story, "w3c +02:00.0 +02:00.0 ");
 }
 
 static void ats_on(void)
@@ -605,7 +605,7 @@ static void what_clears_ats_is_known(void **state)
     assert_string_equal(story, "-02:00.0 w54 ");
     story[0] = 0;
     cfg_write(NIC, 0x54, 2, 0); /* it kept its state: open again */
-    assert_string_equal(story, "w54 +02:00.0 ");
+    assert_string_equal(story, "w54 +02:00.0 +02:00.0 ");
     ats_on();
     cfg_write(PORT, 0x3e, 2, 0x40); /* secondary bus reset */
     assert_string_equal(story, "w3e x02:00.0 ");
@@ -710,7 +710,7 @@ int main(void)
         cmocka_unit_test_setup(what_always_decodes_stays_where_it_is, set_up),
         cmocka_unit_test_setup(bridge_windows, set_up),
         cmocka_unit_test_setup(virtual_functions, set_up),
-        cmocka_unit_test_setup(ats_is_told_before_on_and_after_off, set_up),
+        cmocka_unit_test_setup(the_gate_opens_before_on_and_closes_before_off, set_up),
         cmocka_unit_test_setup(enabled_behind_our_back, set_up),
         cmocka_unit_test_setup(what_clears_ats_is_known, set_up),
         cmocka_unit_test_setup(hot_unplug_is_noticed_at_the_slot, set_up),
