@@ -18,10 +18,10 @@ struct slot {
     struct fetched fetched;
 };
 
-#define NR_SLOTS 16 /* slot_of() */
+#define NR_PAIRS 8 /* slot_of() */
 
 struct fetcher {
-    struct slot slots[NR_SLOTS];
+    struct slot slots[NR_PAIRS][2];
     struct fetched other; /* what has no slot */
 };
 _Static_assert(sizeof(struct fetcher) <= PAGE_SIZE, "one page");
@@ -103,17 +103,30 @@ static enum fetch_result fetch_slowly(struct vcpu *v, const struct vcpu_mode *mo
     return len > 0 ? FETCH_OK : FETCH_UNKNOWN;
 }
 
+/* One of two places has, or gets, what lies at RIP. */
 static struct slot *slot_of(struct vcpu *v)
 {
     struct fetcher *f = v->emulator;
+    struct slot *s = f->slots[v->rip * 0x9e3779b97f4a7c15 >> 61]; /* spreads neighbours */
 
-    return &f->slots[v->rip * 0x9e3779b97f4a7c15 >> 60]; /* spreads neighbours */
+    return s[0].rip == v->rip ? &s[0] : &s[1];
+}
+
+static struct slot *slot_to_fill(struct vcpu *v)
+{
+    struct slot *s = slot_of(v);
+
+    if (s->rip == v->rip)
+        return s;
+    /* It is the second of the pair: what came before it becomes the one to go next. */
+    s[0] = s[-1];
+    return &s[-1];
 }
 
 /* *slot gets the bytes at RIP; NULL where no slot can hold them. */
 static enum fetch_result fill_slot(struct vcpu *v, const struct vcpu_mode *mode, struct slot **slot)
 {
-    struct slot *s = slot_of(v);
+    struct slot *s = slot_to_fill(v);
     u64 linear = linear_of(v, mode);
 
     *slot = s;
