@@ -89,9 +89,12 @@ static bool fetch(const char *path, struct blob *out, const char **why)
     memcpy(full + strlen(full), path, strlen(path) + 1);
 
     *why = "not found";
-    if (EFI_ERROR(mtftp(EFI_PXE_BASE_CODE_TFTP_GET_FILE_SIZE, full, NULL, &size)))
+    EFI_STATUS status = mtftp(EFI_PXE_BASE_CODE_TFTP_GET_FILE_SIZE, full, NULL, &size);
+    if (status == EFI_UNSUPPORTED) /* iPXE's way: it can read a file, but tells no size, before or after */
+        *why = "it cannot tell a file's size; let the iPXE script fetch the files, or boot a single file";
+    if (EFI_ERROR(status))
         return false;
-    out->data = app_pages(size, ~0ull, "a file");
+    out->data = app_pages(size, ~0ull, path);
     out->size = size;
     *why = "the transfer broke off";
     return !EFI_ERROR(mtftp(EFI_PXE_BASE_CODE_TFTP_READ_FILE, full, out->data, &out->size));
