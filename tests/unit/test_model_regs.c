@@ -228,6 +228,110 @@ static void test_protected_memory(void **s)
     assert_int_equal(lands(SID_A, DATA), DATA);
 }
 
+/* CAP.PSI=0: a page-selective request covers the domain, and is not what software should send. */
+static void test_no_page_selective(void **s)
+{
+    (void)s;
+    bench_run(BASE_CAP & ~(1ull << 39), BASE_ECAP);
+    model_fill_all(W.m);
+    map(PT, 0x5000, DATA, 3);
+    d_iotlb(3, 1, 0, 0, true);
+    sync_queue();
+    assert_int_equal(model_stale(W.m, SID_A, 0x5000), 0);
+    assert_int_equal(v(MODEL_V_GRANULARITY), 1);
+    gcmd(QIE, false);
+    map(PT, 0x5000, DATA + 0x1000, 3);
+    w64(IRO + 8, 1ull << 63 | 3ull << 60 | 1ull << 32);
+    assert_int_equal(r64(IRO + 8) >> 57 & 3, 2);
+    assert_int_equal(v(MODEL_V_GRANULARITY), 2);
+    assert_int_equal(model_stale(W.m, SID_A, 0x5000), 0);
+}
+
+/* Register-based invalidations take their time as well, and must not be crowded. */
+static void test_paced_invalidation(void **s)
+{
+    (void)s;
+    bench_reset(BASE_CAP, BASE_ECAP);
+    W.cfg.pace = MODEL_PACE_DELAYED;
+    W.cfg.pace_max = 4;
+    bench_start();
+    w64(R_CCMD, 1ull << 63 | 1ull << 61);
+    assert_int_equal(r64(R_CCMD) >> 63, 1);
+    no_violations();
+    w64(R_CCMD, 1ull << 63 | 1ull << 61);
+    assert_int_equal(v(MODEL_V_REG_INV_BUSY), 2); /* both halves */
+    w64(IRO + 8, 1ull << 63 | 1ull << 60);
+    w64(R_IQA, RING);
+    gcmd(QIE, true); /* 6.5.2: it should have finished them first */
+    assert_in_range(v(MODEL_V_REG_INV_BUSY), 2, 3);
+    assert_int_equal(r64(R_CCMD) >> 59 & 0x13, 1);
+    assert_int_equal(r64(IRO + 8) >> 57 & 0x43, 1);
+    gcmd(QIE, false);
+    model_set_pace(W.m, MODEL_PACE_MANUAL, 0);
+    w32(R_GCMD, QIE);
+    w64(R_CCMD, 1ull << 63 | 1ull << 61);
+    model_step(W.m);
+    model_run(W.m, 10);
+    assert_true(r32(R_GSTS) & QIE);
+}
+
+/* 6.6: what the enhanced bits and scalable-mode units flush by themselves. */
+static void test_implied_flushes(void **s)
+{
+    (void)s;
+    for (unsigned smts = 0; smts < 2; smts++) {
+        bench_run(BASE_CAP, BASE_ECAP | (uint64_t)smts << 43);
+        model_fill_all(W.m);
+        map(PT, 0, DATA + 0x1000, 3);
+        gcmd(TE, false);
+        gcmd(TE, true);
+        assert_int_equal(model_stale(W.m, SID_A, 0) != 0, !smts);
+    }
+    for (unsigned esirtps = 0; esirtps < 2; esirtps++) {
+        bench_reset(BASE_CAP | (uint64_t)esirtps << 62, BASE_ECAP);
+        w64(R_IQA, RING);
+        gcmd(QIE, true);
+        poke(IRT + 16, 1);
+        w64(R_IRTA, IRT | 3);
+        gcmd(SIRTP, true);
+        push(4, 0);
+        sync_queue();
+        gcmd(IRE, true);
+        model_watch_irtes(W.m, 0, 16);
+        model_fill_all(W.m);
+        poke(IRT + 16, 0);
+        assert_true(model_stale_irte(W.m, 1));
+        gcmd(IRE, false);
+        gcmd(IRE, true);
+        assert_int_equal(model_stale_irte(W.m, 1), !esirtps);
+        no_violations();
+    }
+}
+
+/* Software may read back what it wrote, and counts may be reset. */
+static void test_read_back(void **s)
+{
+    static const uint32_t wide[] = { R_RTADDR, R_IQA, R_IRTA };
+    static const uint32_t narrow[] = { R_FEDATA, R_FEADDR, R_FEADDR + 4, R_IEDATA, R_IEADDR, R_IEADDR + 4 };
+
+    (void)s;
+    bench_reset(BASE_CAP, BASE_ECAP);
+    for (unsigned i = 0; i < 3; i++) {
+        w64(wide[i], 0x123000);
+        assert_int_equal(r64(wide[i]), 0x123000);
+    }
+    for (unsigned i = 0; i < 6; i++) {
+        w32(narrow[i], 0x1234);
+        assert_int_equal(r32(narrow[i]), 0x1234);
+    }
+    no_violations();
+    w32(0, 1);
+    assert_int_equal(model_violations(W.m), 1);
+    assert_string_equal(model_violation_name(MODEL_V_READ_ONLY), "write to a read-only or unknown register");
+    model_clear_violations(W.m);
+    assert_int_equal(model_violations(W.m), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -241,6 +345,10 @@ int main(void)
         cmocka_unit_test(test_register_invalidation_gone),
         cmocka_unit_test(test_widths),
         cmocka_unit_test(test_protected_memory),
+        cmocka_unit_test(test_no_page_selective),
+        cmocka_unit_test(test_paced_invalidation),
+        cmocka_unit_test(test_implied_flushes),
+        cmocka_unit_test(test_read_back),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
