@@ -58,10 +58,31 @@ static void gone(struct pci_function *f)
     iommu_function_gone(f->segment, f->sid);
 }
 
+/* 1 = on, 0 = off, -1 = the function does not answer. */
+static int live_ats(const struct pci_function *f)
+{
+    if (!f->ats || pci_get(f, f->ats, 4) == ~0u)
+        return -1;
+    return pci_get(f, f->ats + 6, 2) & PCI_ATS_ENABLE ? 1 : 0;
+}
+
 static void gone_unless_alive(struct pci_function *f)
 {
-    if (pci_get(f, f->ats, 4) == ~0u || !(pci_get(f, f->ats + 6, 2) & PCI_ATS_ENABLE))
+    if (live_ats(f) != 1)
         gone(f);
+}
+
+/* The function itself has the last word, also where something else has set or cleared its ATS.E. */
+static void follow(struct pci_function *f)
+{
+    int live = live_ats(f);
+
+    if (live == 0)
+        gone(f);
+    if (live == 1 && !f->ats_told) {
+        tell_ats(f, true);
+        tell_ats(f, true); /* again: now it answers, and what it kept from an earlier life goes */
+    }
 }
 
 static void for_below(const struct pci_function *bridge, void (*visit)(struct pci_function *))
@@ -144,38 +165,31 @@ void pci_guest_write(u16 segment, pci_sid sid, u32 off, unsigned width, u32 valu
         return;
     }
 
+    /* Whatever takes ATS away flushes and shuts the gate first, while the function can still answer. */
     struct effects e = effects_of(f, &a);
-    if (e.self_sleeps)
+    if (e.self_sleeps || e.self_resets)
         shut(f);
-    if (e.below_moves || (e.self_sleeps && f->bridge))
+    if (e.below_moves || e.below_resets || (e.self_sleeps && f->bridge))
         for_below(f, shut);
     if (f->sriov && (e.vfs_end || e.self_resets || e.self_sleeps))
         for_vfs(f, shut);
-    /* The gate opens before the device may ask, and closes while it still answers. */
     bool touched = f->ats && pci_touches(&a, f->ats + 6, 2);
-    if (touched && pci_after(f, &a, f->ats + 6, 2) & PCI_ATS_ENABLE)
-        tell_ats(f, true);
+    bool enables = touched && pci_after(f, &a, f->ats + 6, 2) & PCI_ATS_ENABLE;
+    if (enables)
+        tell_ats(f, true); /* the gate opens before the device may ask */
     else if (touched)
         shut(f);
 
     if (!pci_decode_write(f, &a))
         pci_put(f, off, width, value);
 
-    if (e.self_resets)
-        gone(f);
-    if (e.below_resets)
-        for_below(f, gone);
+    if (enables && live_ats(f) == 1)
+        tell_ats(f, true);
     if (e.below_changed)
         for_below(f, gone_unless_alive);
-    /* The function itself has the last word, also where something else has set or cleared its ATS.E. */
-    if (f->ats && !e.self_resets && !e.self_sleeps && pci_get(f, f->ats, 4) != ~0u) {
-        bool live = pci_get(f, f->ats + 6, 2) & PCI_ATS_ENABLE;
-        bool told = f->ats_told;
-        if (!live)
-            gone(f);
-        else if (!told)
-            tell_ats(f, true);
-        if (live && (touched || !told))
-            tell_ats(f, true); /* again: now it answers, and what it kept from an earlier life goes */
-    }
+    /* A reset that the hardware does not implement leaves everything as it was. */
+    if (e.below_resets)
+        for_below(f, follow);
+    if (!e.self_resets && !e.self_sleeps)
+        follow(f);
 }

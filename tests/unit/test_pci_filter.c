@@ -89,6 +89,9 @@ void pci_write(u16 segment, pci_sid sid, u32 off, unsigned width, u32 value)
         d->space[0x107] &= 0x7f; /* ATS.E */
         d->space[4] = 0;
     }
+    /* Secondary bus reset, link disable, slot power: what lies below loses its state. */
+    if (d == &devices[PORT] && (d->space[0x3e] & 0x40 || d->space[0x70] & 0x10 || d->space[0x79] & 4))
+        devices[NIC].space[0x107] &= 0x7f;
     /* At no time may a function decode over Sluice or a unit. */
     if (d->space[4] & 2 && (d->space[0xe] & 0x7f) == 0)
         for (unsigned reg = 0x10; reg < 0x28; reg += 4) {
@@ -596,10 +599,10 @@ static void what_clears_ats_is_known(void **state)
     (void)state;
     ats_on();
     cfg_write(NIC, 0x68, 2, 0x8000); /* function level reset */
-    assert_string_equal(story, "w68 x02:00.0 ");
+    assert_string_equal(story, "-02:00.0 w68 ");
     ats_on();
     cfg_write(NIC, 0x69, 1, 0x80);
-    assert_string_equal(story, "w69 x02:00.0 ");
+    assert_string_equal(story, "-02:00.0 w69 ");
     ats_on();
     cfg_write(NIC, 0x54, 2, 3); /* D3hot: flushed while it can answer */
     assert_string_equal(story, "-02:00.0 w54 ");
@@ -608,16 +611,20 @@ static void what_clears_ats_is_known(void **state)
     assert_string_equal(story, "w54 +02:00.0 +02:00.0 ");
     ats_on();
     cfg_write(PORT, 0x3e, 2, 0x40); /* secondary bus reset */
-    assert_string_equal(story, "w3e x02:00.0 ");
+    assert_string_equal(story, "-02:00.0 w3e ");
+    cfg_write(PORT, 0x3e, 2, 0);
     ats_on();
     cfg_write(PORT, 0x3c, 4, 0x00400000);
-    assert_string_equal(story, "w3c x02:00.0 ");
+    assert_string_equal(story, "-02:00.0 w3c ");
+    cfg_write(PORT, 0x3e, 2, 0);
     ats_on();
     cfg_write(PORT, 0x70, 2, 0x10); /* link disable */
-    assert_string_equal(story, "w70 x02:00.0 ");
+    assert_string_equal(story, "-02:00.0 w70 ");
+    cfg_write(PORT, 0x70, 2, 0);
     ats_on();
     cfg_write(PORT, 0x78, 2, 0x400); /* slot power */
-    assert_string_equal(story, "w78 x02:00.0 ");
+    assert_string_equal(story, "-02:00.0 w78 ");
+    cfg_write(PORT, 0x78, 2, 0);
     ats_on();
     cfg_write(PORT, 0x19, 1, 7); /* it will have another source-id */
     assert_string_equal(story, "-02:00.0 w19 ");
@@ -625,6 +632,12 @@ static void what_clears_ats_is_known(void **state)
     ats_on();
     cfg_write(PORT, 0x54, 2, 3); /* nothing below a sleeping bridge can answer */
     assert_string_equal(story, "-02:00.0 w54 ");
+    cfg_write(PORT, 0x54, 2, 0);
+    /* A reset that does not happen takes nothing away for good. */
+    ats_on();
+    put(PORT, 0x3e, 2, 0, 0);
+    cfg_write(PORT, 0x3e, 2, 0x40);
+    assert_string_equal(story, "-02:00.0 w3e +02:00.0 +02:00.0 ");
 }
 
 static void hot_unplug_is_noticed_at_the_slot(void **state)
