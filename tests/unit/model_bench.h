@@ -290,7 +290,8 @@ static inline void bench_start(void)
 
 static inline void bench_reset(uint64_t cap, uint64_t ecap)
 {
-    memset(&W, 0, sizeof(W));
+    memset(W.ram, 0, sizeof(W.ram));
+    memset(&W.cfg, 0, sizeof(W) - offsetof(struct bench, cfg));
     W.cfg = (struct model_cfg){ .cap = cap, .ecap = ecap, .version = 0x10, .seed = bench_seed };
     bench_start();
 }
