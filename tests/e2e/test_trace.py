@@ -75,4 +75,7 @@ def test_what_counts_as_missing():
     assert missing(part(iotlb(), device(sid=0x200), WAIT), [SID]), "another function"
     assert missing(part(iotlb(), device(), WAIT), [SID, 0x200]), "one of two functions"
     assert missing(part(iotlb(), device()), [SID]), "no wait"
+    one = trace.Descriptor("context", 0x31 | SID << 32, 0)
+    assert not missing(part(one, device(), WAIT), [SID, 0x200]), "one function only"
+    assert missing(part(one, device(sid=0x200), WAIT), [SID, 0x200]), "and not the other"
     assert len(missing(part(context(), iotlb(), WAIT), [SID])) == 2

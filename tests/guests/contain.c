@@ -336,15 +336,15 @@ void guest_main(void)
         flush_all();
     }
     if (hv_bytes) {
-        by_tables("sluice", hv_base);
+        by_tables("hypervisor", hv_base);
         by_tables("unit", vtd_base);
-        by_status("sluice", hv_base + 0x1000, true);
+        by_status("hypervisor", hv_base + 0x1000, true);
         by_status("unit", vtd_base + VTD_FEDATA, true);
         by_status("lapic", 0xfee00000 + 0x80, true);
         by_status("ecam", pci_ecam_address(edu, PCI_INTLINE), true);
         by_status("flash", flash, true);
         by_status("hole", 0x7f00000000ull, false);
-        by_queue("sluice", hv_base);
+        by_queue("hypervisor", hv_base);
         for (u32 i = 0; i < ARRAY_SIZE(devices); i++) {
             by_queue(devices[i].name, devices[i].address ? devices[i].address : vtd_base);
         }

@@ -483,7 +483,7 @@ static void sluice_memory(void)
         expect("rep-stos", to == at + 4800 && !count, 1);
     }
     expect("still-ones", mmio_read64(at), ~0ull);
-    unknown("sluice", at);
+    unknown("hypervisor", at);
 }
 
 void guest_main(void)

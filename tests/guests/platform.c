@@ -35,7 +35,7 @@ static void bars(void)
         const char *name;
         u64 address;
     } places[] = {
-        { "sluice", hv_base }, { "unit", vtd_base }, { "ecam", pci_ecam() }, { "ioapic", 0xfec00000 }
+        { "hypervisor", hv_base }, { "unit", vtd_base }, { "ecam", pci_ecam() }, { "ioapic", 0xfec00000 }
     };
     u32 was = pci_read(edu, 0x10, 4), command = pci_read(edu, PCI_COMMAND, 2);
 
