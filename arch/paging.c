@@ -31,9 +31,7 @@ extern const u8 image_text[], image_text_end[], image_rodata[], image_rodata_end
 
 void switch_space(void *dst, const void *src, u64 size, u64 cr3);
 
-static struct {
-    u64 base, size; /* where IMAGE_VA leads */
-} region;
+struct phys_place region_at;
 static u64 root;      /* physical address of the top table; 0 until the move */
 static u64 next_free; /* physical; where tables come from until the move, afterwards the pool's start */
 static u64 region_end;
@@ -51,8 +49,8 @@ void paging_early(u64 load_base)
 {
     u32 r[4];
 
-    region.base = load_base;
-    region.size = image_size();
+    region_at.base = load_base;
+    region_at.size = image_size();
     cpuid(0x80000001, 0, r);
     max_leaf = r[3] & BIT(26) ? 3 : 2;
     cpuid(0x80000000, 0, r);
@@ -65,33 +63,19 @@ void paging_early(u64 load_base)
 
 u64 region_base(void)
 {
-    return region.base;
+    return region_at.base;
 }
 
 u64 region_size(void)
 {
-    return region.size;
+    return region_at.size;
 }
 
 bool in_region(u64 pa, u64 size)
 {
     if (size && pa + (size - 1) < pa)
         return true;
-    return ranges_overlap(pa, size, region.base, region.size);
-}
-
-void *phys_to_virt(u64 pa)
-{
-    if (pa - region.base < region.size)
-        return (void *)(IMAGE_VA + (pa - region.base));
-    return (void *)(DIRECT_VA + pa);
-}
-
-u64 virt_to_phys(const void *va)
-{
-    u64 v = (u64)va;
-
-    return v >= IMAGE_VA ? region.base + (v - IMAGE_VA) : v - DIRECT_VA;
+    return ranges_overlap(pa, size, region_at.base, region_at.size);
 }
 
 /* A zeroed table, 0 = no memory. */
@@ -232,9 +216,9 @@ void paging_relocate(u64 base, u64 size, const struct boot_info *info)
                (unsigned long long)(size >> 10));
 
     /* The tables were written through the old mapping; from here on all is as it will be after the switch. */
-    u64 old = region.base;
-    region.base = base;
-    region.size = size;
+    u64 old = region_at.base;
+    region_at.base = base;
+    region_at.size = size;
     root = top;
     pages_init(IMAGE_VA + (next_free - base), IMAGE_VA + size);
     switch_space((void *)(DIRECT_VA + base), (const void *)(DIRECT_VA + old), image_size(), top);

@@ -36,6 +36,7 @@ static struct edge edges[MAX_EDGES];
 static unsigned nr_edges;
 static struct span spans[MAX_EDGES + 1];
 static unsigned nr_spans;
+static u64 hot_base, hot_end; /* the largest piece of guest RAM: nearly every address asked for is in it */
 static const struct boot_info *firmware;
 
 /* Look-ups take no lock: they repeat when a writer was at work meanwhile (odd = at work now). */
@@ -67,6 +68,14 @@ static void rebuild(void)
         at = edges[e].at;
     }
     nr_spans = n;
+    hot_base = hot_end = 0;
+    for (unsigned i = 0; i < n; i++) {
+        u64 end = i + 1 < n ? spans[i + 1].base : MEM_END;
+        if (owner_of[spans[i].kind] == MEM_GUEST_RAM && end - spans[i].base > hot_end - hot_base) {
+            hot_base = spans[i].base;
+            hot_end = end;
+        }
+    }
     __atomic_store_n(&generation, generation + 1, __ATOMIC_RELEASE);
 }
 
@@ -207,8 +216,14 @@ enum mem_owner mem_owner(u64 pa)
 bool mem_is_guest_ram(u64 pa, u64 size)
 {
     enum mem_owner owner;
+    bool hot;
+    u32 seen;
 
-    return size && mem_extent(pa, &owner) >= size && owner == MEM_GUEST_RAM;
+    do {
+        seen = read_begin();
+        hot = pa >= hot_base && pa < hot_end && size - 1 < hot_end - pa;
+    } while (read_again(seen));
+    return hot || (size && mem_extent(pa, &owner) >= size && owner == MEM_GUEST_RAM);
 }
 
 bool mem_is_fixed(u64 pa, u64 size)

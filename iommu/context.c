@@ -37,11 +37,9 @@ int context_init(struct unit *u)
         u->context_off[i] = make_entry(identity, TT_SECOND_STAGE);
         u->root_off[i] = (struct root_entry){ ROOT_P | env_phys(u->context_off), 0 };
     }
-    if (!u->coherent) {
-        env_writeback(u->context_off, PAGE_SIZE);
-        env_writeback(u->root_off, PAGE_SIZE);
-        env_writeback(u->root_on, PAGE_SIZE);
-    }
+    hw_publish(u, u->context_off);
+    hw_publish(u, u->root_off);
+    hw_publish(u, u->root_on);
     return 0;
 }
 
@@ -123,8 +121,7 @@ static struct context_entry *host_entry(struct unit *u, u16 sid, bool create)
         *page = env_page_alloc();
         if (!*page)
             return NULL;
-        if (!u->coherent)
-            env_writeback(*page, PAGE_SIZE);
+        hw_publish(u, *page);
         __atomic_store_n(&root->lo, ROOT_P | env_phys(*page), __ATOMIC_RELEASE);
         if (!u->coherent)
             env_writeback(root, sizeof(*root));

@@ -62,8 +62,7 @@ static void fill(struct unit *u, struct domain *d)
     struct range all = RANGE_ALL;
 
     shadow_sync(u, d, &all);
-    if (!u->coherent)
-        env_writeback(d->root, PAGE_SIZE);
+    hw_publish(u, d->root);
 }
 
 struct domain *domain_create_identity(struct unit *u)

@@ -42,6 +42,10 @@ static unsigned split(struct range r, struct range blocks[MAX_BLOCKS])
 {
     u64 at = r.first;
 
+    if (r.first == r.last) {
+        blocks[0] = r;
+        return 1;
+    }
     for (unsigned n = 0; n < MAX_BLOCKS; n++) {
         unsigned order = at ? (unsigned)__builtin_ctzll(at) : ORDER_ALL;
 
@@ -93,13 +97,14 @@ static void sync_domains(struct unit *u)
         }
     for (u16 did = p->touched; did;) {
         struct domain *d = domain_get(u, did);
+        struct last_tables last = { .block = ~0ull };
         struct range all = RANGE_ALL;
 
         if (d->sync_all)
             shadow_sync(u, d, &all);
         else
             for (u16 i = d->first_range; i != NIL; i = p->ranges[i].next)
-                shadow_sync(u, d, &p->ranges[i].range);
+                shadow_sync_page(u, d, &p->ranges[i].range, &last);
         did = d->next_touched;
     }
 }

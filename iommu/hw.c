@@ -107,6 +107,13 @@ static void write_buffer_flush(struct unit *u)
         env_log_limited(ENV_ERR, "unit %u: write buffer flush does not end", u->index);
 }
 
+void hw_publish(struct unit *u, const void *page)
+{
+    if (!u->coherent)
+        env_writeback(page, PAGE_SIZE);
+    write_buffer_flush(u);
+}
+
 int hw_set_root(struct unit *u, const struct root_entry *root)
 {
     env_write64(u->regs, REG_RTADDR, env_phys(root));

@@ -121,10 +121,10 @@ void shadow_free(struct unit *u, u64 *table, unsigned level)
     limbo_add(u, table);
 }
 
-static void set_entry(const struct sync *s, u64 *entry, u64 value)
+static void set_entry(const struct unit *u, u64 *entry, u64 value)
 {
     __atomic_store_n(entry, value, __ATOMIC_RELEASE); /* one 8-byte store: hardware sees old or new */
-    if (!s->u->coherent)
+    if (!u->coherent)
         env_writeback(entry, sizeof(*entry));
 }
 
@@ -145,7 +145,7 @@ static void replace(struct sync *s, u64 *entry, u64 value, u64 base, unsigned le
         return;
     if (old & SS_PERM)
         widen(s, base, level);
-    set_entry(s, entry, value);
+    set_entry(s->u, entry, value);
     if (is_table(old, level))
         shadow_free(s->u, env_virt(old & SS_ADDR), level - 1);
 }
@@ -172,7 +172,7 @@ static void sync_below(struct sync *s, u64 *entry, const struct view *below, u64
         sync_table(s, child, below, level - 1, base, r);
         if (old != ((old & SS_ADDR) | perm | soft)) {
             widen(s, base, level); /* permissions count for all that is below */
-            set_entry(s, entry, (old & SS_ADDR) | perm | soft);
+            set_entry(s->u, entry, (old & SS_ADDR) | perm | soft);
         }
         return;
     }
@@ -189,8 +189,7 @@ static void sync_below(struct sync *s, u64 *entry, const struct view *below, u64
     }
     /* A leaf that was here covered all of it; otherwise only what was asked needs to be right. */
     sync_table(s, child, below, level - 1, base, old & SS_PERM || soft ? whole : r);
-    if (!s->u->coherent)
-        env_writeback(child, PAGE_SIZE);
+    hw_publish(s->u, child);
     replace(s, entry, env_phys(child) | perm | soft, base, level);
 }
 
@@ -234,6 +233,58 @@ static void sync_table(struct sync *s, u64 *shadow, const struct view *v, unsign
     for (unsigned i = from; i <= to; i++)
         sync_entry(s, &shadow[i], read_entry(s->u, v, i, level), base + ((u64)i << level_shift(level)), level,
                    r);
+}
+
+/*
+ * One page where both tables have the same shape down to it: what nearly every flush is about. Walks without recursion
+ * and remembers the last pair of tables, since drivers flush neighbours. False: the general walk must look.
+ */
+static bool sync_page(struct unit *u, struct domain *d, u64 page, struct last_tables *last)
+{
+    u64 addr = page << PAGE_SHIFT, g, want, extent, *entry;
+
+    if (page >> 9 != last->block) {
+        volatile u64 *guest = env_guest_page(d->guest_root);
+        u64 *ours = d->root;
+
+        if (addr >> level_shift(d->levels + 1u))
+            return false;
+        for (unsigned level = d->levels; level > 1; level--) {
+            unsigned i = (addr >> level_shift(level)) % ENTRIES;
+            u64 h = ours[i];
+
+            if (!guest)
+                return false;
+            g = guest[i];
+            if (g & (SS_PS | SS_RSVD | SS_SNP) || h & (SS_PS | SS_SOFT_SPLIT) || !(g & SS_PERM) ||
+                (g ^ h) & SS_PERM)
+                return false;
+            guest = env_guest_page(g & SS_ADDR);
+            ours = env_virt(h & SS_ADDR);
+        }
+        if (!guest)
+            return false;
+        *last = (struct last_tables){ page >> 9, guest, ours };
+    }
+    g = last->guest[page % ENTRIES];
+    entry = &last->ours[page % ENTRIES];
+    if (g & SS_RSVD || (g & SS_SNP && !(u->v.ecap & ECAP_SC)))
+        return false;
+    want = g & SS_PERM ? g & (SS_ADDR | SS_PERM | SS_SNP) : 0;
+    if (*entry == want)
+        return true; /* what is there was judged when it was put there */
+    if (want && !env_dma_allowed(want & SS_ADDR, &extent))
+        want = 0;
+    set_entry(u, entry, want);
+    return true;
+}
+
+void shadow_sync_page(struct unit *u, struct domain *d, struct range *r, struct last_tables *last)
+{
+    if (r->first == r->last && d->did != DID_IDENTITY && sync_page(u, d, r->first, last))
+        return;
+    shadow_sync(u, d, r);
+    last->block = ~0ull; /* tables may have come and gone */
 }
 
 void shadow_sync(struct unit *u, struct domain *d, struct range *r)

@@ -198,6 +198,8 @@ int hw_probe(struct unit *u)
     __must_check; /* reads capabilities, refuses what we cannot drive; changes nothing */
 int hw_takeover(struct unit *u) __must_check; /* queue, root pointer, TE; see the order there */
 int hw_set_root(struct unit *u, const struct root_entry *root) __must_check;
+/* Before a new table is linked: from here on the unit sees what is in it, not what was there before (6.8). */
+void hw_publish(struct unit *u, const void *page);
 
 /* --- hostq.c: the real unit's queue --- */
 int hostq_init(struct unit *u) __must_check;
@@ -224,6 +226,13 @@ void domain_reap(struct unit *u);                          /* after the flush: f
 /* --- shadow.c: the guest's second-stage table composed with ownership --- */
 /* Brings our table up to date with the guest's in *r; widens *r to what must be flushed. */
 void shadow_sync(struct unit *u, struct domain *d, struct range *r);
+/* The same, quick for single pages. `last` is the caller's, for one pass over one domain: block = ~0 at first. */
+struct last_tables {
+    u64 block; /* page number / 512 that the two tables are for */
+    volatile u64 *guest;
+    u64 *ours;
+};
+void shadow_sync_page(struct unit *u, struct domain *d, struct range *r, struct last_tables *last);
 /* What is wrong with the guest's table for this address; 0: nothing but, perhaps, permission. */
 enum fault_reason shadow_fault(struct unit *u, u64 root, unsigned levels, u64 addr);
 u64 *shadow_alloc(void); /* an empty table; NULL: only the reserve is left */
