@@ -270,8 +270,9 @@ void context_enable(struct unit *u, bool on)
     if (hw_set_root(u, on ? u->root_on : u->root_off))
         env_log(ENV_ERR, "unit %u: root pointer not accepted; its devices keep the former tables", u->index);
     if (!on) {
+        /* Until then a cached root entry may lead to the old entries, and those must not fault yet. */
         plan_everything(u);
-        replay_now(u); /* until now a cached root entry may lead to the old entries: they must not fault yet */
+        replay_now(u);
         clear_all(u);
         for (unsigned i = 1; i < u->nr_fns; i++)
             if (u->fns[i].sid)
