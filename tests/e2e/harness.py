@@ -210,7 +210,7 @@ def run(
     log, wanted = directory / "trace.log", directory / "trace.events"
     wanted.write_text(events, encoding="ascii")
     log.write_text("", encoding="ascii")
-    command = [QEMU, "-machine", "q35", "-accel", "tcg", "-cpu", cpu, "-m", memory, "-smp", str(smp)]
+    command = [QEMU, "-machine", "q35", "-accel", os.environ.get("QEMU_ACCEL", "tcg"), "-cpu", cpu, "-m", memory, "-smp", str(smp)]
     command += ["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-serial", "stdio"]
     command += ["-trace", f"events={wanted}", "-D", str(log)]
     if iommu is not None:
