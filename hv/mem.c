@@ -329,7 +329,7 @@ int mem_init(const struct boot_info *info)
 
 unsigned mem_guest_map(struct boot_range *out, unsigned max)
 {
-    u64 region = region_base(), region_end = region + region_size();
+    u64 ours = region_base(), ours_end = ours + region_size();
     bool placed = false;
     unsigned n = 0;
 
@@ -337,11 +337,11 @@ unsigned mem_guest_map(struct boot_range *out, unsigned max)
         const struct boot_range *r = &firmware->ranges[i];
         u64 base = r->base, end = r->base + r->size;
         struct boot_range piece[3] = {
-            { base, MIN(end, region) - MIN(base, region), r->type },
-            { region, region_end - region, BOOT_MEM_RESERVED },
-            { MAX(base, region_end), MAX(end, region_end) - MAX(base, region_end), r->type },
+            { base, MIN(end, ours) - MIN(base, ours), r->type },
+            { ours, ours_end - ours, BOOT_MEM_RESERVED },
+            { MAX(base, ours_end), MAX(end, ours_end) - MAX(base, ours_end), r->type },
         };
-        if (placed || end <= region)
+        if (placed || end <= ours)
             piece[1].size = 0;
         else
             placed = true;
