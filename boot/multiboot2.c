@@ -82,6 +82,24 @@ static bool parse_mmap(const struct tag *tag, struct boot_info *out)
     return true;
 }
 
+/* One that does not fit is not kept: the guest then has no runtime services. */
+static bool parse_efi_mmap(const struct tag *tag, struct boot_info *out)
+{
+    struct mb2_efi_mmap head;
+
+    if (tag->size < sizeof(head))
+        return false;
+    memcpy(&head, tag->data, sizeof(head));
+    size_t size = tag->size - sizeof(head);
+    if (size > sizeof(out->efi_map.bytes) || !head.entry_size)
+        return true;
+    out->efi_map.entry_size = head.entry_size;
+    out->efi_map.version = head.entry_version;
+    out->efi_map.size = (u32)(size / head.entry_size * head.entry_size);
+    memcpy(out->efi_map.bytes, tag->data + sizeof(head), out->efi_map.size);
+    return true;
+}
+
 int multiboot2_parse(const void *mbi, size_t size, struct boot_info *out)
 {
     struct mb2_header head;
@@ -116,6 +134,9 @@ int multiboot2_parse(const void *mbi, size_t size, struct boot_info *out)
             break;
         case MB2_TAG_MMAP:
             good = parse_mmap(&tag, out);
+            break;
+        case MB2_TAG_EFI_MMAP:
+            good = parse_efi_mmap(&tag, out);
             break;
         case MB2_TAG_EFI64:
             good = tag.size >= sizeof(out->efi_system_table);

@@ -25,10 +25,16 @@ enum mb2_tag_type {
     MB2_TAG_MODULE = 3,      /* struct mb2_module, string */
     MB2_TAG_MMAP = 6,        /* struct mb2_mmap, entries */
     MB2_TAG_EFI64 = 12,      /* u64: EFI system table */
+    MB2_TAG_EFI_MMAP = 17,   /* struct mb2_efi_mmap, entries as EFI gave them */
 };
 
 struct mb2_module {
     u32 start, end; /* physical; end = first byte behind */
+};
+
+struct mb2_efi_mmap {
+    u32 entry_size;
+    u32 entry_version;
 };
 
 struct mb2_mmap {

@@ -141,6 +141,7 @@ static void describe(const struct boot_info *info, struct guest_image *image)
 {
     memset(image, 0, sizeof(*image));
     image->rsdp = acpi_rsdp();
+    image->boot = info;
     for (unsigned i = 0; i < info->nr_modules; i++) {
         const struct boot_module *m = &info->modules[i];
         struct guest_file *file = i ? &image->modules[image->nr_modules++] : &image->kernel;

@@ -21,6 +21,7 @@ struct guest_image {
     unsigned nr_modules;
     struct guest_file modules[BOOT_MAX_MODULES];
     u64 rsdp;
+    const struct boot_info *boot; /* for what else firmware left */
 };
 
 struct guest_loader {

@@ -7,6 +7,7 @@
 #include "arch/log.h"
 #include "arch/paging.h"
 #include "arch/string.h"
+#include "hv/loader_firmware.h"
 #include "hv/mem.h"
 
 /* The setup header, offsets in the file and in boot_params. */
@@ -218,7 +219,8 @@ static const char *load(struct guest_image *image, struct vcpu_start *start)
     u8 *params = place_pages(&place, PAGE_SIZE, LIMIT, &params_gpa);
     char *cmdline = place_pages(&place, strlen(file->cmdline) + 1, LIMIT, &cmdline_gpa);
     start->cr3 = build_page_table(&place);
-    if (!params || !cmdline || !start->cr3 || !put_memory_map(&place, params) || !put_gdt(&place, start))
+    if (!params || !cmdline || !start->cr3 || !put_memory_map(&place, params) || !put_gdt(&place, start) ||
+        !firmware_describe(&place, params, image->boot))
         return no_room;
     memcpy(cmdline, file->cmdline, strlen(file->cmdline));
 

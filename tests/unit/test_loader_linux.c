@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* LINK: hv/loader.c hv/loader_linux.c hv/loader_pvh.c hv/mem.c */
+/* LINK: hv/loader.c hv/loader_linux.c hv/loader_pvh.c hv/loader_firmware.c hv/mem.c */
 /* bzImage: what the kernel finds at its entry, wherever the files lay; and images that lie about themselves.
  */
 #include "tests/unit/loader_world.h"
@@ -246,6 +246,61 @@ static void what_is_missing_is_said(void **state)
     assert_non_null(strstr(refusal, "command line"));
 }
 
+/* Entries longer than the specification's, as firmware has them; the region touches the last two. */
+static void firmware_is_passed_on(void **state)
+{
+    enum { ENTRY = 48 };
+    static const u64 in[][3] = { { 0, 0, 160 }, { 4, MB, 47 * 256 + 256 }, { 7, 49 * MB, 15 * 256 } };
+    static const u64 out[][3] = { { 0, 0, 160 },
+                                  { 4, MB, 47 * 256 },
+                                  { 0, 48 * MB, 256 },
+                                  { 0, 49 * MB, 7 * 256 },
+                                  { 7, 56 * MB, 8 * 256 } };
+    struct boot_efi_map *map = &world_info.efi_map;
+    struct vcpu_start start;
+
+    (void)state;
+    world_info.efi_system_table = 0x123456789000;
+    world_info.framebuffer = (struct boot_framebuffer){
+        .base = 0x4080000000,
+        .size = 0x400000,
+        .width = 1280,
+        .height = 800,
+        .pitch = 5120,
+        .red_at = 16,
+        .green_at = 8,
+    };
+    map->size = sizeof(in) / sizeof(in[0]) * ENTRY;
+    map->entry_size = ENTRY;
+    map->version = 1;
+    for (unsigned i = 0; i < ARRAY_SIZE(in); i++) {
+        memset(map->bytes + i * ENTRY, 0x40 + (int)i, ENTRY);
+        memcpy(map->bytes + i * ENTRY, &in[i][0], 8);
+        memcpy(map->bytes + i * ENTRY + 8, &in[i][1], 8);
+        memcpy(map->bytes + i * ENTRY + 24, &in[i][2], 8);
+    }
+    add_module(4 * MB, kernel, sizeof(kernel), "console=ttyS0");
+    assert_null(try_load(&start));
+    check_started(&start, PREF, NULL, 0);
+
+    u64 params = start.gpr[RSI], at = world_u32(params + 0x1d0);
+    assert_int_equal(world_u32(params + 0x1c0), 0x34364c45);
+    assert_int_equal(world_u32(params + 0x1c4), 0x56789000);
+    assert_int_equal(world_u32(params + 0x1d8), 0x1234);
+    assert_int_equal(world_u32(params + 0x1c8), ENTRY);
+    assert_int_equal(world_u32(params + 0x1d4), sizeof(out) / sizeof(out[0]) * ENTRY);
+    for (unsigned i = 0; i < ARRAY_SIZE(out); i++) {
+        assert_int_equal(world_u32(at + i * ENTRY), out[i][0]);
+        assert_int_equal(world_u64(at + i * ENTRY + 8), out[i][1]);
+        assert_int_equal(world_u64(at + i * ENTRY + 24), out[i][2]);
+        assert_int_equal(world[at + i * ENTRY + 47], i == 0 ? 0x40 : i < 3 ? 0x41 : 0x42);
+    }
+    assert_int_equal(world[params + 0x0f], 0x70);
+    assert_int_equal(world_u32(params + 0x18), 0x80000000);
+    assert_int_equal(world_u32(params + 0x3a), 0x40);
+    assert_int_equal(world_u32(params + 0x36), 2);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -258,6 +313,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(cut_files_are_refused, set_up, world_tear_down),
         cmocka_unit_test_setup_teardown(noise_does_no_harm, set_up, world_tear_down),
         cmocka_unit_test_setup_teardown(what_is_missing_is_said, set_up, world_tear_down),
+        cmocka_unit_test_setup_teardown(firmware_is_passed_on, set_up, world_tear_down),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * EFI's memory map and frame buffer for a Linux guest (Documentation/arch/x86/zero-page.rst of the kernel).
+ * The map is a copy in which Sluice's region is reserved, so that the guest neither maps nor moves it.
+ */
+#include "hv/loader_firmware.h"
+#include "arch/paging.h"
+#include "arch/string.h"
+
+#define LIMIT BIT(32)
+
+/* boot_params: screen_info and efi_info. */
+enum {
+    VIDEO_TYPE = 0x0f,  /* 1 */
+    LFB_WIDTH = 0x12,   /* 2 */
+    LFB_HEIGHT = 0x14,  /* 2 */
+    LFB_DEPTH = 0x16,   /* 2 */
+    LFB_BASE = 0x18,    /* 4 */
+    LFB_SIZE = 0x1c,    /* 4 */
+    LFB_PITCH = 0x24,   /* 2 */
+    LFB_COLOURS = 0x26, /* 8: size and position of red, green, blue, reserved */
+    CAPABILITIES = 0x36,
+    LFB_BASE_HIGH = 0x3a,
+    EFI_SIGNATURE = 0x1c0,
+    EFI_SYSTAB = 0x1c4,
+    EFI_ENTRY_SIZE = 0x1c8,
+    EFI_ENTRY_VERSION = 0x1cc,
+    EFI_MAP = 0x1d0,
+    EFI_MAP_SIZE = 0x1d4,
+    EFI_SYSTAB_HIGH = 0x1d8,
+    EFI_MAP_HIGH = 0x1dc,
+};
+#define VIDEO_TYPE_EFI  0x70
+#define CAPABILITY_64   BIT(1)
+#define EFI64_SIGNATURE 0x34364c45 /* "EL64" */
+
+/* UEFI 7.2, the part that every version has. */
+struct efi_entry {
+    u32 type, pad;
+    u64 start;
+    u64 virtual_start;
+    u64 pages;
+    u64 attributes;
+};
+_Static_assert(sizeof(struct efi_entry) == 40, "EFI_MEMORY_DESCRIPTOR");
+#define EFI_RESERVED 0
+
+static void put(u8 *params, unsigned off, unsigned width, u64 value)
+{
+    memcpy(params + off, &value, width);
+}
+
+static u8 *put_entry(u8 *to, const u8 *from, u32 entry_size, u64 start, u64 end, bool reserve)
+{
+    struct efi_entry e;
+
+    if (start >= end)
+        return to;
+    memcpy(to, from, entry_size);
+    memcpy(&e, from, sizeof(e));
+    e.start = start;
+    e.pages = (end - start) / PAGE_SIZE;
+    if (reserve)
+        e.type = EFI_RESERVED;
+    memcpy(to, &e, sizeof(e));
+    return to + entry_size;
+}
+
+/* Each entry that the region touches becomes up to three. */
+static u64 copy_map(u8 *out, const struct boot_efi_map *map)
+{
+    u64 region = region_base(), region_end = region + region_size();
+    u8 *to = out;
+
+    for (u32 at = 0; map->size - at >= map->entry_size; at += map->entry_size) {
+        const u8 *from = map->bytes + at;
+        struct efi_entry e;
+
+        memcpy(&e, from, sizeof(e));
+        u64 end = e.start + e.pages * PAGE_SIZE;
+        if (!ranges_overlap(e.start, end - e.start, region, region_end - region)) {
+            memcpy(to, from, map->entry_size);
+            to += map->entry_size;
+            continue;
+        }
+        to = put_entry(to, from, map->entry_size, e.start, MIN(end, region), false);
+        to = put_entry(to, from, map->entry_size, MAX(e.start, region), MIN(end, region_end), true);
+        to = put_entry(to, from, map->entry_size, MAX(e.start, region_end), end, false);
+    }
+    return (u64)(to - out);
+}
+
+/* The region is 2 MiB-aligned but may touch any number of entries; each of them grows by at most two. */
+static u64 room_for(const struct boot_efi_map *map)
+{
+    u64 extra = 0;
+
+    for (u32 at = 0; map->size - at >= map->entry_size; at += map->entry_size) {
+        struct efi_entry e;
+
+        memcpy(&e, map->bytes + at, sizeof(e));
+        if (ranges_overlap(e.start, e.pages * PAGE_SIZE, region_base(), region_size()))
+            extra += 2;
+    }
+    return map->size + extra * map->entry_size;
+}
+
+static void describe_screen(u8 *params, const struct boot_framebuffer *fb)
+{
+    const u8 colours[8] = { 8, fb->red_at, 8, fb->green_at, 8, fb->blue_at, 8, 24 };
+
+    put(params, VIDEO_TYPE, 1, VIDEO_TYPE_EFI);
+    put(params, LFB_WIDTH, 2, fb->width);
+    put(params, LFB_HEIGHT, 2, fb->height);
+    put(params, LFB_DEPTH, 2, 32);
+    put(params, LFB_BASE, 4, fb->base);
+    put(params, LFB_BASE_HIGH, 4, fb->base >> 32);
+    put(params, LFB_SIZE, 4, fb->size);
+    put(params, LFB_PITCH, 2, fb->pitch);
+    put(params, CAPABILITIES, 4, fb->base >> 32 ? CAPABILITY_64 : 0);
+    memcpy(params + LFB_COLOURS, colours, sizeof(colours));
+}
+
+bool firmware_describe(struct place *place, u8 *params, const struct boot_info *info)
+{
+    const struct boot_efi_map *map = &info->efi_map;
+    u64 at;
+
+    if (info->framebuffer.base)
+        describe_screen(params, &info->framebuffer);
+    if (!info->efi_system_table || map->entry_size < sizeof(struct efi_entry) ||
+        map->size < map->entry_size || map->size > sizeof(map->bytes))
+        return true;
+    u8 *copy = place_pages(place, room_for(map), LIMIT, &at);
+    if (!copy)
+        return false;
+    u64 size = copy_map(copy, map);
+    put(params, EFI_SIGNATURE, 4, EFI64_SIGNATURE);
+    put(params, EFI_SYSTAB, 4, info->efi_system_table);
+    put(params, EFI_SYSTAB_HIGH, 4, info->efi_system_table >> 32);
+    put(params, EFI_ENTRY_SIZE, 4, map->entry_size);
+    put(params, EFI_ENTRY_VERSION, 4, map->version);
+    put(params, EFI_MAP, 4, at);
+    put(params, EFI_MAP_HIGH, 4, at >> 32);
+    put(params, EFI_MAP_SIZE, 4, size);
+    return true;
+}
