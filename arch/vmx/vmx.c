@@ -126,11 +126,11 @@ static u64 own_features(void)
 
 static int cpu_enable(void)
 {
-    void *region = page_alloc();
+    void *vmxon = page_alloc();
     u64 pa, control;
     bool failed;
 
-    if (!region)
+    if (!vmxon)
         return ERR_NOMEM;
     if (rdmsr_safe(MSR_FEATURE_CONTROL, &control)) {
         if (!(control & FEATURE_LOCK))
@@ -138,8 +138,8 @@ static int cpu_enable(void)
         else if (!(control & FEATURE_VMX))
             return ERR_NODEV; /* firmware set this CPU up otherwise than the first */
     }
-    *(u32 *)region = (u32)(vmx_caps.basic & BASIC_REVISION);
-    pa = virt_to_phys(region);
+    *(u32 *)vmxon = (u32)(vmx_caps.basic & BASIC_REVISION);
+    pa = virt_to_phys(vmxon);
     u64 cr0 = (read_cr0() | vmx_caps.cr0_fixed0) & vmx_caps.cr0_fixed1;
     __asm__ volatile("mov %0, %%cr0" ::"r"(cr0) : "memory");
     write_cr4(read_cr4() | vmx_caps.cr4_fixed0 | own_features());
