@@ -18,7 +18,7 @@ struct slot {
     struct fetched fetched;
 };
 
-#define NR_PAIRS 8 /* slot_of() */
+#define NR_PAIRS 8 /* pair_of() */
 
 struct fetcher {
     struct slot slots[NR_PAIRS][2];
@@ -54,8 +54,10 @@ static bool same_mode(const struct vcpu_mode *a, const struct vcpu_mode *b)
 
 static void read_words(const volatile u8 *from, u64 words[2])
 {
-    words[0] = *(const volatile u64 *)from;
-    words[1] = *(const volatile u64 *)(from + 8);
+    typedef u64 unaligned __attribute__((aligned(1)));
+
+    words[0] = ((const volatile unaligned *)from)[0];
+    words[1] = ((const volatile unaligned *)from)[1];
 }
 
 /* Would the walk and the bytes be the same again? */
@@ -103,24 +105,30 @@ static enum fetch_result fetch_slowly(struct vcpu *v, const struct vcpu_mode *mo
     return len > 0 ? FETCH_OK : FETCH_UNKNOWN;
 }
 
-/* One of two places has, or gets, what lies at RIP. */
-static struct slot *slot_of(struct vcpu *v)
+/* What lies at RIP may be remembered in either of two places. */
+static struct slot *pair_of(struct vcpu *v)
 {
     struct fetcher *f = v->emulator;
-    struct slot *s = f->slots[v->rip * 0x9e3779b97f4a7c15 >> 61]; /* spreads neighbours */
 
-    return s[0].rip == v->rip ? &s[0] : &s[1];
+    return f->slots[v->rip * 0x9e3779b97f4a7c15 >> 61]; /* spreads neighbours */
 }
 
+static struct slot *slot_of(struct vcpu *v)
+{
+    struct slot *pair = pair_of(v);
+
+    return pair[0].rip == v->rip ? &pair[0] : &pair[1];
+}
+
+/* The older of the pair goes when both hold something else. */
 static struct slot *slot_to_fill(struct vcpu *v)
 {
-    struct slot *s = slot_of(v);
+    struct slot *pair = pair_of(v), *s = slot_of(v);
 
     if (s->rip == v->rip)
         return s;
-    /* It is the second of the pair: what came before it becomes the one to go next. */
-    s[0] = s[-1];
-    return &s[-1];
+    pair[1] = pair[0];
+    return &pair[0];
 }
 
 /* *slot gets the bytes at RIP; NULL where no slot can hold them. */
