@@ -304,16 +304,16 @@ static void firmware_is_passed_on(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(loads_where_it_prefers, set_up, world_tear_down),
-        cmocka_unit_test_setup_teardown(files_in_the_way_are_moved, set_up, world_tear_down),
-        cmocka_unit_test_setup_teardown(moves_when_its_place_is_taken, set_up, world_tear_down),
-        cmocka_unit_test_setup_teardown(initrd_stays_below_its_limit, set_up, world_tear_down),
-        cmocka_unit_test_setup_teardown(long_memory_maps_continue_in_setup_data, set_up, world_tear_down),
-        cmocka_unit_test_setup_teardown(liars_are_refused, set_up, world_tear_down),
-        cmocka_unit_test_setup_teardown(cut_files_are_refused, set_up, world_tear_down),
-        cmocka_unit_test_setup_teardown(noise_does_no_harm, set_up, world_tear_down),
-        cmocka_unit_test_setup_teardown(what_is_missing_is_said, set_up, world_tear_down),
-        cmocka_unit_test_setup_teardown(firmware_is_passed_on, set_up, world_tear_down),
+        cmocka_unit_test_setup(loads_where_it_prefers, set_up),
+        cmocka_unit_test_setup(files_in_the_way_are_moved, set_up),
+        cmocka_unit_test_setup(moves_when_its_place_is_taken, set_up),
+        cmocka_unit_test_setup(initrd_stays_below_its_limit, set_up),
+        cmocka_unit_test_setup(long_memory_maps_continue_in_setup_data, set_up),
+        cmocka_unit_test_setup(liars_are_refused, set_up),
+        cmocka_unit_test_setup(cut_files_are_refused, set_up),
+        cmocka_unit_test_setup(noise_does_no_harm, set_up),
+        cmocka_unit_test_setup(what_is_missing_is_said, set_up),
+        cmocka_unit_test_setup(firmware_is_passed_on, set_up),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -238,12 +238,12 @@ static void noise_does_no_harm(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(both_classes_start, set_up, world_tear_down),
-        cmocka_unit_test_setup_teardown(modules_are_passed_on_and_survive, set_up, world_tear_down),
-        cmocka_unit_test_setup_teardown(other_notes_are_skipped, set_up, world_tear_down),
-        cmocka_unit_test_setup_teardown(hostile_headers_are_refused, set_up, world_tear_down),
-        cmocka_unit_test_setup_teardown(cut_files_are_refused, set_up, world_tear_down),
-        cmocka_unit_test_setup_teardown(noise_does_no_harm, set_up, world_tear_down),
+        cmocka_unit_test_setup(both_classes_start, set_up),
+        cmocka_unit_test_setup(modules_are_passed_on_and_survive, set_up),
+        cmocka_unit_test_setup(other_notes_are_skipped, set_up),
+        cmocka_unit_test_setup(hostile_headers_are_refused, set_up),
+        cmocka_unit_test_setup(cut_files_are_refused, set_up),
+        cmocka_unit_test_setup(noise_does_no_harm, set_up),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
