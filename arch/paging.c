@@ -31,7 +31,9 @@ extern const u8 image_text[], image_text_end[], image_rodata[], image_rodata_end
 
 void switch_space(void *dst, const void *src, u64 size, u64 cr3);
 
-struct phys_place region_at;
+static struct {
+    u64 base, size; /* where IMAGE_VA leads */
+} region_at;
 static u64 root;      /* physical address of the top table; 0 until the move */
 static u64 next_free; /* physical; where tables come from until the move, afterwards the pool's start */
 static u64 region_end;
@@ -76,6 +78,18 @@ bool in_region(u64 pa, u64 size)
     if (size && pa + (size - 1) < pa)
         return true;
     return ranges_overlap(pa, size, region_at.base, region_at.size);
+}
+
+void *phys_to_virt(u64 pa)
+{
+    return (void *)(pa - region_at.base < region_at.size ? IMAGE_VA + (pa - region_at.base) : DIRECT_VA + pa);
+}
+
+u64 virt_to_phys(const void *va)
+{
+    u64 v = (u64)va;
+
+    return v >= IMAGE_VA ? region_at.base + (v - IMAGE_VA) : v - DIRECT_VA;
 }
 
 /* A zeroed table, 0 = no memory. */

@@ -41,21 +41,8 @@ bool in_region(u64 pa, u64 size); /* does [pa, pa+size) touch the region? wrappi
  * Arithmetic only. Valid for RAM, ACPI memory and the region (which maps to its own mapping), and for what
  * direct_map() was asked for. virt_to_phys() takes no MMIO_VA address.
  */
-extern struct phys_place {
-    u64 base, size;
-} region_at; /* as region_base() and region_size() tell; here for these two only, which are on every path */
-
-static inline void *phys_to_virt(u64 pa)
-{
-    return (void *)(pa - region_at.base < region_at.size ? IMAGE_VA + (pa - region_at.base) : DIRECT_VA + pa);
-}
-
-static inline u64 virt_to_phys(const void *va)
-{
-    u64 v = (u64)va;
-
-    return v >= IMAGE_VA ? region_at.base + (v - IMAGE_VA) : v - DIRECT_VA;
-}
+void *phys_to_virt(u64 pa);
+u64 virt_to_phys(const void *va);
 
 /*
  * Makes phys_to_virt() of [pa, pa+size) valid where firmware keeps ordinary memory in ranges it calls

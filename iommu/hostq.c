@@ -25,21 +25,10 @@ int hostq_init(struct unit *u)
     return 0;
 }
 
-static enum count_kind kind_of(struct desc d)
-{
-    switch (d.lo & DESC_TYPE) {
-    case DESC_CONTEXT:
-        return COUNT_CONTEXT;
-    case DESC_IOTLB:
-        return COUNT_IOTLB;
-    case DESC_DEVTLB:
-        return COUNT_DEVTLB;
-    case DESC_IEC:
-        return COUNT_IEC;
-    default:
-        return COUNT_WAIT;
-    }
-}
+static const u8 kind_of[] = {
+    [DESC_CONTEXT] = COUNT_CONTEXT, [DESC_IOTLB] = COUNT_IOTLB, [DESC_DEVTLB] = COUNT_DEVTLB,
+    [DESC_IEC] = COUNT_IEC,         [DESC_WAIT] = COUNT_WAIT,
+};
 
 u32 hostq_room(const struct unit *u)
 {
@@ -55,17 +44,26 @@ void hostq_push(struct unit *u, struct desc d)
     struct host_queue *q = &u->hq;
 
     q->ring[q->tail] = d;
-    if (!u->coherent)
-        env_writeback(&q->ring[q->tail], sizeof(d));
     q->tail = (q->tail + 1) & q->mask;
-    u->host_count[kind_of(d)]++;
+    u->host_count[kind_of[d.lo & DESC_TYPE]]++;
 }
 
 static void move_tail(struct unit *u)
 {
+    struct host_queue *q = &u->hq;
+
+    if (!u->coherent) {
+        /* All new descriptors at once: four share a cache line. */
+        if (q->tail < q->written) {
+            env_writeback(&q->ring[q->written], (q->mask + 1 - q->written) * sizeof(struct desc));
+            q->written = 0;
+        }
+        env_writeback(&q->ring[q->written], (q->tail - q->written) * sizeof(struct desc));
+    }
+    q->written = q->tail;
     /* The register write is the barrier: descriptors and tables are in memory before the unit looks (6.8). */
     __atomic_thread_fence(__ATOMIC_RELEASE);
-    env_write32(u->regs, REG_IQT, u->hq.tail * (u32)sizeof(struct desc));
+    env_write32(u->regs, REG_IQT, q->tail * (u32)sizeof(struct desc));
 }
 
 void hostq_submit(struct unit *u)
@@ -80,8 +78,10 @@ void hostq_submit(struct unit *u)
     q->status[slot] = 0;
     hostq_push(u, desc_wait_status(q->status_phys + slot * sizeof(u32), q->cookie));
     q->busy = true;
-    q->event_armed = false;
     q->since_us = 0;
+    q->event_armed = !iommu_opts.wait_us; /* nobody will wait: one tail write for both */
+    if (q->event_armed)
+        hostq_push(u, desc_wait_interrupt());
     move_tail(u);
 }
 
@@ -117,14 +117,14 @@ static void flush_everything(struct unit *u, u16 suspect)
         if (!suspect || i == suspect)
             flush_function(u, &u->fns[i]);
     hostq_submit(u);
-    if (armed)
+    if (armed && !u->hq.event_armed)
         arm_event(u);
 }
 
 /* The unit fetches nothing while the error stands, so the ring is rewritten from its head on. */
 static void resubmit(struct unit *u, u32 error, u16 suspect)
 {
-    u->hq.tail = (u32)(env_read64(u->regs, REG_IQH) / sizeof(struct desc)) & u->hq.mask;
+    u->hq.tail = u->hq.written = (u32)(env_read64(u->regs, REG_IQH) / sizeof(struct desc)) & u->hq.mask;
     flush_everything(
         u, suspect); /* stored only: the old tail must not be fetched up to once the error is cleared */
     env_write32(u->regs, REG_FSTS, error);

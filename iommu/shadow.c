@@ -236,8 +236,9 @@ static void sync_table(struct sync *s, u64 *shadow, const struct view *v, unsign
 }
 
 /*
- * One page where both tables have the same shape down to it: what nearly every flush is about. Walks without recursion
- * and remembers the last pair of tables, since drivers flush neighbours. False: the general walk must look.
+ * One page where both tables have the same shape down to it: what nearly every flush is about. Walks without
+ * recursion and remembers the last pair of tables, since drivers flush neighbours. False: the general walk
+ * must look.
  */
 static bool sync_page(struct unit *u, struct domain *d, u64 page, struct last_tables *last)
 {

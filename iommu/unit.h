@@ -123,9 +123,10 @@ struct plan {
 #define HQ_PAGES 8
 struct host_queue {
     struct desc *ring;
-    u32 mask;  /* entries - 1 */
-    u32 tail;  /* where the next descriptor goes */
-    u32 first; /* first descriptor of the batch being built or outstanding */
+    u32 mask;    /* entries - 1 */
+    u32 tail;    /* where the next descriptor goes */
+    u32 written; /* up to here it is in memory (ECAP.C=0) */
+    u32 first;   /* first descriptor of the batch being built or outstanding */
     volatile u32
         *status; /* one page of words that waits write: a late one cannot hit the word of the present one */
     u64 status_phys;
@@ -226,7 +227,8 @@ void domain_reap(struct unit *u);                          /* after the flush: f
 /* --- shadow.c: the guest's second-stage table composed with ownership --- */
 /* Brings our table up to date with the guest's in *r; widens *r to what must be flushed. */
 void shadow_sync(struct unit *u, struct domain *d, struct range *r);
-/* The same, quick for single pages. `last` is the caller's, for one pass over one domain: block = ~0 at first. */
+/* The same, quick for single pages. `last` is the caller's, for one pass over one domain: block = ~0 at
+ * first. */
 struct last_tables {
     u64 block; /* page number / 512 that the two tables are for */
     volatile u64 *guest;
