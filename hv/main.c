@@ -57,8 +57,9 @@ static struct acpi_header *find_units(void)
     u64 base, size;
 
     if (!dmar)
-        refuse("no VT-d: firmware has no DMAR table; enable VT-d (DMA remapping) in firmware, or add "
-               "`-device intel-iommu` in QEMU, or accept a guest whose devices nobody contains with iommu=off");
+        refuse(
+            "no VT-d: firmware has no DMAR table; enable VT-d (DMA remapping) in firmware, or add "
+            "`-device intel-iommu` in QEMU, or accept a guest whose devices nobody contains with iommu=off");
     if (iommu_parse(dmar, dmar->length))
         refuse("firmware's DMAR table cannot be used (see above); update the firmware");
     for (unsigned i = 0; iommu_window(i, &base, &size); i++)

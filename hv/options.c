@@ -199,8 +199,9 @@ void options_parse(const char *cmdline)
 void options_warn(void)
 {
     if (options.iommu_off) {
-        log_warn("UNSAFE       iommu=off: no device is contained, each can read and write all memory, Sluice's "
-                 "included; for trying the CPU's side only");
+        log_warn(
+            "UNSAFE       iommu=off: no device is contained, each can read and write all memory, Sluice's "
+            "included; for trying the CPU's side only");
         return;
     }
     if (options.iommu.dtlb != DTLB_ALWAYS)

@@ -69,6 +69,13 @@ static void every_option_is_taken(void **state)
     assert_int_equal(options.iommu.dtlb, DTLB_CM);
     assert_int_equal(options.iommu.ats, ATS_OFF);
     assert_false(options.shutdown_halt);
+    warnings = 0;
+    assert_null(parse("iommu=off dtlb=always"));
+    assert_true(options.iommu_off);
+    options_warn();
+    assert_int_equal(warnings, 1);
+    assert_null(parse("iommu=on"));
+    assert_false(options.iommu_off);
 }
 
 static void sizes(void **state)
