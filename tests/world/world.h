@@ -89,6 +89,7 @@ struct world_cfg {
     unsigned nr_fns;     /* 0: the three below */
     bool reuse_at_once;  /* a freed page is the next one allocated; otherwise the last one */
     bool quiet;          /* no oracle: for measuring */
+    bool own_watch;      /* the test says itself which pages speculation cares about */
     const u8 *dmar;      /* another DMAR than the built one */
     size_t dmar_size;
     bool firmware_on; /* firmware left translation and queue on */
@@ -119,8 +120,9 @@ struct world {
     unsigned free_head;
     bool is_free[REGION_MAX / 4096];
     u64 note[REGION_MAX / 4096];
-    bool freed;   /* a page was freed since the last look */
-    bool bar_off; /* the BAR aperture is closed */
+    bool freed;       /* a page was freed since the last look */
+    bool bar_off;     /* the BAR aperture is closed */
+    bool bar_closing; /* ... and what is on its way there may still land */
 
     void (*on_trace)(const struct model_event *e); /* what a test wants to see of the units */
     void (*after_exit)(void);                      /* after each call of iommu/ */

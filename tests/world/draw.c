@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Programs and machines by chance. A seed says everything.
+ */
+#include <string.h>
+
+#include "tests/world/program.h"
+
+static u64 rng;
+
+static u32 rnd(u32 n)
+{
+    rng ^= rng >> 12;
+    rng ^= rng << 25;
+    rng ^= rng >> 27;
+    return (u32)((rng * 0x2545f4914f6cdd1dull) >> 33) % n;
+}
+
+static void seed_with(u64 seed, u64 salt)
+{
+    rng = (seed * 0x9e3779b97f4a7c15ull) ^ salt;
+    if (!rng)
+        rng = 1;
+    for (unsigned i = 0; i < 8; i++)
+        rnd(2);
+}
+
+void program_config(struct world_cfg *cfg, u64 seed, bool errors)
+{
+    static const struct {
+        u64 cap_off, cap_on, ecap_off, ecap_on;
+    } kinds[] = {
+        { 0, 0, 0, 0 },
+        { 0, 0, 0, 0 },
+        { 0, C_CM, 0, 0 },
+        { 0, 0, E_C, 0 },
+        { 0, C_RWBF, 0, 0 },
+        { 0, C_RWBF, E_C, 0 },
+        { 0, C_ESRTPS, 0, 0 },
+        { 0, C_CM, E_C, 0 },
+        { C_PSI | C_MAMV(63), 0, 0, 0 },
+        { C_MAMV(63), C_MAMV(2), 0, 0 },
+        { C_SAGAW(6), C_SAGAW(2), 0, 0 },
+        { C_SAGAW(6), C_SAGAW(4), 0, 0 },
+        { C_SSLPS(3), C_SSLPS(1), 0, 0 },
+        { C_SSLPS(3), 0, 0, 0 },
+        { 7, C_ND(1), 0, 0 },
+        { 0, 0, E_DT, 0 },
+        { 0, 0, E_PT | E_SC, 0 },
+        { C_DRAIN, 0, 0, 0 },
+        { 0, 0, 0, E_DIT },
+    };
+    static const u32 waits[] = { 0, 0, 1, 5, 100 };
+    unsigned k;
+
+    seed_with(seed, 0x1234);
+    k = rnd(ARRAY_SIZE(kinds));
+    memset(cfg, 0, sizeof(*cfg));
+    cfg->cap = (CAP_DEFAULT & ~kinds[k].cap_off) | kinds[k].cap_on;
+    cfg->ecap = (ECAP_DEFAULT & ~kinds[k].ecap_off) | kinds[k].ecap_on;
+    cfg->units = 1 + (rnd(4) == 0);
+    cfg->pace = (u8)rnd(3);
+    cfg->pace_max = (u16)(1 + rnd(4));
+    cfg->speculate = (u16)(rnd(3) == 0);
+    for (unsigned c = 0; c < MODEL_CLASSES; c++)
+        cfg->keep[c] = rnd(2) ? MODEL_KEEP_RANDOM : MODEL_KEEP_ALL;
+    cfg->seed = seed;
+    cfg->wait_us = waits[rnd(ARRAY_SIZE(waits))];
+    cfg->ats = rnd(8) ? ATS_ALL : ATS_LISTED;
+    cfg->reuse_at_once = rnd(2);
+    if (errors) {
+        cfg->ite_steps = (u16)(10 + rnd(50));
+        cfg->ite_no_sid = rnd(2);
+        if (!(cfg->ecap & E_DT))
+            cfg->ecap |= E_DT;
+    }
+}
+
+static struct op random_op(const struct world_cfg *cfg, bool errors)
+{
+    static const u8 weight[OP_KINDS] = {
+        [OP_MAP] = 20,       [OP_UNMAP] = 12,     [OP_LARGE] = 2,      [OP_DROP] = 2,
+        [OP_ATTACH] = 5,     [OP_PASS] = 1,       [OP_DETACH] = 2,     [OP_INV_PAGE] = 20,
+        [OP_INV_DOMAIN] = 6, [OP_INV_GLOBAL] = 2, [OP_CTX_DEVICE] = 6, [OP_CTX_DOMAIN] = 2,
+        [OP_CTX_GLOBAL] = 1, [OP_DTLB] = 4,       [OP_WAIT] = 15,      [OP_RING] = 3,
+        [OP_DMA] = 25,       [OP_BEGIN] = 4,      [OP_FILL] = 2,       [OP_ATS] = 2,
+        [OP_TIME] = 8,       [OP_SWITCH] = 1,     [OP_POLL] = 3,       [OP_BAR] = 1,
+        [OP_SILENT] = 0,
+    };
+    unsigned total = 0, pick;
+    struct op op = { 0, (u8)rnd(4), (u8)rnd(4), (u8)rnd(256) };
+    unsigned fns = cfg->nr_fns ? cfg->nr_fns : 3;
+
+    for (unsigned k = 0; k < OP_KINDS; k++)
+        total += weight[k];
+    pick = rnd(total);
+    while (pick >= weight[op.kind])
+        pick -= weight[op.kind++];
+    /* Half of the pages are few, so that the same ones come again. */
+    switch (op.kind) {
+    case OP_INV_PAGE:
+        op.c = (u8)(cfg->cap >> 48 & 63 ? (rnd(3) ? 0 : rnd(3)) : 0);
+        op.b = (u8)(rnd(2) ? rnd(4) : rnd(ORACLE_PAGES));
+        break;
+    case OP_MAP:
+    case OP_UNMAP:
+        op.b = (u8)(rnd(2) ? rnd(4) : rnd(ORACLE_PAGES));
+        break;
+    case OP_LARGE:
+    case OP_DROP:
+        op.b = (u8)rnd(3);
+        break;
+    case OP_ATTACH:
+        op.c = rnd(3) > 0;
+        op.a = (u8)rnd(fns);
+        break;
+    case OP_DTLB:
+        op.c = (u8)rnd(2);
+        /* fall through */
+    case OP_DMA:
+    case OP_BEGIN:
+        op.b = (u8)(rnd(2) ? rnd(4) : rnd(ORACLE_PAGES));
+        /* fall through */
+    case OP_PASS:
+    case OP_DETACH:
+        op.a = (u8)rnd(fns);
+        break;
+    case OP_CTX_DEVICE:
+        op.a = (u8)rnd(fns);
+        op.b = (u8)(rnd(4) ? 0 : rnd(4));
+        break;
+    case OP_ATS:
+        op.a = (u8)rnd(fns);
+        op.b = (u8)rnd(2);
+        break;
+    case OP_TIME:
+        op.a = (u8)(1 + rnd(20));
+        break;
+    case OP_SWITCH:
+    case OP_POLL:
+        op.a = (u8)rnd(cfg->units);
+        op.b = (u8)rnd(2);
+        break;
+    }
+    if (errors && rnd(60) == 0)
+        op = (struct op){ OP_SILENT, (u8)(1 + rnd(fns - 1)), (u8)rnd(2), (u8)rnd(60) };
+    return op;
+}
+
+void program_draw(struct op *ops, unsigned n, u64 seed, const struct world_cfg *cfg, bool errors)
+{
+    unsigned fns = cfg->nr_fns ? cfg->nr_fns : 3;
+
+    seed_with(seed, 0x5678);
+    for (unsigned i = 0; i < n; i++) {
+        if (i < 2 * fns) /* something to begin with */
+            ops[i] = i & 1 ? (struct op){ OP_ATTACH, (u8)(i / 2), (u8)rnd(2), 1 }
+                           : (struct op){ OP_ATS, (u8)(i / 2), 1, 0 };
+        else if (i == 2 * fns)
+            ops[i] = (struct op){ OP_CTX_GLOBAL, 0, 0, 0 };
+        else
+            ops[i] = random_op(cfg, errors);
+    }
+}

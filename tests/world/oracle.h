@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The promises as something that can be checked at any time: what may happen to a page of a function, given
+ * what the guest's tables have said since the flushes that cover it were fetched.
+ */
+#ifndef TESTS_WORLD_ORACLE_H
+#define TESTS_WORLD_ORACLE_H
+
+#include "tests/world/guest.h"
+
+#define ORACLE_PAGES 48
+#define ORACLE_FNS   MAX_WORLD_FNS
+
+/* Page number `p` of the oracle is this input address. */
+u64 oracle_iova(unsigned p);
+
+/* After guest_start() and once the guest's domains are known; `pages` of the oracle are watched. */
+void oracle_start(unsigned domains, unsigned pages);
+
+/* The guest wrote a leaf of page `p`, or something that may concern every page. */
+void oracle_page(unsigned p);
+void oracle_tables(void);
+/* The guest wrote the context entry of `f`: it names domain `d`, or is pass-through, or not present. */
+enum { ORACLE_NONE = -1, ORACLE_PASS = -2, ORACLE_IDENTITY = -3 };
+void oracle_context(unsigned f, int d);
+/* The guest's translation is being switched; it is in force. */
+void oracle_enable(unsigned u, bool on);
+void oracle_enabled(unsigned u);
+/* This function, or everything, may be blocked at any time: it was quarantined, or memory is short. */
+void oracle_may_block(unsigned f);
+
+/* The guest pushed a descriptor of unit u; g and ranges as in the descriptor, pages as 4K numbers. */
+void oracle_pushed_context(unsigned u, unsigned g, u16 did, u16 sid, unsigned fm);
+void oracle_pushed_iotlb(unsigned u, unsigned g, u16 did, u64 page, unsigned am);
+void oracle_pushed_other(unsigned u);
+void oracle_pushed_wait(unsigned u, u32 cookie);
+/* Are there waits that were submitted and have not completed? */
+bool oracle_waiting(void);
+
+/* The oracle's own state, for snapshots. */
+void *oracle_state(size_t *size);
+
+/* What devices may reach has changed, and the change is in force. */
+void oracle_dma_changed(void);
+
+/* Judges every function and page; fails the world if something is not allowed. */
+void oracle_check_all(void);
+/* Judges one DMA that went to `pa` (~0: it was blocked). */
+void oracle_dma(unsigned f, unsigned p, u64 pa);
+
+#endif
