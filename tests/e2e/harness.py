@@ -28,6 +28,8 @@ OVMF_VARS = Path("/usr/share/OVMF/OVMF_VARS_4M.fd")
 
 # What it takes to have DMA, ATS and several functions; tests pick from these.
 EDU = ["-device", "edu,dma_mask=0xffffffffffffffff"]
+# Every instruction takes 256 ns of the machine's time: the 100 ms of a transfer are over sooner, and runs repeat.
+FAST_CLOCK = ["-icount", "shift=8,sleep=off"]
 ATS = [
     *["-device", "pcie-root-port,id=rp1,chassis=1", "-device", "pcie-root-port,id=rp2,chassis=2"],
     *["-netdev", "user,id=n0", "-device"],
@@ -153,7 +155,7 @@ def make_iso(directory, options="", modules=(), image=IMAGE):
     return iso
 
 
-def _collect(process, until, timeout):
+def collect(process, until, timeout):
     """Read the console until the emulator ends, `until` matches, or time is up: (bytes, ended, timed out)."""
     data = b""
     pattern = re.compile(until) if until else None
@@ -173,7 +175,7 @@ def _collect(process, until, timeout):
                 return data, False, False
 
 
-def _stop(process, patience):
+def stop(process, patience):
     """Give the emulator `patience` seconds to end by itself, then end it. True when it had to be ended."""
     try:
         process.wait(timeout=patience)
@@ -228,11 +230,11 @@ def run(
         )
         patience = 0
         try:
-            data, ended, timed_out = _collect(process, until, timeout)
+            data, ended, timed_out = collect(process, until, timeout)
             # It has closed its console, so it is on its way out.
             patience = 5 if ended else 0
         finally:
-            stopped = _stop(process, patience)
+            stopped = stop(process, patience)
         seconds = time.monotonic() - start
         errors.seek(0)
         stderr = errors.read().decode("utf-8", "replace")
