@@ -60,3 +60,16 @@ uki: ## Build one EFI file with the guest inside: KERNEL= [INITRD=] [CMDLINE=] [
 	@$(PYTHON) tools/uki.py $(EFI_APP) $(or $(UKI),$(BUILD)/guest.efi)
 
 -include $(shell find $(EFI_OUT)/obj -name '*.d' 2>/dev/null)
+
+export BOOT
+.PHONY: pxe-run pxe-tree
+pxe-tree: ## Write a directory ready for a TFTP or web server: DIR= [GUEST=, INITRD=, CMDLINE=, OPTIONS=]
+	@test -n '$(DIR)' || { echo 'which directory? make pxe-tree DIR=/srv/sluice'; exit 1; }
+	@tools/setup build run
+	@$(SUBMAKE) image efi
+	@$(PYTHON) tools/pxe.py tree $(DIR)
+
+pxe-run: ## Boot over the network in QEMU: [BOOT=sluice.efi|guest.efi|grub/x86_64-efi/core.efi|boot.ipxe] [FIRMWARE=]
+	@tools/setup build run
+	@$(SUBMAKE) image efi
+	@$(PYTHON) tools/pxe.py run
