@@ -3,8 +3,8 @@
 
 What the trace shows as flushes is felt here: the device keeps every translation that it was given until it is
 told to drop it, as an ATS device may. It looks like a network card to the emulator, and never moves a packet:
-each notification of its second queue makes it read 64 bytes at one I/O address and put them, behind the guest's
-request number and a status, at another. The guest knows both addresses (tests/guests/dtlb.c).
+each notification of its second queue makes it read 64 bytes at one I/O address and put them, behind the
+guest's request number and a status, at another. The guest knows both addresses (tests/guests/dtlb.c).
 """
 
 import array

@@ -28,7 +28,7 @@ OVMF_VARS = Path("/usr/share/OVMF/OVMF_VARS_4M.fd")
 
 # What it takes to have DMA, ATS and several functions; tests pick from these.
 EDU = ["-device", "edu,dma_mask=0xffffffffffffffff"]
-# Every instruction takes 256 ns of the machine's time: the 100 ms of a transfer are over sooner, and runs repeat.
+# Every instruction takes 256 ns of the machine's time: the 100 ms of a transfer pass sooner, and runs repeat.
 FAST_CLOCK = ["-icount", "shift=8,sleep=off"]
 ATS = [
     *["-device", "pcie-root-port,id=rp1,chassis=1", "-device", "pcie-root-port,id=rp2,chassis=2"],
@@ -212,7 +212,8 @@ def run(
     log, wanted = directory / "trace.log", directory / "trace.events"
     wanted.write_text(events, encoding="ascii")
     log.write_text("", encoding="ascii")
-    command = [QEMU, "-machine", "q35", "-accel", os.environ.get("QEMU_ACCEL", "tcg"), "-cpu", cpu, "-m", memory, "-smp", str(smp)]
+    command = [QEMU, "-machine", "q35", "-accel", os.environ.get("QEMU_ACCEL", "tcg"), "-cpu", cpu]
+    command += ["-m", memory, "-smp", str(smp)]
     command += ["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-serial", "stdio"]
     command += ["-trace", f"events={wanted}", "-D", str(log)]
     if iommu is not None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A device that really keeps translations reads no stale page on Sluice, whatever flushes the guest leaves out."""
+"""A device that really keeps translations reads no stale page on Sluice, whatever the guest leaves out."""
 
 import pytest
 

@@ -7,9 +7,13 @@ from tests.e2e import harness
 
 
 @pytest.mark.parametrize("where", ["bare", "sluice"])
-def test_edu(boot, where):
-    result = boot(where, "edu", devices=harness.EDU + harness.EDU)
+@pytest.mark.parametrize("memory", ["256M", "6G"])
+def test_edu(boot, where, memory):
+    """With 6G the pages are above 4 GiB. One run keeps real time, so that nothing depends on the fast clock."""
+    clock = harness.FAST_CLOCK if memory == "6G" else []
+    result = boot(where, "edu", "high", memory=memory, devices=harness.EDU + harness.EDU + clock)
     result.assert_passed()
+    assert (int(result.facts("pages")[0], 16) >= 1 << 32) == (memory == "6G")
     sid = int(result.facts("edu-sid")[0], 16)
 
     # The emulator's word for it: each part that unmaps has its fault, each flush by the queue its descriptor.

@@ -13,8 +13,9 @@ IQT = 0x88
 QUIET = "fw_cfg_select\n"
 
 
-def test_contained(boot):
-    result = boot("sluice", "contain", devices=harness.EDU + harness.FAST_CLOCK, timeout=120)
+@pytest.mark.parametrize("firmware", ["seabios", "ovmf"])
+def test_contained(boot, firmware):
+    result = boot("sluice", "contain", firmware=firmware, devices=harness.EDU + harness.FAST_CLOCK, timeout=120)
     result.assert_passed()
     sid = int(result.facts("edu-sid")[0], 16)
     base, size = (int(n, 16) for n in re.search(r"^I: hypervisor (\S+) (\S+)", result.guest, re.M).groups())
@@ -49,8 +50,9 @@ def test_polling(boot, where, options):
 
 
 @pytest.mark.parametrize("where", BOTH)
-def test_queue(boot, where):
-    boot(where, "queue", events=QUIET, timeout=120).assert_passed()
+@pytest.mark.parametrize("unit", ["caching-mode=on", "device-iotlb=on"])
+def test_queue(boot, where, unit):
+    boot(where, "queue", iommu=unit, events=QUIET, timeout=120).assert_passed()
 
 
 @pytest.mark.parametrize("where,cpu", [("bare", "max"), ("sluice", "max"), ("sluice", "EPYC")])

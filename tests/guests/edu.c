@@ -421,6 +421,16 @@ void guest_main(void)
     /* In two different 2 MiB blocks, at different offsets. */
     page_a = (u8 *)page_alloc_aligned(1, SIZE_2M) + 0;
     page_b = (u8 *)page_alloc_aligned(2, SIZE_2M) + PAGE_SIZE;
+    /* `high`: at the end of the last RAM range, which nobody else uses. */
+    for (u32 i = 0; option("high") && i < memory_ranges; i++) {
+        const struct memory_range *r = &memory_map[i];
+
+        if (r->type == 1 && r->base >= 1ull << 32) {
+            page_a = (u8 *)align_down(r->base + r->bytes - SIZE_2M, SIZE_2M);
+            page_b = (u8 *)align_down(r->base + r->bytes - 2 * SIZE_2M, SIZE_2M) + PAGE_SIZE;
+        }
+    }
+    print("I: pages 0x%lx 0x%lx\n", (u64)page_a, (u64)page_b);
 
     part("start");
     fill(page_a, PAGE_SIZE, DATA);

@@ -91,38 +91,45 @@ struct bad {
     u64 lo, hi;
     u32 iqei;
     bool bare; /* the emulated unit says the same */
+    enum { ALWAYS, WITH_DT, WITHOUT_DT } when;
 };
 
 /* Bits by the specification's layouts, 6.5.2. */
 static const struct bad bads[] = {
-    { "type-0", 0, 0, IQEI_TYPE, true },
-    { "type-6", 0x36, 0, IQEI_TYPE, true },
-    { "type-7", 0x37, 0, IQEI_TYPE, true },
-    { "type-8", 0x08, 0, IQEI_TYPE, true },
-    { "type-9", 0x09, 0, IQEI_TYPE, true },
-    { "type-a", 0x0a, 0, IQEI_TYPE, true },
-    { "type-f", 0x0f, 0, IQEI_TYPE, true },
-    { "type-11", 0x0211, 0, IQEI_TYPE, true },
-    { "type-72", 0x0e32, 0, IQEI_TYPE, true },
-    { "cc-granularity", 0x01, 0, IQEI_ANY, true },
-    { "cc-bit-6", 0x51, 0, IQEI_RESERVED, false },
-    { "cc-bit-12", 0x1011, 0, IQEI_RESERVED, false },
-    { "cc-bit-50", 0x11 | BIT(50), 0, IQEI_RESERVED, false },
-    { "cc-high", 0x11, BIT(0), IQEI_RESERVED, false },
-    { "cc-high-63", 0x11, BIT(63), IQEI_RESERVED, false },
-    { "iotlb-granularity", 0x02, 0, IQEI_ANY, true },
-    { "iotlb-bit-8", 0x112, 0, IQEI_RESERVED, false },
-    { "iotlb-bit-12", 0x1012, 0, IQEI_RESERVED, false },
-    { "iotlb-bit-32", 0x12 | BIT(32), 0, IQEI_RESERVED, false },
-    { "iotlb-bit-63", 0x12 | BIT(63), 0, IQEI_RESERVED, false },
-    { "iotlb-high-7", 0x32, BIT(7), IQEI_RESERVED, false },
-    { "iotlb-high-11", 0x32, BIT(11), IQEI_RESERVED, false },
-    { "wait-bit-8", 0x125, 0, IQEI_RESERVED, false },
-    { "wait-bit-12", 0x1025, 0, IQEI_RESERVED, false },
-    { "wait-bit-31", 0x80000025, 0, IQEI_RESERVED, false },
-    { "wait-page-request-drain", 0xa5, 0, IQEI_RESERVED, false },
-    { "wait-address-1", 0x25, 1, IQEI_RESERVED, false },
-    { "wait-address-2", 0x25, 2, IQEI_RESERVED, false },
+    { "type-0", 0, 0, IQEI_TYPE, true, ALWAYS },
+    { "type-6", 0x36, 0, IQEI_TYPE, true, ALWAYS },
+    { "type-7", 0x37, 0, IQEI_TYPE, true, ALWAYS },
+    { "type-8", 0x08, 0, IQEI_TYPE, true, ALWAYS },
+    { "type-9", 0x09, 0, IQEI_TYPE, true, ALWAYS },
+    { "type-a", 0x0a, 0, IQEI_TYPE, true, ALWAYS },
+    { "type-f", 0x0f, 0, IQEI_TYPE, true, ALWAYS },
+    { "type-11", 0x0211, 0, IQEI_TYPE, true, ALWAYS },
+    { "type-72", 0x0e32, 0, IQEI_TYPE, true, ALWAYS },
+    { "cc-granularity", 0x01, 0, IQEI_ANY, true, ALWAYS },
+    { "cc-bit-6", 0x51, 0, IQEI_RESERVED, false, ALWAYS },
+    { "cc-bit-12", 0x1011, 0, IQEI_RESERVED, false, ALWAYS },
+    { "cc-bit-50", 0x11 | BIT(50), 0, IQEI_RESERVED, false, ALWAYS },
+    { "cc-high", 0x11, BIT(0), IQEI_RESERVED, false, ALWAYS },
+    { "cc-high-63", 0x11, BIT(63), IQEI_RESERVED, false, ALWAYS },
+    { "iotlb-granularity", 0x02, 0, IQEI_ANY, true, ALWAYS },
+    { "iotlb-bit-8", 0x112, 0, IQEI_RESERVED, false, ALWAYS },
+    { "iotlb-bit-12", 0x1012, 0, IQEI_RESERVED, false, ALWAYS },
+    { "iotlb-bit-32", 0x12 | BIT(32), 0, IQEI_RESERVED, false, ALWAYS },
+    { "iotlb-bit-63", 0x12 | BIT(63), 0, IQEI_RESERVED, false, ALWAYS },
+    { "iotlb-high-7", 0x32, BIT(7), IQEI_RESERVED, false, ALWAYS },
+    { "iotlb-high-11", 0x32, BIT(11), IQEI_RESERVED, false, ALWAYS },
+    { "device-without-dt", 0x03, 0x1000, IQEI_TYPE, false, WITHOUT_DT },
+    { "device-bit-4", 0x13, 0x1000, IQEI_RESERVED, false, WITH_DT },
+    { "device-bit-21", 0x200003, 0x1000, IQEI_RESERVED, false, WITH_DT },
+    { "device-bit-48", 0x03 | BIT(48), 0x1000, IQEI_RESERVED, false, WITH_DT },
+    { "device-high-1", 0x03, 0x1002, IQEI_RESERVED, false, WITH_DT },
+    { "device-high-11", 0x03, 0x1800, IQEI_RESERVED, false, WITH_DT },
+    { "wait-bit-8", 0x125, 0, IQEI_RESERVED, false, ALWAYS },
+    { "wait-bit-12", 0x1025, 0, IQEI_RESERVED, false, ALWAYS },
+    { "wait-bit-31", 0x80000025, 0, IQEI_RESERVED, false, ALWAYS },
+    { "wait-page-request-drain", 0xa5, 0, IQEI_RESERVED, false, ALWAYS },
+    { "wait-address-1", 0x25, 1, IQEI_RESERVED, false, ALWAYS },
+    { "wait-address-2", 0x25, 2, IQEI_RESERVED, false, ALWAYS },
 };
 
 /* The descriptor before it is done, the head stays at it, nothing is fetched until the error is cleared. */
@@ -167,7 +174,9 @@ static void group_descriptors(void)
 {
     restart(0);
     for (u32 i = 0; i < ARRAY_SIZE(bads); i++) {
-        if (on_sluice || bads[i].bare) {
+        bool dt = vtd_ecap & BIT(2);
+
+        if ((on_sluice || bads[i].bare) && bads[i].when != (dt ? WITHOUT_DT : WITH_DT)) {
             one_bad(&bads[i]);
         }
     }
