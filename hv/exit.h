@@ -51,6 +51,10 @@ bool apic_send_message(u64 address, u32 data);
 /* Message with which a unit tells this CPU of its events: NMI to the CPU that booted. */
 void apic_event_message(u64 *address, u32 *data);
 
+/* vcpu_guest_access of arch/vcpu.h. */
+bool guest_access(struct vcpu *v, const struct vcpu_mode *mode, u64 linear, void *data, unsigned size, bool write)
+    __must_check;
+
 /* Guest-linear to guest-physical by the guest's own tables, for instruction bytes and MOVS's other operand.
  * False: not mapped (fault_code = the #PF error code to inject). */
 bool guest_translate(struct vcpu *v, u64 linear, bool write, bool fetch, u64 *gpa, u32 *fault_code);

@@ -45,6 +45,7 @@ static void move_high(const struct boot_info *info)
 
 static void choose_backend(void)
 {
+    vcpu_guest_access = guest_access;
     vcpu_ops = vmx_present() ? &vmx_backend : &svm_backend;
     const char *missing = vcpu_ops->probe();
     if (missing)

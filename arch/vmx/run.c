@@ -119,7 +119,8 @@ static enum vcpu_exit_kind exit_kind(struct vmx_vcpu *vm, struct vcpu_exit *exit
         exit->sipi_vector = (u8)vm->qualification;
         return VEXIT_SIPI;
     case REASON_TASK_SWITCH:
-        return vmx_task_switch(vm) ? VEXIT_AGAIN : VEXIT_SHUTDOWN;
+        vmx_task_switch(vm);
+        return VEXIT_AGAIN;
     default:
         return instruction_exit(vm, exit);
     }

@@ -80,8 +80,8 @@ bool vmx_recover_event(struct vmx_vcpu *vm); /* after an exit: false = it interr
 void vmx_reflect_exception(struct vmx_vcpu *vm, u32 info);
 void vmx_nmi_window(struct vmx_vcpu *vm, bool on);
 
-/* task.c. False: a fault that the task cannot take. */
-bool vmx_task_switch(struct vmx_vcpu *vm);
+/* task.c */
+void vmx_task_switch(struct vmx_vcpu *vm);
 
 /* ept.c */
 void vmx_mtrrs_read(void);

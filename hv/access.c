@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The guest's memory by linear address, for what a CPU leaves to software (arch/vcpu.h).
+ */
+#include "hv/exit.h"
+#include "hv/walk.h"
+
+bool guest_access(struct vcpu *v, const struct vcpu_mode *mode, u64 linear, void *data, unsigned size,
+                  bool write)
+{
+    for (unsigned done = 0, step; done < size; done += step) {
+        u64 at = linear + done, offset = at & (PAGE_SIZE - 1);
+        u8 *part = (u8 *)data + done;
+        struct walk w;
+
+        step = (unsigned)MIN(size - done, PAGE_SIZE - offset);
+        if (!guest_walk(v, mode, at, write ? WALK_WRITE : WALK_READ, &w)) {
+            vcpu_ops->inject_page_fault(v, at, w.fault);
+            return false;
+        }
+        volatile u8 *page = guest_page(w.gpa);
+        /* What is no memory reads ones and drops writes. */
+        for (unsigned i = 0; i < step; i++) {
+            if (!write)
+                part[i] = page ? page[offset + i] : 0xff;
+            else if (page)
+                page[offset + i] = part[i];
+        }
+    }
+    return true;
+}
