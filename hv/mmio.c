@@ -316,33 +316,48 @@ static void emulate(struct vcpu *v, const struct vcpu_exit *exit, const struct m
     }
 }
 
+/* Would this access fault? Then it is the one that did. */
+static bool blame(struct vcpu *v, const struct vcpu_mode *mode, u64 linear, enum walk_access access)
+{
+    struct walk w;
+
+    if (guest_walk(v, mode, linear, access, &w))
+        return false;
+    vcpu_ops->inject_page_fault(v, linear, w.fault);
+    return true;
+}
+
 /*
  * The guest's page tables lead through memory that is not the guest's: the CPU would have read ones, which
- * have reserved bits set. Which access it was is not told; the operand is the best guess there is.
+ * have reserved bits set. The CPU tells neither the linear address nor which access it was for, so the
+ * candidates are walked: the code, the operands, the stack.
  */
 static void walk_through_nothing(struct vcpu *v, const struct vcpu_exit *exit)
 {
     struct insn_cpu cpu = { .gpr = v->gpr, .rip = v->rip, .rflags = v->rflags };
-    u64 bases[INSN_NSEGS], cr2;
+    u64 bases[INSN_NSEGS], code;
     struct vcpu_mode mode;
     const struct fetched *f;
-    u32 code = PF_PRESENT | PF_RESERVED;
 
     vcpu_ops->get_mode(v, &mode);
-    if (mode.cpl == 3)
-        code |= PF_USER;
     get_bases(v, bases);
-    if (!exit->fetch && fetch_insn(v, &mode, &f) == FETCH_OK) {
-        bool write = insn_writes_mem(&f->insn);
-        cr2 = insn_linear(&f->insn, &cpu, bases, write);
-        code |= write ? PF_WRITE : 0;
-    } else if (exit->fetch) {
-        cr2 = mode.cs_base + v->rip;
-        code |= PF_FETCH;
-    } else {
-        cr2 = v->gpr[RSP];
+    code = mode.cs_base + v->rip;
+    if (fetch_mode(&mode) != INSN_64)
+        code &= MASK(31, 0);
+    if (!exit->delivery && (blame(v, &mode, code, WALK_FETCH) ||
+                            ((code & (PAGE_SIZE - 1)) > PAGE_SIZE - INSN_MAX_LEN && exit->fetch &&
+                             blame(v, &mode, align_up(code, PAGE_SIZE), WALK_FETCH))))
+        return;
+    if (!exit->delivery && fetch_insn(v, &mode, &f) == FETCH_OK) {
+        const struct insn *insn = &f->insn;
+        bool writes = insn_writes_mem(insn);
+
+        if (blame(v, &mode, insn_linear(insn, &cpu, bases, writes), writes ? WALK_WRITE : WALK_READ))
+            return;
+        if (insn->op == INSN_MOVS && blame(v, &mode, insn_linear(insn, &cpu, bases, false), WALK_READ))
+            return;
     }
-    vcpu_ops->inject_page_fault(v, cr2, code);
+    vcpu_ops->inject_page_fault(v, v->gpr[RSP], PF_PRESENT | PF_RESERVED | (mode.cpl == 3 ? PF_USER : 0));
 }
 
 static bool fill(u64 gpa)
