@@ -103,11 +103,164 @@ static void programs_with_silent_devices(void **state)
     by_chance(true);
 }
 
+/* --- every cache class is forced to keep everything: would it have mattered? --- */
+
+static void each_cache_is_put_to_the_test(void **state)
+{
+    static const struct {
+        enum model_class class;
+        const char *name;
+    } classes[] = { { MODEL_C_ROOT, "root" },
+                    { MODEL_C_CONTEXT, "context" },
+                    { MODEL_C_PAGING, "paging-structure" },
+                    { MODEL_C_IOTLB, "IOTLB" },
+                    { MODEL_C_DTLB, "device TLB" } };
+
+    (void)state;
+    for (unsigned k = 0; k < ARRAY_SIZE(classes); k++) {
+        struct world_cfg cfg;
+        u64 would = world_totals.c[classes[k].class].would, saved = world_totals.c[classes[k].class].saved;
+        u64 n = env_number("CLASS_PROGRAMS", 60);
+
+        for (u64 seed = 1; seed <= n; seed++) {
+            program_config(&cfg, seed, false);
+            memset(cfg.keep, MODEL_KEEP_RANDOM, sizeof(cfg.keep));
+            cfg.keep[classes[k].class] = MODEL_KEEP_ALL;
+            if (classes[k].class == MODEL_C_ROOT)
+                cfg.cap |= C_CM;
+            if (classes[k].class == MODEL_C_DTLB)
+                cfg.ecap |= E_DT;
+            program_draw(ops, 300, seed ^ 0xabcdef, &cfg, false);
+            if (!program_run(&cfg, ops, 300))
+                tell(&cfg, seed, 300, false);
+        }
+        would = world_totals.c[classes[k].class].would - would;
+        saved = world_totals.c[classes[k].class].saved - saved;
+        print_message("# %s: %llu stale entries flushed in time, %llu would have been used\n",
+                      classes[k].name, (unsigned long long)saved, (unsigned long long)would);
+        assert_true(would > 0);
+    }
+}
+
+/* --- the oracle has power: the unsafe policy is found --- */
+
+static void an_unsafe_policy_is_found(void **state)
+{
+    unsigned found = 0;
+
+    (void)state;
+    for (u64 seed = 1; seed <= 100; seed++) {
+        struct world_cfg cfg;
+
+        program_config(&cfg, seed, false);
+        cfg.ecap |= E_DT;
+        cfg.ats = ATS_ALL;
+        cfg.dtlb = DTLB_GUEST;
+        program_draw(ops, 300, seed, &cfg, false);
+        if (!program_run(&cfg, ops, 300)) {
+            assert_non_null(strstr(W.fail, "stale") ? W.fail
+                            : strstr(W.fail, "DMA") ? W.fail
+                                                    : strstr(W.fail, "not "));
+            found++;
+        }
+    }
+    print_message("# dtlb=guest is caught by %u programs of 100\n", found);
+    assert_true(found > 30);
+}
+
+/* --- all of them, in a small world --- */
+
+static const struct op small[] = {
+    { OP_MAP, 0, 0, 1 },        { OP_MAP, 0, 0, 2 },        { OP_UNMAP, 0, 0, 0 },
+    { OP_DROP, 0, 0, 0 },       { OP_ATTACH, 1, 0, 1 },     { OP_ATTACH, 1, 1, 1 },
+    { OP_DETACH, 1, 0, 0 },     { OP_INV_PAGE, 0, 0, 0 },   { OP_INV_DOMAIN, 0, 0, 0 },
+    { OP_INV_GLOBAL, 0, 0, 0 }, { OP_CTX_DEVICE, 1, 0, 0 }, { OP_DTLB, 1, 0, 1 },
+    { OP_SWITCH, 0, 0, 0 },
+};
+static struct snapshot level[16];
+static u64 sequences;
+
+static void all_of(unsigned depth, unsigned left)
+{
+    static const struct op fill = { OP_FILL, 0, 0, 0 }, wait = { OP_WAIT, 0, 0, 0 },
+                           time = { OP_TIME, 2, 0, 0 };
+
+    snapshot_save(&level[depth]);
+    for (unsigned i = 0; i < ARRAY_SIZE(small) && world_ok(); i++) {
+        ops[depth] = small[i];
+        program_step(&small[i]);
+        /* Worst case: whatever may be cached is, before and after every step; and DMA is under way. */
+        program_step(&fill);
+        if (small[i].kind >= OP_INV_PAGE && small[i].kind <= OP_DTLB)
+            program_step(&wait);
+        if (W.cfg.pace != MODEL_PACE_AT_ONCE)
+            program_step(&time);
+        sequences++;
+        if (world_ok() && left > 1)
+            all_of(depth + 1, left - 1);
+        else if (world_ok())
+            program_end();
+        if (!world_ok()) {
+            fprintf(stderr, "a sequence of the small world fails: %s\n", W.fail);
+            program_print(ops, depth + 1);
+            return;
+        }
+        snapshot_load(&level[depth]);
+    }
+}
+
+static void small_world(const struct world_cfg *like, unsigned depth)
+{
+    static const struct op prepare[] = { { OP_ATS, 1, 1, 0 },        { OP_MAP, 1, 0, 3 },
+                                         { OP_MAP, 0, 1, 4 },        { OP_ATTACH, 0, 0, 0 },
+                                         { OP_ATTACH, 1, 0, 1 },     { OP_CTX_GLOBAL, 0, 0, 0 },
+                                         { OP_INV_GLOBAL, 0, 0, 0 }, { OP_WAIT, 0, 0, 0 },
+                                         { OP_TIME, 200, 0, 0 },     { OP_FILL, 0, 0, 0 } };
+    struct world_cfg cfg = *like;
+    double start_time = now();
+
+    cfg.ats = ATS_ALL;
+    cfg.nr_fns = 2;
+    cfg.fn[0] = (struct world_fn_cfg){ SID_PLAIN, 0, false, 0 };
+    cfg.fn[1] = (struct world_fn_cfg){ SID_ATS, 0, true, 0 };
+    assert_true(program_begin(&cfg, 2, 2));
+    /* both functions in the first domain, one page mapped, everything settled and cached */
+    for (unsigned i = 0; i < ARRAY_SIZE(prepare); i++)
+        program_step(&prepare[i]);
+    sequences = 0;
+    all_of(0, depth);
+    print_message("# %llu sequences of up to %u steps out of %u in %.1f s\n", (unsigned long long)sequences,
+                  depth, (unsigned)ARRAY_SIZE(small), now() - start_time);
+    if (!world_ok())
+        fail_msg("%s", W.fail);
+}
+
+static void every_sequence_in_a_small_world(void **state)
+{
+    (void)state;
+    small_world(&(struct world_cfg){ .wait_us = 100 }, (unsigned)env_number("DEPTH", 5));
+}
+
+/* The same with a unit that takes its time and a guest that goes on meanwhile. */
+static void every_sequence_with_a_slow_unit(void **state)
+{
+    unsigned depth = (unsigned)env_number("DEPTH", 5) - 1;
+
+    (void)state;
+    small_world(&(struct world_cfg){ .pace = MODEL_PACE_DELAYED, .pace_max = 3 }, depth);
+    small_world(&(struct world_cfg){ .pace = MODEL_PACE_MANUAL, .cap = CAP_DEFAULT | C_CM, .wait_us = 1 },
+                depth);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(programs_by_chance),
         cmocka_unit_test(programs_with_silent_devices),
+        cmocka_unit_test(each_cache_is_put_to_the_test),
+        cmocka_unit_test(an_unsafe_policy_is_found),
+        cmocka_unit_test(every_sequence_in_a_small_world),
+        cmocka_unit_test(every_sequence_with_a_slow_unit),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -58,6 +58,7 @@ void program_config(struct world_cfg *cfg, u64 seed, bool errors)
     memset(cfg, 0, sizeof(*cfg));
     cfg->cap = (CAP_DEFAULT & ~kinds[k].cap_off) | kinds[k].cap_on;
     cfg->ecap = (ECAP_DEFAULT & ~kinds[k].ecap_off) | kinds[k].ecap_on;
+    cfg->pages = cfg->cap & C_RWBF ? 450 : 0; /* every flush copies all of them */
     cfg->units = 1 + (rnd(4) == 0);
     cfg->pace = (u8)rnd(3);
     cfg->pace_max = (u16)(1 + rnd(4));
@@ -142,6 +143,8 @@ static struct op random_op(const struct world_cfg *cfg, bool errors)
         op.b = (u8)rnd(2);
         break;
     }
+    if (op.kind == OP_BAR && rnd(4)) /* it is a lot of work, for everybody */
+        op.kind = OP_FILL;
     if (errors && rnd(60) == 0)
         op = (struct op){ OP_SILENT, (u8)(1 + rnd(fns - 1)), (u8)rnd(2), (u8)rnd(60) };
     return op;

@@ -56,12 +56,13 @@ static struct oracle {
     unsigned first[MAX_WORLD_UNITS], end[MAX_WORLD_UNITS], fetched[MAX_WORLD_UNITS];
     u32 head[MAX_WORLD_UNITS];
     unsigned waits;
-    u64 pages_to_check; /* bit per page */
+    u64 to_check[ORACLE_FNS]; /* bit per page */
+    unsigned freed;
 } O;
 
 u64 oracle_iova(unsigned p)
 {
-    static const u64 base[] = { 0x100000, 0x200000, 0x40000000 };
+    static const u64 base[] = { 0x100000, 0x200000, 0x40000000, 0x7fc0000000 };
 
     return base[p / 16] + ((u64)(p % 16) << 12);
 }
@@ -171,13 +172,20 @@ void oracle_enable(unsigned u, bool on)
             new_version(f);
 }
 
+static void check_fns(unsigned u, u64 pages)
+{
+    for (unsigned f = 0; f < W.nr_fns; f++)
+        if (W.cfg.fn[f].unit == u)
+            O.to_check[f] |= pages;
+}
+
 void oracle_enabled(unsigned u)
 {
     O.switching[u] = 0;
     for (unsigned f = 0; f < W.nr_fns; f++)
         if (W.cfg.fn[f].unit == u)
             O.context_covered[f] = MAX(O.context_covered[f], O.version[f][O.nr_versions[f] - 1].since);
-    O.pages_to_check = ~0ull;
+    check_fns(u, ~0ull);
 }
 
 void oracle_may_block(unsigned f)
@@ -355,19 +363,39 @@ void oracle_dma(unsigned f, unsigned p, u64 pa)
                    (unsigned long long)pa);
 }
 
+static void check_some(void)
+{
+    bool any = false;
+
+    for (unsigned f = 0; f < W.nr_fns; f++) {
+        u64 pages = W.cfg.quiet ? 0 : O.to_check[f];
+
+        any |= pages != 0;
+        for (unsigned p = 0; p < O.nr_pages && pages; p++)
+            if (pages >> p & 1)
+                judge(f, p);
+        O.to_check[f] = 0;
+    }
+    if (any)
+        judge_flights();
+}
+
 /* --- progress --- */
 
 static void cover_iotlb(unsigned u, const struct pushed *q)
 {
+    u64 pages = 0;
+
     for (unsigned d = 0; d < O.nr_domains; d++) {
         if (q->g != 1 && G.dom[d].did != q->did)
             continue;
         for (unsigned p = 0; p < O.nr_pages; p++)
             if (oracle_iova(p) >> 12 >= q->first && oracle_iova(p) >> 12 <= q->last) {
                 O.covered[u][d][p] = MAX(O.covered[u][d][p], q->fetched);
-                O.pages_to_check |= 1ull << p;
+                pages |= 1ull << p;
             }
     }
+    check_fns(u, pages);
 }
 
 /* Did an entry of this function, as far as caches may know it, name the domain-id? */
@@ -394,7 +422,7 @@ static void cover_context(unsigned u, const struct pushed *q)
         /* No flush says anything about whether translation is on before GSTS does. */
         O.context_covered[f] =
             MAX(O.context_covered[f], O.switching[u] ? MIN(q->fetched, O.switching[u] - 1) : q->fetched);
-        O.pages_to_check = ~0ull;
+        O.to_check[f] = ~0ull;
     }
 }
 
@@ -429,19 +457,12 @@ static void after_exit(void)
             }
         }
     }
-    if (W.freed) /* nothing may still lead to what was given back */
-        O.pages_to_check = ~0ull;
+    /* Nothing may still lead to what was given back. It stays poisoned for a while, so not every time. */
+    if (W.freed && O.freed++ % 4 == 0)
+        for (unsigned u = 0; u < W.cfg.units; u++)
+            check_fns(u, ~0ull);
     W.freed = false;
-    if (!O.pages_to_check || W.cfg.quiet) {
-        O.pages_to_check = 0;
-        return;
-    }
-    for (unsigned p = 0; p < O.nr_pages; p++)
-        if (O.pages_to_check >> p & 1)
-            for (unsigned f = 0; f < W.nr_fns; f++)
-                judge(f, p);
-    judge_flights();
-    O.pages_to_check = 0;
+    check_some();
 }
 
 void *oracle_state(size_t *size)
@@ -460,7 +481,8 @@ void oracle_dma_changed(void)
                 if (h->v[h->n - 1].since == O.now) /* only what the change itself touched */
                     O.covered[u][d][p] = O.now;
             }
-    O.pages_to_check = ~0ull;
+    for (unsigned u = 0; u < W.cfg.units; u++)
+        check_fns(u, ~0ull);
 }
 
 void oracle_start(unsigned domains, unsigned pages)

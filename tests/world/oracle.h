@@ -8,7 +8,7 @@
 
 #include "tests/world/guest.h"
 
-#define ORACLE_PAGES 48
+#define ORACLE_PAGES 64
 #define ORACLE_FNS   MAX_WORLD_FNS
 
 /* Page number `p` of the oracle is this input address. */

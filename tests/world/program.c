@@ -151,11 +151,16 @@ static void dma(const struct op *op)
 
 void program_step(const struct op *op)
 {
+    u64 leaf;
+
     switch (op->kind) {
     case OP_MAP:
+        leaf = guest_entry(op->a, oracle_iova(op->b), 1);
         guest_map(op->a, oracle_iova(op->b), target(op->c), op->c >= 0xe0 ? P_R : op->c >= 0xd0 ? P_W : P_RW);
-        /* a table may have come into being, or taken the place of a large page */
-        oracle_tables();
+        if (leaf)
+            oracle_page(op->b);
+        else /* a table came into being, perhaps in the place of a large page */
+            oracle_tables();
         break;
     case OP_UNMAP:
         guest_unmap(op->a, oracle_iova(op->b));
