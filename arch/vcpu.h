@@ -149,8 +149,9 @@ struct vcpu_backend {
 };
 
 /*
- * The guest's memory by linear address, for backends whose CPU leaves a part of an instruction to them; set by
- * hv/ before a guest runs. `mode` says how addresses are translated. False: a page fault has been injected.
+ * The guest's memory by linear address, for backends whose CPU leaves a part of an instruction to them; set
+ * by hv/ before a guest runs. `mode` says how addresses are translated. False: a page fault has been
+ * injected.
  */
 extern bool (*vcpu_guest_access)(struct vcpu *v, const struct vcpu_mode *mode, u64 linear, void *data,
                                  unsigned size, bool write);

@@ -117,6 +117,12 @@ static void dispatch(struct vcpu *v, const struct vcpu_exit *exit, bool early)
     case VEXIT_INIT:
         log_err("INIT from outside the processors: resetting the machine");
         machine_reset();
+    case VEXIT_SIPI: /* to a CPU that does not wait for one */
+        break;
+    case VEXIT_MCE:
+        report(v);
+        log_err("machine check: resetting the machine");
+        machine_reset();
     case VEXIT_SHUTDOWN:
         shutdown(v);
     default:

@@ -52,8 +52,8 @@ bool apic_send_message(u64 address, u32 data);
 void apic_event_message(u64 *address, u32 *data);
 
 /* vcpu_guest_access of arch/vcpu.h. */
-bool guest_access(struct vcpu *v, const struct vcpu_mode *mode, u64 linear, void *data, unsigned size, bool write)
-    __must_check;
+bool guest_access(struct vcpu *v, const struct vcpu_mode *mode, u64 linear, void *data, unsigned size,
+                  bool write) __must_check;
 
 /* Guest-linear to guest-physical by the guest's own tables, for instruction bytes and MOVS's other operand.
  * False: not mapped (fault_code = the #PF error code to inject). */
