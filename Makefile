@@ -53,7 +53,7 @@ MODEL_SRC   := $(filter-out tests/model/test_%,$(sort $(wildcard tests/model/*.c
 IOMMU_SRC   := $(sort $(wildcard iommu/*.c))
 WORLD_SRC   := $(sort $(wildcard tests/world/*.c))
 
-.PHONY: all image unit guests iso run setup test test-unit test-e2e check check-gcc check-clang check-format \
+.PHONY: all image unit guests iso run setup test test-unit test-e2e mutate check check-gcc check-clang check-format \
         check-headers check-lint clean distclean help FORCE
 
 all: image guests unit ## Build the hypervisor, the test guests and the host tests
@@ -158,6 +158,11 @@ test-unit: unit ## Run the host tests only
 
 test-e2e: image guests ## Run the tests in the emulator only
 	@$(PYTHON) tools/runtests.py e2e
+
+mutate: ## Break iommu/ and hv/ one place at a time; some host test must notice (SAMPLE=, SEED=, ONLY=)
+	@tools/setup build test
+	@BUILD=$(BUILD) CC=$(CC) $(PYTHON) tools/mutate.py $(if $(SAMPLE),--sample $(SAMPLE)) $(if $(SEED),--seed $(SEED)) \
+		$(if $(ONLY),--only '$(ONLY)')
 
 iso: ## Build build/sluice.iso: GRUB, Sluice and Debian's kernel as its guest
 	@tools/setup build run
