@@ -1,47 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Root and context entries (9.1, 9.3). Two root tables stand ready: root_off, in force while the guest's
+ * Root and context entries (9.1 to 9.4). Two root tables stand ready: root_off, in force while the guest's
  * translation is off, gives every bus and devfn, present or not, the contained identity map; root_on holds
  * shadows of the guest's entries. Changing between them is one root-pointer command.
+ *
+ * The table mode of ours is chosen at boot and does not follow the guest's: on a unit in scalable mode a
+ * guest's legacy entry becomes a PASID directory whose only PASID is that of the function's plain requests.
  */
 #include "iommu/unit.h"
 
-/* A guest's entry, judged. */
-struct guest_context {
-    enum fault_reason fault; /* 0: it is good */
-    bool no_faults;          /* FPD */
-    u8 tt;
-    u8 levels;
-    u16 did;
-    u64 root;
-};
-
-static struct context_entry make_entry(const struct domain *d, u64 tt)
-{
-    return (struct context_entry){ CTX_P | field_prep(CTX_TT, tt) | env_phys(d->root),
-                                   field_prep(CTX_AW, d->levels - 2u) | field_prep(CTX_DID, d->did) };
-}
-
-int context_init(struct unit *u)
-{
-    struct domain *identity;
-
-    u->root_off = env_page_alloc();
-    u->root_on = env_page_alloc();
-    u->context_off = env_page_alloc();
-    u->next_did = DID_IDENTITY;
-    identity = domain_create_identity(u);
-    if (!u->root_off || !u->root_on || !u->context_off || !identity || identity->short_of_memory)
-        return ERR_NOMEM;
-    for (unsigned i = 0; i < 256; i++) {
-        u->context_off[i] = make_entry(identity, TT_SECOND_STAGE);
-        u->root_off[i] = (struct root_entry){ ROOT_P | env_phys(u->context_off), 0 };
-    }
-    hw_publish(u, u->context_off);
-    hw_publish(u, u->root_off);
-    hw_publish(u, u->root_on);
-    return 0;
-}
+/* --- the guest's entries --- */
 
 /* A consistent copy of a 16-byte entry that the guest's CPUs may be writing. Torn ones settle with the flush
  * that the guest owes after its write, so a few tries are enough. */
@@ -58,27 +26,10 @@ static struct context_entry read_entry(volatile struct context_entry *e)
     return copy;
 }
 
-static void read_guest(struct unit *u, u16 sid, struct guest_context *g)
+static void judge_legacy(struct unit *u, struct context_entry e, struct guest_context *g)
 {
-    volatile struct context_entry *root_page = env_guest_page(u->v.root), *page;
-    struct context_entry e;
-    u64 sagaw = field_get(u->v.cap, CAP_SAGAW);
+    u64 tt = field_get(e.lo, CTX_TT), aw = field_get(e.hi, CTX_AW);
 
-    *g = (struct guest_context){ .fault = FAULT_ROOT_ACCESS };
-    if (!root_page)
-        return;
-    e = read_entry(&root_page[sid >> 8]); /* a root entry has the size and the P bit of a context entry */
-    g->fault = FAULT_ROOT_NOT_PRESENT;
-    if (!(e.lo & ROOT_P))
-        return;
-    g->fault = FAULT_ROOT_RESERVED;
-    if (e.lo & ~(ROOT_P | ROOT_CTP) || e.hi)
-        return;
-    g->fault = FAULT_CONTEXT_ACCESS;
-    page = env_guest_page(e.lo & ROOT_CTP);
-    if (!page)
-        return;
-    e = read_entry(&page[sid & 0xff]);
     g->no_faults = e.lo & CTX_FPD;
     g->fault = FAULT_CONTEXT_NOT_PRESENT;
     if (!(e.lo & CTX_P))
@@ -86,35 +37,143 @@ static void read_guest(struct unit *u, u16 sid, struct guest_context *g)
     g->fault = FAULT_CONTEXT_RESERVED;
     if (e.lo & CTX_LO_RSVD || e.hi & CTX_HI_RSVD)
         return;
-    g->tt = (u8)field_get(e.lo, CTX_TT);
+    g->ats = tt == TT_ATS;
+    g->pass_through = tt == TT_PASS_THROUGH;
     g->did = (u16)(field_get(e.hi, CTX_DID) & (BIT(u->v.rules.did_bits) - 1));
-    g->levels = (u8)(field_get(e.hi, CTX_AW) + 2);
+    g->levels = (u8)(aw + 2);
     g->root = e.lo & CTX_SSPTPTR;
     g->fault = FAULT_CONTEXT_INVALID;
-    if (g->tt > TT_PASS_THROUGH || (g->tt == TT_ATS && !u->v.rules.dt) ||
-        (g->tt == TT_PASS_THROUGH && !(u->v.ecap & ECAP_PT)))
+    if (tt > TT_PASS_THROUGH || (g->ats && !u->v.rules.dt) || (g->pass_through && !(u->v.ecap & ECAP_PT)))
         return;
     /* AW says 2 + AW levels; SAGAW bit AW says that the unit can (9.3). Domain-id 0 is reserved under CM=1
      * (6.1). */
-    if (!(sagaw & BIT(g->levels - 2u)) || (!g->did && u->v.cap & CAP_CM))
+    if (!(field_get(u->v.cap, CAP_SAGAW) & BIT(aw)) || (!g->did && u->v.cap & CAP_CM))
         return;
     g->fault = FAULT_SS_ACCESS;
-    if (g->tt != TT_PASS_THROUGH && !env_guest_page(g->root))
+    if (!g->pass_through && !env_guest_page(g->root))
         return;
-    g->fault = 0;
+    g->fault = FAULT_NONE;
 }
 
-enum fault_reason context_fault(struct unit *u, u16 sid, u64 addr)
+static void judge_scalable(struct unit *u, struct context_entry e, u64 upper, struct guest_context *g)
+{
+    g->no_faults = e.lo & CTX_FPD;
+    g->fault = FAULT_SM_CONTEXT_NOT_PRESENT;
+    if (!(e.lo & CTX_P))
+        return;
+    g->fault = FAULT_SM_CONTEXT_RESERVED;
+    if (e.lo & SMCTX_LO_RSVD || e.hi & SMCTX_HI_RSVD || upper)
+        return;
+    g->ats = e.lo & SMCTX_DTE;
+    g->dir = e.lo & SMCTX_DIRPTR;
+    g->dir_entries = 128u << field_get(e.lo, SMCTX_PDTS);
+    g->rid_pasid = (u32)field_get(e.hi, SMCTX_RID_PASID);
+    g->fault = FAULT_SM_CONTEXT_INVALID;
+    if ((g->ats && !u->v.rules.dt) || e.lo & SMCTX_PRE || (e.lo & SMCTX_PASIDE && !(u->v.ecap & ECAP_PASID)))
+        return;
+    g->fault = FAULT_NONE;
+}
+
+void context_read(struct unit *u, u16 sid, struct guest_context *g)
+{
+    bool scalable = u->v.rules.scalable;
+    volatile u64 *root = env_guest_page(u->v.root), *page;
+    volatile struct context_entry *at;
+    u64 lo, hi;
+
+    *g = (struct guest_context){ .fault = scalable ? FAULT_SM_ROOT_ACCESS : FAULT_ROOT_ACCESS };
+    if (!root)
+        return;
+    /* A root entry is two quadwords; each one that counts is P and a pointer, so there is nothing to tear. */
+    lo = root[(sid >> 8) * 2];
+    hi = root[(sid >> 8) * 2 + 1];
+    if (scalable && sid & 0x80)
+        lo = hi;
+    g->fault = scalable ? FAULT_SM_ROOT_NOT_PRESENT : FAULT_ROOT_NOT_PRESENT;
+    if (!(lo & ROOT_P))
+        return;
+    g->fault = scalable ? FAULT_SM_ROOT_RESERVED : FAULT_ROOT_RESERVED;
+    if (lo & ~(ROOT_P | ROOT_CTP) || (!scalable && hi))
+        return;
+    g->fault = scalable ? FAULT_SM_CONTEXT_ACCESS : FAULT_CONTEXT_ACCESS;
+    page = env_guest_page(lo & ROOT_CTP);
+    if (!page)
+        return;
+    if (scalable) {
+        page += (sid & 0x7f) * 4;
+        at = (volatile struct context_entry *)page;
+        judge_scalable(u, read_entry(at), page[2] | page[3], g);
+    } else {
+        at = (volatile struct context_entry *)page + (sid & 0xff);
+        judge_legacy(u, read_entry(at), g);
+    }
+}
+
+enum fault_reason context_fault(struct unit *u, u16 sid, const u32 *pasid, u64 addr)
 {
     struct guest_context g;
 
-    read_guest(u, sid, &g);
-    return g.fault || g.tt == TT_PASS_THROUGH ? g.fault : shadow_fault(u, g.root, g.levels, addr);
+    context_read(u, sid, &g);
+    if (g.fault)
+        return g.fault;
+    if (u->v.rules.scalable)
+        return pasid_fault(u, &g, pasid ? *pasid : g.rid_pasid, addr);
+    return g.pass_through ? FAULT_NONE : shadow_fault(u, g.root, g.levels, addr);
+}
+
+/* --- ours --- */
+
+static struct context_entry legacy_entry(const struct domain *d, u64 tt)
+{
+    return (struct context_entry){ CTX_P | field_prep(CTX_TT, tt) | env_phys(d->root),
+                                   field_prep(CTX_AW, d->levels - 2u) | field_prep(CTX_DID, d->did) };
+}
+
+static struct context_entry scalable_entry(const struct shadow_dir *dir, bool ats)
+{
+    return (struct context_entry){
+        CTX_P | (ats ? SMCTX_DTE : 0) | field_prep(SMCTX_PDTS, DIR_PDTS) | env_phys(dir), dir->rid_pasid
+    };
+}
+
+int context_init(struct unit *u)
+{
+    struct domain *identity;
+    struct context_entry e = { 0, 0 };
+
+    u->root_off = env_page_alloc();
+    u->root_on = env_page_alloc();
+    u->context_off = env_page_alloc();
+    u->atts = env_pages_alloc(ATT_PAGES);
+    u->next_att = 1;
+    u->next_did = DID_IDENTITY;
+    identity = domain_create_identity(u);
+    if (!u->root_off || !u->root_on || !u->context_off || !u->atts || !identity || identity->short_of_memory)
+        return ERR_NOMEM;
+    if (u->scalable) {
+        if (pasid_init(u))
+            return ERR_NOMEM;
+        e = scalable_entry(u->dir_off, false);
+    } else {
+        e = legacy_entry(identity, TT_SECOND_STAGE);
+    }
+    for (unsigned i = 0; i < 256; i++) {
+        /* Scalable: 128 entries of twice the size, whose upper halves are reserved. */
+        if (!u->scalable || i % 2 == 0)
+            u->context_off[i] = e;
+        u->root_off[i] = (struct root_entry){ ROOT_P | env_phys(u->context_off), 0 };
+        if (u->scalable)
+            u->root_off[i].hi = u->root_off[i].lo;
+    }
+    hw_publish(u, u->context_off);
+    hw_publish(u, u->root_off);
+    hw_publish(u, u->root_on);
+    return 0;
 }
 
 static struct context_entry *host_entry(struct unit *u, u16 sid, bool create)
 {
-    struct context_entry **page = &u->context_on[sid >> 8];
+    struct context_entry **page = &u->context_on[u->scalable ? sid >> 7 : sid >> 8];
     struct root_entry *root = &u->root_on[sid >> 8];
 
     if (!*page && create) {
@@ -122,13 +181,16 @@ static struct context_entry *host_entry(struct unit *u, u16 sid, bool create)
         if (!*page)
             return NULL;
         hw_publish(u, *page);
-        __atomic_store_n(&root->lo, ROOT_P | env_phys(*page), __ATOMIC_RELEASE);
+        __atomic_store_n(u->scalable && sid & 0x80 ? &root->hi : &root->lo, ROOT_P | env_phys(*page),
+                         __ATOMIC_RELEASE);
         if (!u->coherent)
             env_writeback(root, sizeof(*root));
         u->plan.context_all =
             true; /* a cached not-present root entry goes only with a global flush (6.2.2) */
     }
-    return *page ? &(*page)[sid & 0xff] : NULL;
+    if (!*page)
+        return NULL;
+    return u->scalable ? &(*page)[(sid & 0x7f) * 2] : &(*page)[sid & 0xff];
 }
 
 static void write_entry(struct unit *u, struct context_entry *host, struct context_entry want)
@@ -141,61 +203,56 @@ static void write_entry(struct unit *u, struct context_entry *host, struct conte
         env_writeback(host, sizeof(*host));
 }
 
+static void flush_entry(struct unit *u, u16 sid, u16 old_did)
+{
+    plan_context(u, sid, old_did);
+    plan_function(u, sid);
+}
+
+/* --- legacy mode --- */
+
 static u16 entry_did(const struct context_entry *e)
 {
-    return e && e->lo & CTX_P ? (u16)field_get(e->hi, CTX_DID) : DID_NONE;
+    return e->lo & CTX_P ? (u16)field_get(e->hi, CTX_DID) : DID_NONE;
+}
+
+static bool gate_open(const struct guest_context *g, const struct fn *f)
+{
+    return g->ats && f && f->gate; /* the ATS gate */
 }
 
 /* The entry hardware shall have for what the guest wrote. Takes a reference to the domain it names. */
-static struct context_entry compose(struct unit *u, const struct guest_context *g, const struct fn *f)
+static struct context_entry compose_legacy(struct unit *u, const struct guest_context *g, const struct fn *f)
 {
-    struct context_entry blocked = { g->no_faults ? CTX_FPD : 0, 0 };
+    struct context_entry e = { 0, 0 };
     struct domain *d;
 
-    if (g->fault || (f && f->dead))
-        return blocked;
-    if (g->tt == TT_PASS_THROUGH) {
-        struct context_entry e = make_entry(domain_get(u, DID_IDENTITY), TT_SECOND_STAGE);
-
-        e.lo |= blocked.lo;
-        return e;
+    if (!g->fault && !(f && f->dead)) {
+        if (g->pass_through) {
+            e = legacy_entry(domain_get(u, DID_IDENTITY), TT_SECOND_STAGE);
+        } else {
+            d = domain_acquire(u, g->did, g->root, g->levels);
+            if (d)
+                e = legacy_entry(d, gate_open(g, f) ? TT_ATS : TT_SECOND_STAGE);
+        }
     }
-    d = domain_acquire(u, g->did, g->root, g->levels);
-    if (!d) {
-        env_log_limited(ENV_WARN,
-                        "unit %u: no domain-id or memory left for guest domain %u; its devices fault",
-                        u->index, g->did);
-        return blocked;
-    }
-    /* The ATS gate. */
-    blocked = make_entry(d, g->tt == TT_ATS && f && f->gate ? TT_ATS : TT_SECOND_STAGE);
-    blocked.lo |= g->no_faults ? CTX_FPD : 0;
-    return blocked;
-}
-
-static void drop_reference(struct unit *u, u16 did)
-{
-    struct domain *d = did > DID_IDENTITY ? domain_get(u, did) : NULL;
-
-    if (d)
-        domain_release(u, d);
+    e.lo |= g->no_faults ? CTX_FPD : 0;
+    return e;
 }
 
 /* Puts `want` (whose reference it owns) in force, and plans the flushes of 6.2.2 for what was there before.
  */
-static void put_entry(struct unit *u, u16 sid, struct context_entry *host, struct context_entry want,
-                      bool asked)
+static void put_legacy(struct unit *u, u16 sid, struct context_entry *host, struct context_entry want,
+                       bool asked)
 {
     u16 old_did = entry_did(host), new_did = entry_did(&want);
     bool same = host->lo == want.lo && host->hi == want.hi;
     struct fn *f = fn_find(u, sid);
 
-    if (f && f->domain != new_did)
-        domain_attach(u, f, new_did);
-    if (asked || !same) {
-        plan_context(u, sid, old_did);
-        plan_function(u, sid);
-    }
+    if (f)
+        domain_attach(u, f, true, 0, new_did);
+    if (asked || !same)
+        flush_entry(u, sid, old_did);
     if (!same) {
         struct domain *old = domain_get(u, old_did), *new = domain_get(u, new_did);
 
@@ -205,8 +262,59 @@ static void put_entry(struct unit *u, u16 sid, struct context_entry *host, struc
         if (new) /* not-present may have been cached under the new id if the unit has caching mode */
             plan_domain(u, new, false);
     }
-    drop_reference(u,
-                   old_did); /* of the old entry, or, where nothing changed, the one compose() took again */
+    domain_drop(u, old_did); /* of the old entry, or, where nothing changed, the one compose took again */
+}
+
+/* --- scalable mode --- */
+
+static struct shadow_dir *entry_dir(const struct context_entry *e)
+{
+    return e->lo & CTX_P ? env_virt(e->lo & SMCTX_DIRPTR) : NULL;
+}
+
+static void put_scalable(struct unit *u, u16 sid, struct context_entry *host, const struct guest_context *g,
+                         bool asked)
+{
+    struct fn *f = fn_find(u, sid);
+    struct shadow_dir *dir = entry_dir(host), *old = dir;
+    struct context_entry want = { 0, 0 };
+
+    if (g->fault || (f && f->dead)) {
+        dir = NULL;
+    } else {
+        /* Another table mode, directory or PASID for plain requests: a directory of its own, complete before
+         * use. */
+        if (dir && (dir->guest_dir != g->dir || dir->guest_entries != g->dir_entries ||
+                    dir->rid_pasid != g->rid_pasid))
+            dir = NULL;
+        if (!dir)
+            dir = pasid_dir_create(u, sid);
+        if (dir) {
+            dir->guest_dir = g->dir;
+            dir->guest_entries = g->dir_entries;
+            dir->rid_pasid = g->rid_pasid;
+            pasid_sync_all(u, dir, g);
+            want = scalable_entry(dir, gate_open(g, f));
+        }
+    }
+    want.lo |= g->no_faults ? CTX_FPD : 0;
+    if (asked || host->lo != want.lo || host->hi != want.hi)
+        flush_entry(u, sid, DID_NONE); /* the domain-id is ignored in scalable mode (6.5.2.1) */
+    if (host->lo != want.lo || host->hi != want.hi)
+        write_entry(u, host, want);
+    if (old && old != dir)
+        pasid_dir_drop(u, old);
+}
+
+/* --- both --- */
+
+static void put(struct unit *u, u16 sid, struct context_entry *host, const struct guest_context *g,
+                bool asked)
+{
+    if (u->scalable)
+        put_scalable(u, sid, host, g, asked);
+    else
+        put_legacy(u, sid, host, compose_legacy(u, g, fn_find(u, sid)), asked);
 }
 
 void context_sync(struct unit *u, u16 sid, bool asked)
@@ -215,22 +323,16 @@ void context_sync(struct unit *u, u16 sid, bool asked)
     struct context_entry *host;
 
     if (!u->v.enabled) {
-        if (asked) {
-            plan_context(u, sid, DID_IDENTITY);
-            plan_function(u, sid);
-        }
+        if (asked)
+            flush_entry(u, sid, DID_IDENTITY);
         return;
     }
-    read_guest(u, sid, &g);
+    context_read(u, sid, &g);
     host = host_entry(u, sid, !g.fault || g.no_faults);
-    if (!host) { /* no table for that bus, and none needed: blocked by the root entry */
-        if (asked) {
-            plan_context(u, sid, DID_NONE);
-            plan_function(u, sid);
-        }
-        return;
-    }
-    put_entry(u, sid, host, compose(u, &g, fn_find(u, sid)), asked);
+    if (host)
+        put(u, sid, host, &g, asked);
+    else if (asked) /* no table for that bus, and none needed: blocked by the root entry */
+        flush_entry(u, sid, DID_NONE);
 }
 
 void context_sync_all(struct unit *u)
@@ -240,7 +342,10 @@ void context_sync_all(struct unit *u)
     if (!u->v.enabled)
         return;
     for (unsigned bus = 0; bus < 256; bus++) {
-        if (!u->context_on[bus] && !(root && root[bus].lo & ROOT_P))
+        bool ours =
+            u->scalable ? u->context_on[bus * 2] || u->context_on[bus * 2 + 1] : u->context_on[bus] != NULL;
+
+        if (!ours && !(root && (root[bus].lo | root[bus].hi) & ROOT_P))
             continue;
         for (unsigned devfn = 0; devfn < 256; devfn++)
             context_sync(u, (u16)(bus << 8 | devfn), false);
@@ -249,22 +354,31 @@ void context_sync_all(struct unit *u)
 
 static void clear_all(struct unit *u)
 {
-    struct context_entry none = { 0, 0 };
+    struct guest_context none = { .fault = FAULT_CONTEXT_NOT_PRESENT };
 
-    for (unsigned bus = 0; bus < 256; bus++)
-        for (unsigned devfn = 0; u->context_on[bus] && devfn < 256; devfn++)
-            if (u->context_on[bus][devfn].lo || u->context_on[bus][devfn].hi)
-                put_entry(u, (u16)(bus << 8 | devfn), &u->context_on[bus][devfn], none, false);
+    for (u32 sid = 0; sid < 0x10000; sid++) {
+        struct context_entry *host = host_entry(u, (u16)sid, false);
+
+        if (!host)
+            sid |= u->scalable ? 0x7f : 0xff; /* nor the others of that table */
+        else if (host->lo || host->hi)
+            put(u, (u16)sid, host, &none, false);
+    }
+}
+
+static void attach_all(struct unit *u, u16 did)
+{
+    for (unsigned i = 1; i < u->nr_fns; i++)
+        if (u->fns[i].sid) {
+            domain_detach(u, &u->fns[i]);
+            domain_attach(u, &u->fns[i], true, 0, did);
+        }
 }
 
 void context_enable(struct unit *u, bool on)
 {
-    u16 start = on ? DID_NONE : DID_IDENTITY;
-
     if (on) {
-        for (unsigned i = 1; i < u->nr_fns; i++)
-            if (u->fns[i].sid)
-                domain_attach(u, &u->fns[i], start);
+        attach_all(u, DID_NONE);
         context_sync_all(u); /* complete before hardware sees it */
     }
     if (hw_set_root(u, on ? u->root_on : u->root_off))
@@ -274,9 +388,7 @@ void context_enable(struct unit *u, bool on)
         plan_everything(u);
         replay_now(u);
         clear_all(u);
-        for (unsigned i = 1; i < u->nr_fns; i++)
-            if (u->fns[i].sid)
-                domain_attach(u, &u->fns[i], start);
+        attach_all(u, DID_IDENTITY);
     }
     plan_everything(u);
 }

@@ -43,23 +43,86 @@ struct desc desc_iotlb_pages(u16 did, u64 page, unsigned order, bool dr, bool dw
     return (struct desc){ iotlb_lo(DESC_G_PAGE, did, dr, dw), addr | order };
 }
 
+/*
+ * The size of a device-TLB request: with S=1 the run of ones from bit 12 up gives it, 4K * 2^(ones + 1), so
+ * that k - 1 ones and the zero that ends them encode order k. The longest possible run is "everything"
+ * (6.5.2.5).
+ */
+static u64 devtlb_address(u64 page, unsigned order, u64 s)
+{
+    if (order == 0)
+        return page << PAGE_SHIFT;
+    if (order >= ORDER_ALL)
+        return MASK(62, 12) | s;
+    return (align_down(page, 1ull << order) | ((1ull << (order - 1)) - 1)) << PAGE_SHIFT | s;
+}
+
+static u64 pfsid_fields(u16 pfsid)
+{
+    return field_prep(DESC_DT_PFSID_LO, pfsid) | field_prep(DESC_DT_PFSID_HI, pfsid >> 4);
+}
+
 struct desc desc_devtlb(u16 sid, u16 pfsid, u8 depth, u64 page, unsigned order)
 {
-    u64 lo = DESC_DEVTLB | field_prep(DESC_DT_SID, sid) | field_prep(DESC_DT_MIP, depth) |
-             field_prep(DESC_DT_PFSID_LO, pfsid) | field_prep(DESC_DT_PFSID_HI, pfsid >> 4);
-    u64 hi;
+    return (struct desc){ DESC_DEVTLB | field_prep(DESC_DT_SID, sid) | field_prep(DESC_DT_MIP, depth) |
+                              pfsid_fields(pfsid),
+                          devtlb_address(page, order, DESC_DT_S) };
+}
 
-    /*
-     * With S=1 the run of ones from bit 12 up gives the size, 4K * 2^(ones + 1): k - 1 ones and the zero that
-     * ends them encode order k. The longest possible run is "everything" (6.5.2.5).
-     */
-    if (order == 0)
-        hi = page << PAGE_SHIFT;
-    else if (order >= ORDER_ALL)
-        hi = MASK(62, 12) | DESC_DT_S;
-    else
-        hi = (align_down(page, 1ull << order) | ((1ull << (order - 1)) - 1)) << PAGE_SHIFT | DESC_DT_S;
-    return (struct desc){ lo, hi };
+struct desc desc_pdevtlb(u16 sid, u16 pfsid, u8 depth, u32 pasid, u64 page, unsigned order)
+{
+    return (struct desc){ DESC_PDEVTLB | field_prep(DESC_PDT_SID, sid) | field_prep(DESC_PDT_MIP, depth) |
+                              field_prep(DESC_PASID_ID, pasid) | pfsid_fields(pfsid),
+                          devtlb_address(page, order, DESC_PDT_S) };
+}
+
+struct desc desc_pdevtlb_all(u16 sid, u16 pfsid, u8 depth)
+{
+    struct desc d = desc_pdevtlb(sid, pfsid, depth, 0, 0, ORDER_ALL);
+
+    d.hi |= DESC_PDT_G;
+    return d;
+}
+
+struct desc desc_iec_all(void)
+{
+    return (struct desc){ DESC_IEC, 0 };
+}
+
+struct desc desc_iec(u16 index, unsigned order)
+{
+    return (struct desc){
+        DESC_IEC | DESC_IEC_INDEX | field_prep(DESC_IEC_IM, order) | field_prep(DESC_IEC_IIDX, index), 0
+    };
+}
+
+struct desc desc_pasid_cache_global(void)
+{
+    return (struct desc){ DESC_PASID | field_prep(DESC_G, DESC_PC_GLOBAL), 0 };
+}
+
+struct desc desc_pasid_cache(u16 did, u32 pasid)
+{
+    return (struct desc){ DESC_PASID | field_prep(DESC_G, DESC_PC_PASID) | field_prep(DESC_DID, did) |
+                              field_prep(DESC_PASID_ID, pasid),
+                          0 };
+}
+
+static u64 piotlb_lo(u64 granularity, u16 did, u32 pasid)
+{
+    return DESC_PIOTLB | field_prep(DESC_G, granularity) | field_prep(DESC_DID, did) |
+           field_prep(DESC_PASID_ID, pasid);
+}
+
+struct desc desc_piotlb(u16 did, u32 pasid)
+{
+    return (struct desc){ piotlb_lo(DESC_PIOTLB_PASID, did, pasid), 0 };
+}
+
+struct desc desc_piotlb_pages(u16 did, u32 pasid, u64 page, unsigned order)
+{
+    return (struct desc){ piotlb_lo(DESC_PIOTLB_PAGE, did, pasid),
+                          align_down(page, 1ull << order) << PAGE_SHIFT | order };
 }
 
 struct desc desc_wait_status(u64 address, u32 data)
@@ -121,20 +184,81 @@ static enum iqei decode_iotlb(const struct desc_rules *rules, struct desc d, str
     return IQEI_NONE;
 }
 
+/* What a device-TLB request covers: ones from bit 12 up, ended by a zero, give the size. */
+static struct range devtlb_range(u64 hi, u64 s)
+{
+    u64 page = field_get(hi, DESC_ADDR);
+    unsigned order =
+        hi & s ? (unsigned)__builtin_ctzll(~page) + 1 : 0; /* page has 52 bits: ~page is never 0 */
+
+    return order >= ORDER_ALL ? RANGE_ALL : block(page, order);
+}
+
 static enum iqei decode_devtlb(const struct desc_rules *rules, struct desc d, struct request *out)
 {
-    u64 page = field_get(d.hi, DESC_ADDR);
-    unsigned order = 0;
-
     if (!rules->dt)
         return IQEI_TYPE;
     if (d.lo & ~(DESC_TYPE | DESC_DT_PFSID_LO | DESC_DT_MIP | DESC_DT_SID | DESC_DT_PFSID_HI) ||
         d.hi & ~(DESC_ADDR | DESC_DT_S))
         return IQEI_RESERVED;
     out->sid = (u16)field_get(d.lo, DESC_DT_SID);
-    if (d.hi & DESC_DT_S) /* page has 52 bits, so ~page is never 0 */
-        order = (unsigned)__builtin_ctzll(~page) + 1;
-    out->range = order >= ORDER_ALL ? RANGE_ALL : block(page, order);
+    out->range = devtlb_range(d.hi, DESC_DT_S);
+    return IQEI_NONE;
+}
+
+static enum iqei decode_pdevtlb(const struct desc_rules *rules, struct desc d, struct request *out)
+{
+    if (!rules->dt)
+        return IQEI_TYPE;
+    if (d.lo & ~(DESC_TYPE | DESC_PDT_MIP | DESC_DT_PFSID_LO | DESC_PDT_SID | DESC_PASID_ID |
+                 DESC_DT_PFSID_HI) ||
+        d.hi & ~(DESC_ADDR | DESC_PDT_S | DESC_PDT_G))
+        return IQEI_RESERVED;
+    out->sid = (u16)field_get(d.lo, DESC_PDT_SID);
+    out->pasid = (u32)field_get(d.lo, DESC_PASID_ID);
+    out->all_pasids = d.hi & DESC_PDT_G;
+    out->range = devtlb_range(d.hi, DESC_PDT_S);
+    return IQEI_NONE;
+}
+
+static enum iqei decode_pasid(const struct desc_rules *rules, struct desc d, struct request *out)
+{
+    if (d.lo & ~(DESC_TYPE | DESC_G | DESC_DID | DESC_PASID_ID) || d.hi)
+        return IQEI_RESERVED;
+    out->granularity = (u8)field_get(d.lo, DESC_G);
+    if (out->granularity == 2)
+        return IQEI_RESERVED;
+    out->did = (u16)(field_get(d.lo, DESC_DID) & (BIT(rules->did_bits) - 1));
+    out->pasid = (u32)field_get(d.lo, DESC_PASID_ID);
+    return IQEI_NONE;
+}
+
+static enum iqei decode_piotlb(const struct desc_rules *rules, struct desc d, struct request *out)
+{
+    unsigned am = (unsigned)field_get(d.hi, DESC_AM);
+
+    if (d.lo & ~(DESC_TYPE | DESC_G | DESC_DID | DESC_PASID_ID) || d.hi & ~(DESC_ADDR | DESC_IH | DESC_AM))
+        return IQEI_RESERVED;
+    out->granularity = (u8)field_get(d.lo, DESC_G);
+    if (out->granularity < DESC_PIOTLB_PASID)
+        return IQEI_RESERVED;
+    out->did = (u16)(field_get(d.lo, DESC_DID) & (BIT(rules->did_bits) - 1));
+    out->pasid = (u32)field_get(d.lo, DESC_PASID_ID);
+    out->range = RANGE_ALL;
+    if (out->granularity == DESC_PIOTLB_PAGE && am < ORDER_ALL) /* any AM is legal here (6.5.2.6) */
+        out->range = block(field_get(d.hi, DESC_ADDR), am);
+    return IQEI_NONE;
+}
+
+static enum iqei decode_iec(const struct desc_rules *rules, struct desc d, struct request *out)
+{
+    if (!rules->ir)
+        return IQEI_TYPE;
+    if (d.lo & ~(DESC_TYPE | DESC_IEC_INDEX | DESC_IEC_IM | DESC_IEC_IIDX) || d.hi)
+        return IQEI_RESERVED;
+    out->iec_all = !(d.lo & DESC_IEC_INDEX);
+    out->iec_index = (u16)field_get(d.lo, DESC_IEC_IIDX);
+    out->iec_order = (u8)field_get(d.lo, DESC_IEC_IM);
     return IQEI_NONE;
 }
 
@@ -150,19 +274,40 @@ static enum iqei decode_wait(struct desc d, struct request *out)
     return IQEI_NONE;
 }
 
-enum iqei desc_decode(const struct desc_rules *rules, struct desc d, struct request *out)
+enum iqei desc_decode(const struct desc_rules *rules, struct desc d, u64 upper, struct request *out)
 {
+    enum iqei error;
+
     *out = (struct request){ .type = (enum desc_type)(d.lo & DESC_TYPE) };
+    if ((d.lo & DESC_TYPE) >= DESC_PIOTLB && !rules->scalable)
+        return IQEI_TYPE;
     switch (d.lo & DESC_TYPE) {
     case DESC_CONTEXT:
-        return decode_context(rules, d, out);
+        error = decode_context(rules, d, out);
+        break;
     case DESC_IOTLB:
-        return decode_iotlb(rules, d, out);
+        error = decode_iotlb(rules, d, out);
+        break;
     case DESC_DEVTLB:
-        return decode_devtlb(rules, d, out);
+        error = decode_devtlb(rules, d, out);
+        break;
+    case DESC_IEC:
+        error = decode_iec(rules, d, out);
+        break;
     case DESC_WAIT:
-        return decode_wait(d, out);
-    default: /* interrupt-entry cache too, as long as IR is not announced */
+        error = decode_wait(d, out);
+        break;
+    case DESC_PIOTLB:
+        error = decode_piotlb(rules, d, out);
+        break;
+    case DESC_PASID:
+        error = decode_pasid(rules, d, out);
+        break;
+    case DESC_PDEVTLB:
+        error = decode_pdevtlb(rules, d, out);
+        break;
+    default:
         return IQEI_TYPE;
     }
+    return error == IQEI_NONE && upper ? IQEI_RESERVED : error;
 }

@@ -23,31 +23,48 @@ enum desc_type {
     DESC_DEVTLB = 3,
     DESC_IEC = 4,
     DESC_WAIT = 5,
+    DESC_PIOTLB = 6, /* from here on scalable mode only */
+    DESC_PASID = 7,
+    DESC_PDEVTLB = 8,
+    NR_DESC,
 };
 
-#define DESC_G           MASK(5, 4)
-#define DESC_G_GLOBAL    1
-#define DESC_G_DOMAIN    2
-#define DESC_G_DEVICE    3 /* context-cache */
-#define DESC_G_PAGE      3 /* IOTLB */
-#define DESC_DID         MASK(31, 16)
-#define DESC_CC_SID      MASK(47, 32)
-#define DESC_CC_FM       MASK(49, 48)
-#define DESC_IOTLB_DW    BIT(6)
-#define DESC_IOTLB_DR    BIT(7)
-#define DESC_ADDR        MASK(63, 12) /* high quadword: IOTLB, device-TLB */
-#define DESC_IH          BIT(6)
-#define DESC_AM          MASK(5, 0)
-#define DESC_DT_PFSID_LO MASK(15, 12)
-#define DESC_DT_MIP      MASK(20, 16)
-#define DESC_DT_SID      MASK(47, 32)
-#define DESC_DT_PFSID_HI MASK(63, 52)
-#define DESC_DT_S        BIT(0)
-#define DESC_WAIT_IF     BIT(4)
-#define DESC_WAIT_SW     BIT(5)
-#define DESC_WAIT_FN     BIT(6)
-#define DESC_WAIT_PD     BIT(7)
-#define DESC_WAIT_DATA   MASK(63, 32)
+#define DESC_G            MASK(5, 4)
+#define DESC_G_GLOBAL     1
+#define DESC_G_DOMAIN     2
+#define DESC_G_DEVICE     3 /* context-cache */
+#define DESC_G_PAGE       3 /* IOTLB */
+#define DESC_PC_DOMAIN    0 /* PASID-cache */
+#define DESC_PC_PASID     1
+#define DESC_PC_GLOBAL    3
+#define DESC_PIOTLB_PASID 2
+#define DESC_PIOTLB_PAGE  3
+#define DESC_DID          MASK(31, 16)
+#define DESC_CC_SID       MASK(47, 32)
+#define DESC_CC_FM        MASK(49, 48)
+#define DESC_IOTLB_DW     BIT(6)
+#define DESC_IOTLB_DR     BIT(7)
+#define DESC_ADDR         MASK(63, 12) /* high quadword: IOTLB, device-TLB */
+#define DESC_IH           BIT(6)
+#define DESC_AM           MASK(5, 0)
+#define DESC_DT_PFSID_LO  MASK(15, 12)
+#define DESC_DT_MIP       MASK(20, 16)
+#define DESC_DT_SID       MASK(47, 32)
+#define DESC_DT_PFSID_HI  MASK(63, 52)
+#define DESC_DT_S         BIT(0)
+#define DESC_PASID_ID     MASK(51, 32) /* PASID-cache, PASID-IOTLB, PASID device-TLB */
+#define DESC_PDT_MIP      MASK(8, 4)
+#define DESC_PDT_SID      MASK(31, 16)
+#define DESC_PDT_G        BIT(0) /* high quadword: all PASIDs of the function */
+#define DESC_PDT_S        BIT(11)
+#define DESC_IEC_INDEX    BIT(4) /* else all entries */
+#define DESC_IEC_IM       MASK(31, 27)
+#define DESC_IEC_IIDX     MASK(47, 32)
+#define DESC_WAIT_IF      BIT(4)
+#define DESC_WAIT_SW      BIT(5)
+#define DESC_WAIT_FN      BIT(6)
+#define DESC_WAIT_PD      BIT(7)
+#define DESC_WAIT_DATA    MASK(63, 32)
 
 /* A range of IOVA pages: first and last 4K page number, both inclusive. RANGE_ALL = everything. */
 struct range {
@@ -83,6 +100,15 @@ struct desc desc_iotlb_domain(u16 did, bool dr, bool dw);
 struct desc desc_iotlb_pages(u16 did, u64 page, unsigned order, bool dr, bool dw);
 /* depth: the function's ATS queue depth, 0 means 32. pfsid: 0 unless ECAP.DIT. order 52 = everything. */
 struct desc desc_devtlb(u16 sid, u16 pfsid, u8 depth, u64 page, unsigned order);
+/* All interrupt entries; 2^order from index on. */
+struct desc desc_iec_all(void);
+struct desc desc_iec(u16 index, unsigned order);
+struct desc desc_pasid_cache_global(void);
+struct desc desc_pasid_cache(u16 did, u32 pasid);
+struct desc desc_piotlb(u16 did, u32 pasid);
+struct desc desc_piotlb_pages(u16 did, u32 pasid, u64 page, unsigned order);
+struct desc desc_pdevtlb(u16 sid, u16 pfsid, u8 depth, u32 pasid, u64 page, unsigned order);
+struct desc desc_pdevtlb_all(u16 sid, u16 pfsid, u8 depth); /* everything, of all PASIDs */
 /* Status at `address` (4-byte aligned) becomes `data`; FN is set with neither meaning nor harm otherwise. */
 struct desc desc_wait_status(u64 address, u32 data);
 struct desc desc_wait_interrupt(void);
@@ -97,13 +123,20 @@ struct desc_rules {
     unsigned mamv;
     bool psi;
     bool dt;
+    bool ir;
+    bool scalable; /* the table mode latched by SRTP */
 };
 
 struct request {
     enum desc_type type;
-    u8 granularity;     /* DESC_G_*, context-cache and IOTLB */
-    u16 did;            /* masked to the announced width */
-    u16 sid;            /* context-cache and device-TLB */
+    u8 granularity; /* DESC_G_*, context-cache and IOTLB */
+    u16 did;        /* masked to the announced width */
+    u16 sid;        /* context-cache and device-TLB */
+    u32 pasid;      /* PASID-cache, PASID-IOTLB, PASID device-TLB */
+    bool iec_all;
+    u16 iec_index;
+    u8 iec_order;
+    bool all_pasids;    /* PASID device-TLB: of the function */
     u16 fm;             /* context-cache: which bits of the source-id are ignored */
     struct range range; /* IOTLB page-selective, device-TLB: at least what the descriptor asks for */
     bool wait_status, wait_interrupt;
@@ -111,7 +144,10 @@ struct request {
     u32 status_data;
 };
 
-/* Total: every 128-bit value gives IQEI_NONE and a request, or the error the specification names. */
-enum iqei desc_decode(const struct desc_rules *rules, struct desc d, struct request *out);
+/*
+ * Total: every value gives IQEI_NONE and a request, or the error the specification names. `upper` = the upper
+ * half of a 256-bit descriptor, its quadwords ORed: reserved in every type we know.
+ */
+enum iqei desc_decode(const struct desc_rules *rules, struct desc d, u64 upper, struct request *out);
 
 #endif

@@ -204,9 +204,12 @@ int iommu_parse(const void *dmar, size_t size)
 void iommu_edit_dmar(void *dmar, size_t size)
 {
     struct dmar_header *h = dmar;
+    bool all = true;
 
-    /* Interrupt remapping is not announced by the virtual units, so the table must not promise it. */
-    if (size >= sizeof(*h))
+    /* The table promises interrupt remapping only where every virtual unit announces it. */
+    for (unsigned i = 0; i < nr_units; i++)
+        all &= units[i]->irt != NULL;
+    if (size >= sizeof(*h) && !all)
         h->flags &= (u8)~DMAR_INTR_REMAP;
 }
 

@@ -49,7 +49,7 @@ static struct domain *new_domain(struct unit *u, u8 levels)
     *d = (struct domain){ .did = did,
                           .levels = levels,
                           .live = true,
-                          .first_fn = NIL,
+
                           .first_range = NIL,
                           .last_range = NIL,
                           .root = d->root };
@@ -76,13 +76,20 @@ struct domain *domain_create_identity(struct unit *u)
     return d;
 }
 
+static struct domain *no_domain(struct unit *u, u16 guest_did)
+{
+    env_log_limited(ENV_WARN, "unit %u: no domain-id or memory left for guest domain %u; its devices fault",
+                    u->index, guest_did);
+    return NULL;
+}
+
 struct domain *domain_acquire(struct unit *u, u16 guest_did, u64 guest_root, u8 levels)
 {
     u16 *head = idmap_slot(&u->guest_dids, guest_did, true);
     struct domain *d;
 
     if (!head)
-        return NULL;
+        return no_domain(u, guest_did);
     for (u16 did = *head; did; did = d->next_same) {
         d = domain_get(u, did);
         if (d->guest_root == guest_root && d->levels == levels) {
@@ -92,7 +99,7 @@ struct domain *domain_acquire(struct unit *u, u16 guest_did, u64 guest_root, u8 
     }
     d = new_domain(u, levels);
     if (!d)
-        return NULL;
+        return no_domain(u, guest_did);
     d->guest_did = guest_did;
     d->guest_root = guest_root;
     d->refs = 1;
@@ -102,7 +109,7 @@ struct domain *domain_acquire(struct unit *u, u16 guest_did, u64 guest_root, u8 
     return d;
 }
 
-void domain_release(struct unit *u, struct domain *d)
+static void domain_release(struct unit *u, struct domain *d)
 {
     u16 *link = idmap_slot(&u->guest_dids, d->guest_did, false);
 
@@ -118,24 +125,85 @@ void domain_release(struct unit *u, struct domain *d)
     u->dying = d->did;
 }
 
-void domain_attach(struct unit *u, struct fn *f, u16 did)
+void domain_drop(struct unit *u, u16 did)
 {
-    u16 index = (u16)(f - u->fns);
-    struct domain *d = domain_get(u, f->domain);
+    struct domain *d = did > DID_IDENTITY ? domain_get(u, did) : NULL;
 
-    for (u16 *link = d ? &d->first_fn : NULL; link && *link != NIL; link = &u->fns[*link].next)
+    if (d)
+        domain_release(u, d);
+}
+
+static struct att *att_find(struct unit *u, const struct fn *f, bool rid, u32 pasid)
+{
+    for (u16 i = f->first_att; i; i = u->atts[i].next_of_fn)
+        if (u->atts[i].rid == rid && (rid || u->atts[i].pasid == pasid))
+            return &u->atts[i];
+    return NULL;
+}
+
+static struct att *att_new(struct unit *u, struct fn *f)
+{
+    u16 i = u->free_att;
+
+    if (i)
+        u->free_att = u->atts[i].next_of_fn;
+    else if (u->next_att < MAX_ATTS)
+        i = u->next_att++;
+    else
+        return NULL;
+    u->atts[i] = (struct att){ .fn = (u16)(f - u->fns), .next_of_fn = f->first_att };
+    f->first_att = i;
+    return &u->atts[i];
+}
+
+static void unlink_from_domain(struct unit *u, struct att *a)
+{
+    u16 index = (u16)(a - u->atts);
+    struct domain *d = domain_get(u, a->did);
+
+    for (u16 *link = d ? &d->first_att : NULL; link && *link; link = &u->atts[*link].next_of_domain)
         if (*link == index) {
-            *link = f->next;
-            d->nr_fns--;
+            *link = a->next_of_domain;
+            d->nr_atts--;
             break;
         }
-    f->domain = did;
-    f->next = NIL;
-    d = domain_get(u, did);
+    a->did = DID_NONE;
+}
+
+void domain_attach(struct unit *u, struct fn *f, bool rid, u32 pasid, u16 did)
+{
+    struct att *a = att_find(u, f, rid, pasid);
+    struct domain *d = domain_get(u, did);
+
+    if (a ? a->did == did : !d)
+        return;
+    if (!a)
+        a = att_new(u, f);
+    if (!a) {
+        u->atts_lost = true; /* who cannot be listed is flushed with everyone, always */
+        return;
+    }
+    unlink_from_domain(u, a);
+    a->rid = rid;
+    a->pasid = pasid;
+    a->did = did;
     if (d) {
-        f->next = d->first_fn;
-        d->first_fn = index;
-        d->nr_fns++;
+        a->next_of_domain = d->first_att;
+        d->first_att = (u16)(a - u->atts);
+        d->nr_atts++;
+    }
+}
+
+void domain_detach(struct unit *u, struct fn *f)
+{
+    while (f->first_att) {
+        struct att *a = &u->atts[f->first_att];
+        u16 index = f->first_att;
+
+        unlink_from_domain(u, a);
+        f->first_att = a->next_of_fn;
+        a->next_of_fn = u->free_att;
+        u->free_att = index;
     }
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * From the plan to the host's queue. Order (6.5.2.12): context-cache, IOTLB, device-TLB, wait; submission
- * order and the one wait at the end are all that is needed between them in legacy mode.
+ * From the plan to the host's queue. Order (6.5.2.12): context-cache, PASID-cache, IOTLB, device-TLB, wait;
+ * submission order and the one wait at the end are all that is needed between them.
  */
 #include "iommu/unit.h"
 
@@ -28,12 +28,44 @@ static bool devtlb_wanted(const struct unit *u, const struct fn *f, bool asked)
     }
 }
 
-static void emit_devtlb(struct unit *u, const struct fn *f, struct range r, bool asked)
+/* All that a function may hold, for its plain requests and for every PASID it has used. */
+static void emit_function(struct unit *u, const struct fn *f)
 {
+    if (!devtlb_wanted(u, f, false))
+        return;
+    hostq_push(u, desc_devtlb(f->sid, f->pfsid, f->depth, 0, ORDER_ALL));
+    if (f->pasids)
+        hostq_push(u, desc_pdevtlb_all(f->sid, f->pfsid, f->depth));
+}
+
+/* What a function may hold of a range through one of its ways into a domain. */
+static void emit_att(struct unit *u, const struct att *a, struct range r)
+{
+    const struct fn *f = &u->fns[a->fn];
     unsigned order = range_order(r);
 
-    if (devtlb_wanted(u, f, asked))
+    if (!devtlb_wanted(u, f, false))
+        return;
+    if (a->rid)
         hostq_push(u, desc_devtlb(f->sid, f->pfsid, f->depth, r.first, order));
+    else
+        hostq_push(u, desc_pdevtlb(f->sid, f->pfsid, f->depth, a->pasid, r.first, order));
+}
+
+/* The guest's own request, with the host's values. */
+static void emit_asked(struct unit *u, const struct devtlb_request *r)
+{
+    const struct fn *f = &u->fns[r->fn];
+    unsigned order = range_order(r->range);
+
+    if (!devtlb_wanted(u, f, true))
+        return;
+    if (r->all_pasids)
+        hostq_push(u, desc_pdevtlb_all(f->sid, f->pfsid, f->depth));
+    else if (r->with_pasid)
+        hostq_push(u, desc_pdevtlb(f->sid, f->pfsid, f->depth, r->pasid, r->range.first, order));
+    else
+        hostq_push(u, desc_devtlb(f->sid, f->pfsid, f->depth, r->range.first, order));
 }
 
 /* A range as few aligned blocks: up to four exact ones, else the one that holds it. */
@@ -86,8 +118,12 @@ static void sync_domains(struct unit *u)
 {
     struct plan *p = &u->plan;
 
-    if (p->context_all)
-        context_sync_all(u);
+    if (p->context_all || p->pasid_all)
+        context_sync_all(u); /* and below each entry its PASIDs */
+    if (p->iec_all)
+        ir_sync_all(u);
+    if (u->atts_lost)
+        p->devtlb_all = true;
     if (p->iotlb_all && u->v.enabled)
         for (u32 did = DID_FIRST; did < u->next_did; did++) {
             struct domain *d = domain_get(u, (u16)did);
@@ -120,6 +156,32 @@ static void emit_context(struct unit *u)
             hostq_push(u, desc_context_device(p->context[i].did, p->context[i].sid));
 }
 
+static void emit_pasid(struct unit *u)
+{
+    struct plan *p = &u->plan;
+
+    if (!u->scalable)
+        return;
+    if (p->pasid_all)
+        hostq_push(u, desc_pasid_cache_global());
+    else
+        for (unsigned i = 0; i < p->nr_pasid; i++)
+            hostq_push(u, desc_pasid_cache(p->pasid[i].did, p->pasid[i].pasid));
+}
+
+static void emit_iec(struct unit *u)
+{
+    struct plan *p = &u->plan;
+
+    if (!u->irt)
+        return;
+    if (p->iec_all)
+        hostq_push(u, desc_iec_all());
+    else
+        for (unsigned i = 0; i < p->nr_iec; i++)
+            hostq_push(u, desc_iec(p->iec[i].index, p->iec[i].order));
+}
+
 static void emit_iotlb(struct unit *u)
 {
     struct plan *p = &u->plan;
@@ -148,61 +210,64 @@ static void emit_implied_devtlb(struct unit *u)
     if (p->devtlb_all) {
         for (unsigned i = 1; i < u->nr_fns; i++)
             if (u->fns[i].sid)
-                emit_devtlb(u, &u->fns[i], RANGE_ALL, false);
+                emit_function(u, &u->fns[i]);
         return;
     }
     for (unsigned i = 0; i < p->nr_whole; i++)
-        emit_devtlb(u, &u->fns[p->whole[i]], RANGE_ALL, false);
+        emit_function(u, &u->fns[p->whole[i]]);
     for (u16 did = p->touched; did;) {
         struct domain *d = domain_get(u, did);
 
-        for (u16 n = d->first_fn; n != NIL; n = u->fns[n].next) {
-            struct fn *f = &u->fns[n];
-
-            if (f->whole)
+        for (u16 n = d->first_att; n; n = u->atts[n].next_of_domain) {
+            if (u->fns[u->atts[n].fn].whole)
                 continue;
             if (d->all)
-                emit_devtlb(u, f, RANGE_ALL, false);
+                emit_att(u, &u->atts[n], RANGE_ALL);
             for (u16 i = d->first_range; i != NIL && !d->all; i = p->ranges[i].next) {
                 struct range blocks[MAX_BLOCKS];
                 unsigned count = split(p->ranges[i].range, blocks);
 
                 for (unsigned b = 0; b < count; b++)
-                    emit_devtlb(u, f, blocks[b], false);
+                    emit_att(u, &u->atts[n], blocks[b]);
             }
         }
         did = d->next_touched;
     }
 }
 
-/* Has emit_implied_devtlb() sent at least this much to the function? Guests ask in the order of their IOTLB
- * descriptors, so the search goes on where the last one ended. */
-static bool covered(struct unit *u, const struct devtlb_request *r)
+/* Is the range among those of the domain? Guests ask in the order of their IOTLB descriptors, so the search
+ * goes on where the last one ended. */
+static bool range_planned(struct unit *u, struct domain *d, struct range r)
 {
     struct plan *p = &u->plan;
-    const struct fn *f = &u->fns[r->fn];
-    struct domain *d = domain_get(u, f->domain);
-    u16 i;
+    u16 i = d->cursor;
 
-    if (!devtlb_wanted(u, f, false))
-        return false;
-    if (p->devtlb_all || f->whole)
-        return true;
-    if (!d || !d->touched)
-        return false;
-    if (d->all)
-        return true;
-    i = d->cursor;
-    for (unsigned n = 0; n < p->nr_ranges && d->first_range != NIL; n++) {
-        if (i == NIL)
-            i = d->first_range;
-        if (range_covers(p->ranges[i].range, r->range)) {
+    for (unsigned n = 0; n < d->nr_ranges; n++) {
+        if (range_covers(p->ranges[i].range, r)) {
             d->cursor = i;
             return true;
         }
-        i = p->ranges[i].next;
-        if (i == d->cursor || (i == NIL && d->cursor == d->first_range))
-            break;
+        i = p->ranges[i].next == NIL ? d->first_range : p->ranges[i].next;
+    }
+    return false;
+}
+
+/* Has emit_implied_devtlb() sent at least this much to the function? */
+static bool covered(struct unit *u, const struct devtlb_request *r)
+{
+    const struct fn *f = &u->fns[r->fn];
+
+    if (!devtlb_wanted(u, f, false))
+        return false;
+    if (u->plan.devtlb_all || f->whole)
+        return true;
+    for (u16 i = r->all_pasids ? 0 : f->first_att; i; i = u->atts[i].next_of_fn) {
+        struct att *a = &u->atts[i];
+        struct domain *d = domain_get(u, a->did);
+
+        if (a->rid == r->with_pasid || (!a->rid && a->pasid != r->pasid) || !d || !d->touched)
+            continue;
+        return d->all || range_planned(u, d, r->range);
     }
     return false;
 }
@@ -213,19 +278,20 @@ static void emit_asked_devtlb(struct unit *u)
 
     for (unsigned i = 0; i < p->nr_devtlb; i++)
         if (!covered(u, &p->devtlb[i]))
-            emit_devtlb(u, &u->fns[p->devtlb[i].fn], p->devtlb[i].range, true);
+            emit_asked(u, &p->devtlb[i]);
 }
 
 /* An upper bound of what the plan emits. */
 static u64 needed(struct unit *u)
 {
     struct plan *p = &u->plan;
-    u64 n = 2ull + p->nr_context + p->nr_whole + p->nr_devtlb + (p->devtlb_all ? u->nr_fns : 0);
+    u64 n = 4ull + p->nr_context + p->nr_iec + p->nr_pasid + 2ull * p->nr_whole + p->nr_devtlb +
+            (p->devtlb_all ? 2ull * u->nr_fns : 0);
 
     for (u16 did = p->touched; did;) {
         struct domain *d = domain_get(u, did);
 
-        n += (1ull + MAX_BLOCKS * d->nr_ranges) * (1ull + d->nr_fns);
+        n += (1ull + MAX_BLOCKS * d->nr_ranges) * (1ull + d->nr_atts);
         did = d->next_touched;
     }
     return n;
@@ -237,7 +303,9 @@ void emit_batch(struct unit *u)
     if (needed(u) > hostq_room(u)) /* one global flush is cheaper than a full ring, and always fits */
         plan_everything(u);
     emit_context(u);
+    emit_pasid(u);
     emit_iotlb(u);
+    emit_iec(u);
     emit_implied_devtlb(u);
     emit_asked_devtlb(u);
     hostq_submit(u);

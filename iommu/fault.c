@@ -5,27 +5,54 @@
  */
 #include "iommu/unit.h"
 
+/*
+ * Our entries are merely not present where the guest's are wrong, and on a unit in scalable mode a guest in
+ * legacy mode is told of second-stage faults in legacy mode's words.
+ */
+static u8 guest_reason(struct unit *u, u64 lo, u64 hi)
+{
+    u8 reason = (u8)field_get(hi, FRCD_FR);
+    u32 pasid = (u32)field_get(hi, FRCD_PV);
+    enum fault_reason guest;
+
+    switch (reason) {
+    case FAULT_IR_NOT_PRESENT:
+        guest = ir_fault(u, (u32)field_get(lo, FRCD_IR_INDEX));
+        return guest ? (u8)guest : reason;
+    case FAULT_ROOT_NOT_PRESENT:
+    case FAULT_CONTEXT_NOT_PRESENT:
+    case FAULT_SS_NO_WRITE:
+    case FAULT_SS_NO_READ:
+    case FAULT_SM_ROOT_NOT_PRESENT:
+    case FAULT_SM_CONTEXT_NOT_PRESENT:
+    case FAULT_SM_DIR_NOT_PRESENT:
+    case FAULT_SM_PASID_NOT_PRESENT:
+    case FAULT_SM_SS_PERMISSION:
+        guest = context_fault(u, (u16)field_get(hi, FRCD_SID), hi & FRCD_PP ? &pasid : NULL, lo & FRCD_FI);
+        if (guest)
+            return (u8)guest;
+        if (reason == FAULT_SM_SS_PERMISSION && !u->v.rules.scalable)
+            return hi & FRCD_T1 ? FAULT_SS_NO_READ : FAULT_SS_NO_WRITE;
+        return reason;
+    default:
+        return reason;
+    }
+}
+
 static void report(struct unit *u, u64 lo, u64 hi)
 {
     u16 sid = (u16)field_get(hi, FRCD_SID);
     u8 reason = (u8)field_get(hi, FRCD_FR);
-    enum fault_reason guest;
+    bool interrupt = reason >= FAULT_IR_FIRST && reason <= FAULT_IR_LAST;
 
-    if (!u->v.enabled) {
-        env_log_limited(ENV_WARN, "unit %u: blocked DMA %s of %02x:%02x.%x at %llx (reason %x)", u->index,
-                        hi & FRCD_T1 ? "read" : "write", sid >> 8, sid >> 3 & 0x1f, sid & 7,
-                        (unsigned long long)(lo & FRCD_FI), reason);
-        return;
-    }
-    /* Our entries are merely not present where the guest's are wrong; the guest is told what is wrong with
-     * its own. */
-    if (reason == FAULT_ROOT_NOT_PRESENT || reason == FAULT_CONTEXT_NOT_PRESENT ||
-        reason == FAULT_SS_NO_WRITE || reason == FAULT_SS_NO_READ) {
-        guest = context_fault(u, sid, lo & FRCD_FI);
-        if (guest)
-            hi = (hi & ~FRCD_FR) | field_prep(FRCD_FR, guest);
-    }
-    vregs_fault(u, lo, hi);
+    if (interrupt ? u->v.ir_enabled : u->v.enabled)
+        vregs_fault(u, lo, (hi & ~FRCD_FR) | field_prep(FRCD_FR, guest_reason(u, lo, hi)));
+    else
+        env_log_limited(ENV_WARN, "unit %u: blocked %s of %02x:%02x.%x at %llx (reason %x)", u->index,
+                        interrupt      ? "interrupt"
+                        : hi & FRCD_T1 ? "DMA read"
+                                       : "DMA write",
+                        sid >> 8, sid >> 3 & 0x1f, sid & 7, (unsigned long long)lo, reason);
 }
 
 bool fault_collect(struct unit *u)

@@ -26,14 +26,14 @@ static struct fn *fn_add(struct unit *u, u16 sid)
         return NULL;
     if (i >= u->nr_fns)
         u->nr_fns = (u16)(i + 1);
-    u->fns[i] = (struct fn){ .sid = sid, .next = NIL };
+    u->fns[i] = (struct fn){ .sid = sid };
     *slot = i;
     return &u->fns[i];
 }
 
 static void fn_remove(struct unit *u, struct fn *f)
 {
-    domain_attach(u, f, DID_NONE);
+    domain_detach(u, f);
     *idmap_slot(&u->fn_of_sid, f->sid, false) = 0;
     *f = (struct fn){ 0 };
 }

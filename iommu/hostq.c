@@ -20,23 +20,25 @@ int hostq_init(struct unit *u)
         return ERR_NOMEM;
     q->status_phys = env_phys((const void *)q->status);
     q->mask = (u32)(HQ_PAGES * PAGE_SIZE / sizeof(struct desc)) - 1;
+    q->step = u->scalable ? 2 : 1;
     q->tail = q->first = 0;
     q->busy = false;
     return 0;
 }
 
 static const u8 kind_of[] = {
-    [DESC_CONTEXT] = COUNT_CONTEXT, [DESC_IOTLB] = COUNT_IOTLB, [DESC_DEVTLB] = COUNT_DEVTLB,
-    [DESC_IEC] = COUNT_IEC,         [DESC_WAIT] = COUNT_WAIT,
+    [DESC_CONTEXT] = COUNT_CONTEXT, [DESC_IOTLB] = COUNT_IOTLB,     [DESC_DEVTLB] = COUNT_DEVTLB,
+    [DESC_IEC] = COUNT_IEC,         [DESC_WAIT] = COUNT_WAIT,       [DESC_PIOTLB] = COUNT_PIOTLB,
+    [DESC_PASID] = COUNT_PASID,     [DESC_PDEVTLB] = COUNT_PDEVTLB,
 };
 
 u32 hostq_room(const struct unit *u)
 {
     const struct host_queue *q = &u->hq;
 
-    /* One slot tells full from empty, two are for our wait and the wait with interrupt, and the last batch's
-     * wait with interrupt may still be there. */
-    return q->mask - ((q->tail - q->first) & q->mask) - 3;
+    /* One descriptor tells full from empty, two are for our wait and the wait with interrupt, and the last
+     * batch's wait with interrupt may still be there. */
+    return (q->mask + 1 - ((q->tail - q->first) & q->mask)) / q->step - 4;
 }
 
 void hostq_push(struct unit *u, struct desc d)
@@ -44,7 +46,7 @@ void hostq_push(struct unit *u, struct desc d)
     struct host_queue *q = &u->hq;
 
     q->ring[q->tail] = d;
-    q->tail = (q->tail + 1) & q->mask;
+    q->tail = (q->tail + q->step) & q->mask;
     u->host_count[kind_of[d.lo & DESC_TYPE]]++;
 }
 
@@ -95,8 +97,11 @@ static void arm_event(struct unit *u)
 
 static void flush_function(struct unit *u, const struct fn *f)
 {
-    if (f->sid && !f->dead)
-        hostq_push(u, desc_devtlb(f->sid, f->pfsid, f->depth, 0, ORDER_ALL));
+    if (!f->sid || f->dead)
+        return;
+    hostq_push(u, desc_devtlb(f->sid, f->pfsid, f->depth, 0, ORDER_ALL));
+    if (f->pasids)
+        hostq_push(u, desc_pdevtlb_all(f->sid, f->pfsid, f->depth));
 }
 
 /*
@@ -112,7 +117,11 @@ static void flush_everything(struct unit *u, u16 suspect)
     u->hq.first = u->hq.tail;
     u->hq.suspect = suspect;
     hostq_push(u, desc_context_global());
+    if (u->scalable)
+        hostq_push(u, desc_pasid_cache_global());
     hostq_push(u, desc_iotlb_global(u->drain_reads, u->drain_writes));
+    if (u->irt)
+        hostq_push(u, desc_iec_all());
     for (u16 i = 1; i < u->nr_fns; i++)
         if (!suspect || i == suspect)
             flush_function(u, &u->fns[i]);

@@ -67,6 +67,10 @@ int hw_probe(struct unit *u)
     u->device_tlb = u->ecap & ECAP_DT;
     u->iotlb_off = (unsigned)field_get(u->ecap, ECAP_IRO) * 16;
     u->frcd_off = (unsigned)field_get(u->cap, CAP_FRO) * 16;
+    /* With the scalable mode the unit can do all of legacy mode too; only second-stage tables are used so
+     * far. */
+    u->scalable = u->ecap & ECAP_SMTS && u->ecap & ECAP_SSTS;
+    u->coherent = u->coherent && (!u->scalable || u->ecap & ECAP_SMPWC);
     u->nr_frcd = (unsigned)field_get(u->cap, CAP_NFR) + 1;
     if (u->frcd_off + u->nr_frcd * 16 > u->size || u->iotlb_off + 16 > u->size)
         return missing(u, "fault or IOTLB registers inside its own window");
@@ -92,7 +96,8 @@ static int stop_queue(struct unit *u)
 static int start_queue(struct unit *u)
 {
     env_write64(u->regs, REG_IQT, 0); /* it keeps its old value over QIE */
-    env_write64(u->regs, REG_IQA, env_phys(u->hq.ring) | (u64)__builtin_ctz(HQ_PAGES));
+    env_write64(u->regs, REG_IQA,
+                env_phys(u->hq.ring) | (u64)__builtin_ctz(HQ_PAGES) | (u->scalable ? IQA_DW : 0));
     return command(u, GCMD_QIE, true, "enabling the invalidation queue");
 }
 
@@ -116,9 +121,41 @@ void hw_publish(struct unit *u, const void *page)
 
 int hw_set_root(struct unit *u, const struct root_entry *root)
 {
-    env_write64(u->regs, REG_RTADDR, env_phys(root));
+    env_write64(u->regs, REG_RTADDR,
+                env_phys(root) | field_prep(RTADDR_TTM, u->scalable ? TTM_SCALABLE : TTM_LEGACY));
     write_buffer_flush(u);
     return command(u, GCMD_SRTP, true, "setting the root table pointer");
+}
+
+/* Emulated units let compatibility format pass without saying so: nothing to refuse, but nothing to promise
+ * either. */
+static void set_compatibility(struct unit *u, bool on)
+{
+    u32 state = env_read32(u->regs, REG_GSTS) & GSTS_PERSISTENT;
+    u64 start = env_now_us();
+
+    env_write32(u->regs, REG_GCMD, on ? state | GCMD_CFI : state & ~(u32)GCMD_CFI);
+    while (!!(env_read32(u->regs, REG_GSTS) & GCMD_CFI) != on) {
+        if (env_now_us() - start > 1000) {
+            env_log(ENV_DEBUG, "unit %u does not switch compatibility-format interrupts", u->index);
+            return;
+        }
+        env_relax();
+    }
+}
+
+int hw_set_irt(struct unit *u, u64 irta, bool compatibility)
+{
+    int err;
+
+    env_write64(u->regs, REG_IRTA, irta);
+    write_buffer_flush(u);
+    err = command(u, GCMD_SIRTP, true, "setting the interrupt remapping table");
+    if (!err && !(irta & IRTA_EIME)) /* with x2APIC destinations they are always blocked */
+        set_compatibility(u, compatibility);
+    if (!err)
+        err = command(u, GCMD_IRE, true, "enabling interrupt remapping");
+    return err;
 }
 
 static void arm_events(struct unit *u)
@@ -146,11 +183,12 @@ int hw_takeover(struct unit *u)
 
     env_write32(u->regs, REG_FECTL, MSG_IM);
     env_write32(u->regs, REG_IECTL, MSG_IM);
-    if (gsts & GCMD_TE && env_read64(u->regs, REG_RTADDR) & RTADDR_TTM) {
+    if (gsts & GCMD_TE &&
+        field_get(env_read64(u->regs, REG_RTADDR), RTADDR_TTM) != (u->scalable ? TTM_SCALABLE : TTM_LEGACY)) {
         /* The table mode may change under translation only with ESRTPS (11.4.5). */
         if (!(u->cap & CAP_ESRTPS)) {
             env_log(ENV_WARN,
-                    "unit %u: firmware's scalable-mode translation is switched off for the takeover",
+                    "unit %u: firmware's translation is switched off for the takeover: other table mode",
                     u->index);
             err = command(u, GCMD_TE, false, "disabling firmware's translation");
             if (err)
@@ -164,11 +202,11 @@ int hw_takeover(struct unit *u)
         err = hw_set_root(u, u->root_off);
     if (err)
         return err;
-    hostq_push(u, desc_context_global());
-    hostq_push(u, desc_iotlb_global(u->drain_reads, u->drain_writes));
-    hostq_submit(u);
+    plan_everything(u);
+    emit_batch(u);
     if (!hostq_settle(u))
         return ERR_TIMEDOUT;
+    plan_reset(u);
     err = command(u, GCMD_TE, true, "enabling translation");
     if (err)
         return err;
@@ -182,11 +220,10 @@ int hw_takeover(struct unit *u)
             env_relax();
         }
     }
-    if (env_read32(u->regs, REG_GSTS) & GCMD_IRE) {
-        err = command(u, GCMD_IRE, false, "disabling firmware's interrupt remapping");
-        if (err)
-            return err;
-    }
+    err = ir_apply(u);
+    if (err)
+        return err;
+    replay_now(u);
     fault_collect(u); /* firmware's leftovers are nobody's news */
     arm_events(u);
     return 0;

@@ -24,6 +24,8 @@ int iommu_protect(const struct iommu_options *options)
         err = hostq_init(u);
         if (!err)
             err = context_init(u);
+        if (!err)
+            err = ir_init(u);
         if (err) {
             env_log(ENV_ERR, "not enough memory for unit %u's tables; give more with mem=", i);
             return err;
@@ -144,7 +146,8 @@ void iommu_summary(void)
 
 void iommu_counters(void)
 {
-    static const char *const kind[NR_COUNT] = { "cc", "iotlb", "dtlb", "iec", "wait" };
+    static const char *const kind[NR_COUNT] = { "cc",   "iotlb", "dtlb",   "iec",
+                                                "wait", "pasid", "piotlb", "pdtlb" };
 
     for (unsigned i = 0; i < nr_units; i++)
         for (unsigned k = 0; k < NR_COUNT; k++)

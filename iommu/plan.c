@@ -14,8 +14,8 @@ bool plan_empty(const struct unit *u)
 {
     const struct plan *p = &u->plan;
 
-    return !p->context_all && !p->iotlb_all && !p->devtlb_all && p->touched == 0 && !p->nr_context &&
-           !p->nr_whole && !p->nr_devtlb && !p->nr_waits;
+    return !p->iec_all && !p->nr_iec && !p->context_all && !p->pasid_all && !p->iotlb_all && !p->devtlb_all &&
+           p->touched == 0 && !p->nr_context && !p->nr_pasid && !p->nr_whole && !p->nr_devtlb && !p->nr_waits;
 }
 
 void plan_reset(struct unit *u)
@@ -33,8 +33,9 @@ void plan_reset(struct unit *u)
     }
     for (unsigned i = 0; i < p->nr_whole; i++)
         u->fns[p->whole[i]].whole = false;
-    p->context_all = p->iotlb_all = p->devtlb_all = false;
-    p->touched = p->nr_ranges = p->nr_devtlb = p->nr_context = p->nr_whole = p->nr_waits = 0;
+    p->context_all = p->pasid_all = p->iotlb_all = p->devtlb_all = p->iec_all = false;
+    p->nr_iec = 0;
+    p->touched = p->nr_ranges = p->nr_devtlb = p->nr_context = p->nr_pasid = p->nr_whole = p->nr_waits = 0;
 }
 
 static void touch(struct unit *u, struct domain *d)
@@ -56,6 +57,18 @@ void plan_context(struct unit *u, u16 sid, u16 old_did)
         return;
     p->context[p->nr_context].sid = sid;
     p->context[p->nr_context++].did = old_did;
+}
+
+void plan_pasid(struct unit *u, u16 old_did, u32 pasid)
+{
+    struct plan *p = &u->plan;
+
+    if (p->nr_pasid == PLAN_CONTEXT)
+        p->pasid_all = true;
+    if (p->pasid_all)
+        return;
+    p->pasid[p->nr_pasid].pasid = pasid;
+    p->pasid[p->nr_pasid++].did = old_did;
 }
 
 void plan_domain(struct unit *u, struct domain *d, bool sync)
@@ -82,7 +95,8 @@ void plan_function(struct unit *u, u16 sid)
 
 void plan_everything(struct unit *u)
 {
-    u->plan.context_all = u->plan.iotlb_all = u->plan.devtlb_all = true;
+    u->plan.context_all = u->plan.pasid_all = u->plan.iotlb_all = u->plan.devtlb_all = true;
+    u->plan.iec_all = true;
 }
 
 /* All ranges of a domain become the one that holds them all. */
@@ -135,7 +149,7 @@ static void request_context(struct unit *u, const struct request *r)
     if (r->granularity != DESC_G_DEVICE) {
         /* A domain-selective request may be about entries that did not name the domain before: all are looked
          * at. */
-        u->plan.context_all = u->plan.devtlb_all = true;
+        u->plan.context_all = u->plan.pasid_all = u->plan.devtlb_all = true;
         return;
     }
     for (u16 ignored = r->fm;; ignored = (u16)((ignored - 1) & r->fm)) {
@@ -173,7 +187,37 @@ static void request_devtlb(struct unit *u, const struct request *r)
     /* A source-id without ATS holds nothing: the descriptor completes and nothing is sent. */
     if (!f)
         return;
-    p->devtlb[p->nr_devtlb++] = (struct devtlb_request){ (u16)(f - u->fns), r->range };
+    p->devtlb[p->nr_devtlb++] = (struct devtlb_request){ .fn = (u16)(f - u->fns),
+                                                         .range = r->range,
+                                                         .pasid = r->pasid,
+                                                         .with_pasid = r->type == DESC_PDEVTLB,
+                                                         .all_pasids = r->all_pasids };
+}
+
+/* PASID-table entries changed, the guest says. Those of one PASID are looked at now, more at once later. */
+static void request_pasid(struct unit *u, const struct request *r)
+{
+    if (!u->v.enabled)
+        return;
+    if (r->granularity != DESC_PC_PASID) {
+        u->plan.pasid_all = u->plan.devtlb_all = true;
+        return;
+    }
+    for (struct shadow_dir *dir = u->dirs; dir; dir = dir->next) {
+        struct guest_context g;
+
+        context_read(u, dir->sid, &g);
+        if (!g.fault && g.dir == dir->guest_dir)
+            pasid_sync(u, dir, &g, r->pasid, true);
+    }
+}
+
+/* Only second-stage tables are announced: what they cached goes with the domain, whatever the PASID. */
+static void request_piotlb(struct unit *u, const struct request *r)
+{
+    struct request domain = { .type = DESC_IOTLB, .granularity = DESC_G_DOMAIN, .did = r->did };
+
+    request_iotlb(u, &domain);
 }
 
 void plan_request(struct unit *u, const struct request *r)
@@ -188,7 +232,17 @@ void plan_request(struct unit *u, const struct request *r)
         request_iotlb(u, r);
         break;
     case DESC_DEVTLB:
+    case DESC_PDEVTLB:
         request_devtlb(u, r);
+        break;
+    case DESC_IEC:
+        ir_request(u, r->iec_index, r->iec_all ? 16 : r->iec_order);
+        break;
+    case DESC_PASID:
+        request_pasid(u, r);
+        break;
+    case DESC_PIOTLB:
+        request_piotlb(u, r);
         break;
     case DESC_WAIT:
         p->waits[p->nr_waits++] =

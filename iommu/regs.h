@@ -57,17 +57,23 @@
 #define CAP_ESRTPS BIT(63)
 
 /* --- ECAP (11.4.3) --- */
-#define ECAP_C    BIT(0) /* page walks are coherent */
-#define ECAP_QI   BIT(1)
-#define ECAP_DT   BIT(2) /* device-TLBs */
-#define ECAP_IR   BIT(3)
-#define ECAP_EIM  BIT(4)
-#define ECAP_PT   BIT(6)
-#define ECAP_SC   BIT(7)      /* snoop control */
-#define ECAP_IRO  MASK(17, 8) /* x 16 */
-#define ECAP_MHMV MASK(23, 20)
-#define ECAP_DIT  BIT(41) /* device-TLB descriptors carry a PFSID */
-#define ECAP_SMTS BIT(43)
+#define ECAP_C     BIT(0) /* page walks are coherent */
+#define ECAP_QI    BIT(1)
+#define ECAP_DT    BIT(2) /* device-TLBs */
+#define ECAP_IR    BIT(3)
+#define ECAP_EIM   BIT(4)
+#define ECAP_PT    BIT(6)
+#define ECAP_SC    BIT(7)      /* snoop control */
+#define ECAP_IRO   MASK(17, 8) /* x 16 */
+#define ECAP_MHMV  MASK(23, 20)
+#define ECAP_NEST  BIT(26)
+#define ECAP_PSS   MASK(39, 35) /* PASID bits - 1 */
+#define ECAP_PASID BIT(40)
+#define ECAP_DIT   BIT(41) /* device-TLB descriptors carry a PFSID */
+#define ECAP_SMTS  BIT(43) /* scalable mode */
+#define ECAP_SSTS  BIT(46) /* second-stage translation in scalable mode */
+#define ECAP_FSTS  BIT(47) /* first-stage translation */
+#define ECAP_SMPWC BIT(48) /* scalable-mode walks can be coherent */
 
 /* --- GCMD and GSTS (11.4.4) --- */
 #define GCMD_TE    BIT(31)
@@ -81,8 +87,10 @@
 #define GSTS_PERSISTENT 0x96ffffffu
 
 /* --- RTADDR (11.4.5) --- */
-#define RTADDR_RTA MASK(63, 12)
-#define RTADDR_TTM MASK(11, 10)
+#define RTADDR_RTA   MASK(63, 12)
+#define RTADDR_TTM   MASK(11, 10)
+#define TTM_LEGACY   0
+#define TTM_SCALABLE 1
 
 /* --- CCMD and IOTLB, register-based invalidation (11.4.6) --- */
 #define CCMD_ICC   BIT(63)
@@ -106,13 +114,16 @@
 #define FSTS_ITE BIT(6)
 #define FSTS_FRI MASK(15, 8)
 /* A fault record is two quadwords; the dword with F is the last of its 16 bytes. */
-#define FRCD_FI   MASK(63, 12) /* low quadword: page of the faulting address */
-#define FRCD_SID  MASK(15, 0)  /* high quadword from here on */
-#define FRCD_T2   BIT(28)
-#define FRCD_FR   MASK(39, 32)
-#define FRCD_T1   BIT(62)
-#define FRCD_F    BIT(63)
-#define FRCD_COPY (MASK(15, 0) | MASK(63, 28)) /* everything but reserved bits */
+#define FRCD_FI       MASK(63, 12) /* low quadword: page of the faulting address */
+#define FRCD_SID      MASK(15, 0)  /* high quadword from here on */
+#define FRCD_IR_INDEX MASK(63, 48) /* low quadword, interrupt faults */
+#define FRCD_T2       BIT(28)
+#define FRCD_PP       BIT(31) /* the request had a PASID */
+#define FRCD_PV       MASK(59, 40)
+#define FRCD_FR       MASK(39, 32)
+#define FRCD_T1       BIT(62)
+#define FRCD_F        BIT(63)
+#define FRCD_COPY     (MASK(15, 0) | MASK(63, 28)) /* everything but reserved bits */
 
 /* --- protected memory (11.4.8) --- */
 #define PMEN_EPM BIT(31)
@@ -128,6 +139,11 @@
 #define IQERCD_IQEI   MASK(3, 0)
 #define IQERCD_ITESID MASK(47, 32)
 
+/* --- interrupt remapping (11.4.10) --- */
+#define IRTA_IRTA MASK(63, 12)
+#define IRTA_EIME BIT(11)    /* x2APIC destinations */
+#define IRTA_S    MASK(3, 0) /* 2^(S + 1) entries */
+
 /* IQEI codes (11.4.9.9). */
 enum iqei {
     IQEI_NONE = 0,
@@ -140,8 +156,9 @@ enum iqei {
     IQEI_TTM = 7,
 };
 
-/* Fault reasons, legacy mode (7.1.3). */
+/* Fault reasons (7.1.3), legacy and scalable mode. */
 enum fault_reason {
+    FAULT_NONE = 0,
     FAULT_ROOT_NOT_PRESENT = 0x1,
     FAULT_CONTEXT_NOT_PRESENT = 0x2,
     FAULT_CONTEXT_INVALID = 0x3,
@@ -153,6 +170,31 @@ enum fault_reason {
     FAULT_ROOT_RESERVED = 0xa,
     FAULT_CONTEXT_RESERVED = 0xb,
     FAULT_SS_RESERVED = 0xc,
+
+    FAULT_IR_INDEX = 0x21, /* beyond the table */
+    FAULT_IR_NOT_PRESENT = 0x22,
+    FAULT_IR_ACCESS = 0x23,
+    FAULT_IR_RESERVED = 0x24,
+    FAULT_IR_FIRST = 0x20,
+    FAULT_IR_LAST = 0x26,
+
+    FAULT_SM_ROOT_ACCESS = 0x38,
+    FAULT_SM_ROOT_NOT_PRESENT = 0x39,
+    FAULT_SM_ROOT_RESERVED = 0x3a,
+    FAULT_SM_CONTEXT_ACCESS = 0x40,
+    FAULT_SM_CONTEXT_NOT_PRESENT = 0x41,
+    FAULT_SM_CONTEXT_RESERVED = 0x42,
+    FAULT_SM_CONTEXT_INVALID = 0x43,
+    FAULT_SM_DIR_ACCESS = 0x50,
+    FAULT_SM_DIR_NOT_PRESENT = 0x51,
+    FAULT_SM_DIR_RESERVED = 0x52,
+    FAULT_SM_PASID_ACCESS = 0x58,
+    FAULT_SM_PASID_NOT_PRESENT = 0x59,
+    FAULT_SM_PASID_RESERVED = 0x5a,
+    FAULT_SM_PASID_INVALID = 0x5b,
+    FAULT_SM_SS_ACCESS = 0x78,
+    FAULT_SM_SS_PERMISSION = 0x79,
+    FAULT_SM_SS_RESERVED = 0x7a,
 };
 
 #endif

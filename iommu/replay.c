@@ -14,8 +14,9 @@ static bool queue_stopped(const struct unit *u)
 static void count_guest(struct unit *u, enum desc_type type)
 {
     static const u8 kind[] = {
-        [DESC_CONTEXT] = COUNT_CONTEXT, [DESC_IOTLB] = COUNT_IOTLB, [DESC_DEVTLB] = COUNT_DEVTLB,
-        [DESC_IEC] = COUNT_IEC,         [DESC_WAIT] = COUNT_WAIT,
+        [DESC_CONTEXT] = COUNT_CONTEXT, [DESC_IOTLB] = COUNT_IOTLB,     [DESC_DEVTLB] = COUNT_DEVTLB,
+        [DESC_IEC] = COUNT_IEC,         [DESC_WAIT] = COUNT_WAIT,       [DESC_PASID] = COUNT_PASID,
+        [DESC_PIOTLB] = COUNT_PIOTLB,   [DESC_PDEVTLB] = COUNT_PDEVTLB,
     };
 
     u->guest_count[kind[type]]++;
@@ -28,15 +29,21 @@ static void fetch(struct unit *u)
     u32 size = (u32)PAGE_SIZE << field_get(iqa, IQA_QS); /* bytes */
     u32 head = vreg32(u, REG_IQH), tail = vreg32(u, REG_IQT);
     volatile struct desc *page = NULL;
+    bool wide = iqa & IQA_DW;
+    unsigned slots = wide ? 2 : 1;
     enum iqei error = IQEI_NONE;
 
-    if (iqa & IQA_DW) /* 256-bit descriptors belong to scalable mode, which is not announced */
+    /* 256-bit descriptors need the scalable mode announced; its tables need them (11.4.9.9). */
+    if (wide ? !(u->v.ecap & ECAP_SMTS) : u->v.rules.scalable)
         error = IQEI_WIDTH;
     else if (tail >= size)
         error = IQEI_TAIL;
+    else if (wide && tail & IQT_DW_RSVD)
+        error = IQEI_ALIGN;
     for (unsigned n = 0; !error && head != tail && n < PLAN_REQUESTS && u->plan.nr_waits < PLAN_WAITS; n++) {
         struct request r;
         struct desc copy;
+        u64 upper = 0;
 
         if (!page || is_aligned(head, PAGE_SIZE))
             page = env_guest_page((iqa & IQA_IQA) + head);
@@ -46,12 +53,17 @@ static void fetch(struct unit *u)
         }
         copy.lo = page[head % PAGE_SIZE / sizeof(copy)].lo; /* once: the copy decides */
         copy.hi = page[head % PAGE_SIZE / sizeof(copy)].hi;
-        error = desc_decode(&u->v.rules, copy, &r);
+        if (wide) { /* the queue is page-aligned, so both halves are in this page */
+            volatile struct desc *second = &page[head % PAGE_SIZE / sizeof(copy) + 1];
+
+            upper = second->lo | second->hi;
+        }
+        error = desc_decode(&u->v.rules, copy, upper, &r);
         if (error)
             break;
         plan_request(u, &r);
         count_guest(u, r.type);
-        head = (head + (u32)sizeof(copy)) & (size - 1);
+        head = (head + slots * (u32)sizeof(copy)) & (size - 1);
     }
     u->v.regs[REG_IQH / 4] = head;
     if (error)

@@ -91,7 +91,7 @@ enum fault_reason shadow_fault(struct unit *u, u64 root, unsigned levels, u64 ad
     return 0;
 }
 
-static void limbo_add(struct unit *u, void *page)
+void limbo_add(struct unit *u, void *page)
 {
     *env_page_note(page) = (u64)(uintptr_t)u->limbo;
     u->limbo = page;

@@ -34,6 +34,54 @@ enum {
     TT_PASS_THROUGH = 2,
 };
 
+/* --- scalable mode (9.2, 9.4 to 9.6) --- */
+/* Root: the low quadword serves devices 0 to 15, the high one devices 16 to 31; each is P and a table
+ * pointer. */
+/* Context: 32 bytes, of which the upper 16 are reserved. */
+#define SMCTX_DTE       BIT(2)
+#define SMCTX_PASIDE    BIT(3)
+#define SMCTX_PRE       BIT(4)
+#define SMCTX_PDTS      MASK(11, 9) /* the directory has 2^(PDTS + 7) entries */
+#define SMCTX_DIRPTR    MASK(63, 12)
+#define SMCTX_LO_RSVD   MASK(8, 5)
+#define SMCTX_RID_PASID MASK(19, 0)  /* high quadword */
+#define SMCTX_HI_RSVD   MASK(63, 20) /* RID_PRIV too: supervisor requests are not announced */
+
+/* PASID directory: 8 bytes an entry, one for 64 PASIDs. */
+#define PDIR_P    BIT(0)
+#define PDIR_FPD  BIT(1)
+#define PDIR_PTR  MASK(63, 12)
+#define PDIR_RSVD MASK(11, 2)
+
+struct pasid_entry {
+    u64 q[8];
+};
+_Static_assert(sizeof(struct pasid_entry) == 64, "9.6");
+#define PASIDS_PER_TABLE 64
+#define PE_P             BIT(0) /* q[0] */
+#define PE_FPD           BIT(1)
+#define PE_AW            MASK(4, 2)
+#define PE_PGTT          MASK(8, 6)
+#define PE_SSPTPTR       MASK(63, 12)
+#define PE_Q0_RSVD       (BIT(5) | MASK(11, 9)) /* SSADE is not announced */
+#define PE_DID           MASK(15, 0)            /* q[1] */
+#define PE_PWSNP         BIT(23)
+#define PE_PGSNP         BIT(24)
+enum { PGTT_FIRST = 1, PGTT_SECOND = 2, PGTT_NESTED = 3, PGTT_PASS_THROUGH = 4 };
+
+/* --- interrupt remapping (9.9) --- */
+struct irte {
+    u64 lo, hi;
+};
+_Static_assert(sizeof(struct irte) == 16, "9.9");
+#define IRTE_P       BIT(0)
+#define IRTE_FPD     BIT(1)
+#define IRTE_DLM     MASK(7, 5)
+#define IRTE_IM      BIT(15) /* posted: not announced, so reserved */
+#define IRTE_VECTOR  MASK(23, 16)
+#define IRTE_LO_RSVD (MASK(14, 12) | IRTE_IM | MASK(31, 24))
+#define IRTE_HI_RSVD MASK(63, 20)
+
 /* Second-stage paging entry. Present when it may be read or written. */
 #define SS_R    BIT(0)
 #define SS_W    BIT(1)

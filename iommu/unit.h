@@ -39,15 +39,41 @@ static inline u16 *idmap_slot(struct idmap *map, u16 id, bool create)
 struct fn {
     u16 sid;
     u16 pfsid;
-    u8 depth;    /* ATS invalidate queue depth, 0 = 32 */
-    bool gate;   /* policy trusts it: a context entry of its may say TT_ATS */
-    bool dead;   /* did not answer an invalidation: quarantined */
-    bool silent; /* ATS is about to be switched on: it holds nothing and would not answer */
-    bool whole;  /* this batch: flush all it holds */
-    u16 next;    /* in its domain's list */
-    u16 domain;  /* host domain-id its hardware entry names; DID_NONE = no entry */
+    u8 depth;      /* ATS invalidate queue depth, 0 = 32 */
+    bool gate;     /* policy trusts it: a context entry of its may say TT_ATS */
+    bool dead;     /* did not answer an invalidation: quarantined */
+    bool silent;   /* ATS is about to be switched on: it holds nothing and would not answer */
+    bool whole;    /* this batch: flush all it holds */
+    bool pasids;   /* requests of its have carried PASIDs since ATS came on */
+    u16 first_att; /* the domains it reaches */
 };
 #define MAX_FNS 512
+
+/* One way of such a function into a host domain: its plain requests (rid), or those that carry a PASID. */
+struct att {
+    u16 fn, did;
+    u16 next_of_fn, next_of_domain;
+    u32 pasid;
+    bool rid;
+};
+#define ATT_PAGES 8
+#define MAX_ATTS  (ATT_PAGES * PAGE_SIZE / sizeof(struct att))
+
+/*
+ * Our PASID directory of one function (9.5), in scalable mode. The first half of the page is hardware's, 2^8
+ * entries of 64 PASIDs each; what it stands for is kept in the second half.
+ */
+#define DIR_ENTRIES 256
+#define DIR_PDTS    1 /* 2^(1 + 7) entries */
+struct shadow_dir {
+    u64 entry[DIR_ENTRIES];
+    struct shadow_dir *next;
+    u64 guest_dir;     /* guest-physical; unused where the guest's entry is a legacy one */
+    u32 guest_entries; /* of its directory, 0: the guest is in legacy mode */
+    u32 rid_pasid;
+    u16 sid;
+};
+_Static_assert(sizeof(struct shadow_dir) <= PAGE_SIZE, "a page");
 
 /*
  * A host domain: one second-stage table in hardware. The guest's (domain-id, table, width) maps to one of
@@ -58,7 +84,7 @@ struct domain {
     u16 did; /* ours; the index of this struct */
     u16 guest_did;
     u16 next_same; /* next host domain of the same guest domain-id */
-    u16 first_fn;  /* ATS functions in it */
+    u16 first_att; /* ATS functions in it */
     u32 refs;      /* context entries that name it */
     u8 levels;     /* 3 or 4 */
     bool live;
@@ -70,7 +96,7 @@ struct domain {
     u16 first_range, last_range; /* this batch: list in plan.ranges, in the guest's order */
     u16 nr_ranges;
     u16 cursor; /* where the last search in that list ended */
-    u16 nr_fns;
+    u16 nr_atts;
     u32 pages;      /* this batch: sum of its ranges, to see when one pass over all of them is cheaper */
     u64 guest_root; /* guest-physical; unused for the identity domain */
     u64 *root;      /* our top-level table */
@@ -86,6 +112,8 @@ struct planned_range {
 struct devtlb_request {
     u16 fn; /* index */
     struct range range;
+    u32 pasid;
+    bool with_pasid, all_pasids;
 };
 
 struct guest_wait {
@@ -99,22 +127,35 @@ struct guest_wait {
 #define PLAN_RANGES   256
 #define PLAN_CONTEXT  64
 #define PLAN_WHOLE    64
+#define PLAN_IEC      64
 #define PLAN_WAITS    64
 struct plan {
+    bool iec_all;
     bool context_all; /* guest asked for more than single functions */
+    bool pasid_all;   /* likewise for PASID-table entries */
     bool iotlb_all;
     bool devtlb_all; /* every ATS function of the unit, whole */
     u16 touched;     /* list of domains, NIL ends */
     u16 nr_ranges;
     u16 nr_devtlb;
     u16 nr_context;
+    u16 nr_pasid;
     u16 nr_whole;
+    u16 nr_iec;
     u16 nr_waits;
     struct planned_range ranges[PLAN_RANGES];
     struct devtlb_request devtlb[PLAN_REQUESTS]; /* the guest's own */
     struct {
         u16 sid, did; /* did: host domain-id of the entry before the change */
     } context[PLAN_CONTEXT];
+    struct {
+        u32 pasid;
+        u16 did; /* host domain-id of the entry before the change */
+    } pasid[PLAN_CONTEXT];
+    struct {
+        u16 index;
+        u8 order;
+    } iec[PLAN_IEC];
     u16 whole[PLAN_WHOLE]; /* functions all of whose device TLB goes */
     struct guest_wait waits[PLAN_WAITS];
 };
@@ -122,11 +163,12 @@ struct plan {
 /* The real unit's queue. At most one batch is outstanding, so that a batch is also the unit of waiting. */
 #define HQ_PAGES 8
 struct host_queue {
-    struct desc *ring;
-    u32 mask;    /* entries - 1 */
-    u32 tail;    /* where the next descriptor goes */
-    u32 written; /* up to here it is in memory (ECAP.C=0) */
-    u32 first;   /* first descriptor of the batch being built or outstanding */
+    struct desc *ring; /* in scalable mode each descriptor takes two slots, the second one 0 */
+    u32 mask;          /* slots - 1 */
+    u32 step;          /* slots of one descriptor */
+    u32 tail;          /* where the next descriptor goes */
+    u32 written;       /* up to here it is in memory (ECAP.C=0) */
+    u32 first;         /* first descriptor of the batch being built or outstanding */
     volatile u32
         *status; /* one page of words that waits write: a late one cannot hit the word of the present one */
     u64 status_phys;
@@ -138,7 +180,17 @@ struct host_queue {
     u16 suspect; /* somebody does not answer, and this is the function that is asked now; 0 = all are */
 };
 
-enum count_kind { COUNT_CONTEXT, COUNT_IOTLB, COUNT_DEVTLB, COUNT_IEC, COUNT_WAIT, NR_COUNT };
+enum count_kind {
+    COUNT_CONTEXT,
+    COUNT_IOTLB,
+    COUNT_DEVTLB,
+    COUNT_IEC,
+    COUNT_WAIT,
+    COUNT_PASID,
+    COUNT_PIOTLB,
+    COUNT_PDEVTLB,
+    NR_COUNT
+};
 
 /* The virtual unit's registers; the array is what the guest reads. */
 #define VREGS_SIZE 0x240
@@ -148,6 +200,8 @@ struct vunit {
     struct desc_rules rules;
     u64 root;                             /* latched by SRTP */
     bool enabled;                         /* TE as the guest set it */
+    u64 irta;                             /* latched by SIRTP */
+    bool ir_enabled;                      /* IRE as the guest set it */
     u32 gsts_on_finish;                   /* GSTS bits that change when the outstanding batch is done */
     bool ccmd_on_finish, iotlb_on_finish; /* register-based invalidations, likewise */
 };
@@ -159,7 +213,8 @@ struct unit {
     u64 base, size; /* register window */
     void *regs;
     u64 cap, ecap;
-    u32 gsts; /* persistent command bits as we set them */
+    u32 gsts;      /* persistent command bits as we set them */
+    bool scalable; /* the table mode of root_off and root_on */
     bool coherent, drain_reads, drain_writes, psi, device_tlb;
     unsigned mamv;
     unsigned iotlb_off, frcd_off, nr_frcd;
@@ -169,8 +224,10 @@ struct unit {
 
     struct root_entry *root_off; /* in force while the guest's translation is off: everything identity */
     struct root_entry *root_on;  /* in force while it is on: shadows of the guest's entries */
-    struct context_entry *context_off; /* the one table all of root_off names */
-    struct context_entry *context_on[256];
+    struct context_entry *context_off;     /* the one table all of root_off names */
+    struct context_entry *context_on[512]; /* by bus; in scalable mode two for each, device 16 and up apart */
+    struct shadow_dir *dir_off;            /* scalable mode: what all of context_off names */
+    struct shadow_dir *dirs;               /* scalable mode: all in use by context_on */
 
     struct domain *domains[65536 / DOMAINS_PER_PAGE];
     u16 next_did;            /* never used yet */
@@ -182,6 +239,14 @@ struct unit {
     struct fn fns[MAX_FNS]; /* slot 0 stays empty */
     u16 nr_fns;             /* slots in use, the empty ones between them included */
     struct idmap fn_of_sid;
+
+    struct irte *irt; /* interrupt remapping table; NULL where the unit has none */
+    u32 irt_used;     /* entries that may be present */
+
+    struct att *atts; /* slot 0 stays empty */
+    u16 free_att;
+    u16 next_att;   /* never used yet */
+    bool atts_lost; /* there were too many: each flush reaches every function */
 
     struct plan plan;
     struct host_queue hq;
@@ -198,6 +263,8 @@ extern unsigned nr_units;
 int hw_probe(struct unit *u)
     __must_check; /* reads capabilities, refuses what we cannot drive; changes nothing */
 int hw_takeover(struct unit *u) __must_check; /* queue, root pointer, TE; see the order there */
+/* The interrupt remapping table as IRTA says, on, with compatibility-format interrupts passed or blocked. */
+int hw_set_irt(struct unit *u, u64 irta, bool compatibility) __must_check;
 int hw_set_root(struct unit *u, const struct root_entry *root) __must_check;
 /* Before a new table is linked: from here on the unit sees what is in it, not what was there before (6.8). */
 void hw_publish(struct unit *u, const void *page);
@@ -219,10 +286,13 @@ struct domain *domain_get(struct unit *u, u16 did);
 struct domain *domain_of_guest(struct unit *u, u16 guest_did); /* first of the list, NULL = none */
 /* A reference to the domain that stands for the three; created and filled when new. NULL: none left. */
 struct domain *domain_acquire(struct unit *u, u16 guest_did, u64 guest_root, u8 levels);
-void domain_release(struct unit *u, struct domain *d);
+void domain_drop(struct unit *u, u16 did); /* a reference; none is counted for DID_NONE and DID_IDENTITY */
 struct domain *domain_create_identity(struct unit *u);
-void domain_attach(struct unit *u, struct fn *f, u16 did); /* moves an ATS function to a domain's list */
-void domain_reap(struct unit *u);                          /* after the flush: frees what died before it */
+/* The function's requests, plain (rid) or with this PASID, reach domain `did` from now on; DID_NONE: nothing.
+ */
+void domain_attach(struct unit *u, struct fn *f, bool rid, u32 pasid, u16 did);
+void domain_detach(struct unit *u, struct fn *f); /* from all */
+void domain_reap(struct unit *u);                 /* after the flush: frees what died before it */
 
 /* --- shadow.c: the guest's second-stage table composed with ownership --- */
 /* Brings our table up to date with the guest's in *r; widens *r to what must be flushed. */
@@ -239,6 +309,7 @@ void shadow_sync_page(struct unit *u, struct domain *d, struct range *r, struct 
 enum fault_reason shadow_fault(struct unit *u, u64 root, unsigned levels, u64 addr);
 u64 *shadow_alloc(void); /* an empty table; NULL: only the reserve is left */
 void shadow_free(struct unit *u, u64 *root, unsigned levels); /* into limbo */
+void limbo_add(struct unit *u, void *page);
 void limbo_free(struct unit *u);
 
 /* --- context.c: root and context entries --- */
@@ -249,8 +320,44 @@ void context_sync(struct unit *u, u16 sid, bool asked);
 void context_sync_all(struct unit *u);
 /* What the specification's unit would say of the guest's entries and tables for this access; 0 = nothing
  * wrong. */
-enum fault_reason context_fault(struct unit *u, u16 sid, u64 addr);
+/* pasid: NULL for a plain request. */
+enum fault_reason context_fault(struct unit *u, u16 sid, const u32 *pasid, u64 addr);
 void context_enable(struct unit *u, bool on); /* the guest's TE or root pointer changed */
+
+/* What a guest's root and context entry for one function say, judged. */
+struct guest_context {
+    enum fault_reason fault; /* FAULT_NONE: it is good */
+    bool no_faults;          /* FPD */
+    bool ats;                /* it lets the function use ATS */
+    /* legacy mode, and as the same fields of a PASID entry */
+    bool pass_through;
+    u8 levels;
+    u16 did;
+    u64 root;
+    /* scalable mode */
+    u64 dir;
+    u32 dir_entries;
+    u32 rid_pasid;
+};
+void context_read(struct unit *u, u16 sid, struct guest_context *g);
+
+/* --- pasid.c: PASID directories and tables, host in scalable mode --- */
+int pasid_init(struct unit *u) __must_check;
+struct shadow_dir *pasid_dir_create(struct unit *u, u16 sid);
+void pasid_dir_drop(struct unit *u,
+                    struct shadow_dir *dir); /* after its context entry is not present any more */
+/* Re-reads one entry (all) of the guest, `g` being its context entry. */
+void pasid_sync(struct unit *u, struct shadow_dir *dir, const struct guest_context *g, u32 pasid, bool asked);
+void pasid_sync_all(struct unit *u, struct shadow_dir *dir, const struct guest_context *g);
+enum fault_reason pasid_fault(struct unit *u, const struct guest_context *g, u32 pasid, u64 addr);
+
+/* --- ir.c: interrupt remapping --- */
+int ir_init(struct unit *u) __must_check;
+int ir_apply(struct unit *u)
+    __must_check; /* at bring-up, or the guest's table, IRE or CFI changed: hardware follows */
+void ir_sync_all(struct unit *u);
+void ir_request(struct unit *u, u32 index, unsigned order); /* 2^order entries from the aligned index on */
+enum fault_reason ir_fault(struct unit *u, u32 index);
 
 /* --- plan.c: what a batch must do --- */
 void plan_reset(struct unit *u);
@@ -258,6 +365,7 @@ bool plan_empty(const struct unit *u);
 void plan_request(struct unit *u, const struct request *r); /* one decoded guest descriptor */
 void plan_context(struct unit *u, u16 sid,
                   u16 old_did); /* one context entry, cached under a host domain-id */
+void plan_pasid(struct unit *u, u16 old_did, u32 pasid);       /* one PASID-table entry */
 void plan_domain(struct unit *u, struct domain *d, bool sync); /* all of a domain */
 void plan_function(struct unit *u, u16 sid);                   /* all that a function's device TLB may hold */
 void plan_everything(struct unit *u);

@@ -18,6 +18,8 @@
 #define SAGAW_ALLOWED field_prep(CAP_SAGAW, BIT(1) | BIT(2))
 #define SSLPS_ALLOWED field_prep(CAP_SSLPS, 3)
 #define ECAP_ALLOWED  (ECAP_C | ECAP_QI | ECAP_DT | ECAP_PT | ECAP_SC)
+#define ECAP_IR_ALL   (ECAP_IR | ECAP_EIM | ECAP_MHMV)
+#define ECAP_SCALABLE (ECAP_SMTS | ECAP_SSTS | ECAP_SMPWC) /* where ours is in that mode */
 
 static u32 *reg(struct unit *u, u32 off)
 {
@@ -34,7 +36,7 @@ void vregs_init(struct unit *u)
 {
     struct vunit *v = &u->v;
     u64 cap = u->cap & CAP_ALLOWED;
-    u64 ecap = u->ecap & ECAP_ALLOWED;
+    u64 ecap = u->ecap & (ECAP_ALLOWED | (u->scalable ? ECAP_SCALABLE : 0) | (u->irt ? ECAP_IR_ALL : 0));
 
     cap &= ~(CAP_SAGAW | CAP_SSLPS) | (cap & SAGAW_ALLOWED) | (cap & SSLPS_ALLOWED);
     cap |= CAP_CM | field_prep(CAP_FRO, V_FRCD / 16);
@@ -48,6 +50,7 @@ void vregs_init(struct unit *u)
         .mamv = (unsigned)field_get(cap, CAP_MAMV),
         .psi = cap & CAP_PSI,
         .dt = ecap & ECAP_DT,
+        .ir = ecap & ECAP_IR,
     };
     *reg(u, REG_VER) = 0x10;
     set64(u, REG_CAP, cap);
@@ -106,7 +109,7 @@ void vregs_fault(struct unit *u, u64 rec_lo, u64 rec_hi)
         fault_status(u, FSTS_PFO);
         return;
     }
-    set64(u, V_FRCD, rec_lo & FRCD_FI);
+    set64(u, V_FRCD, rec_lo);
     set64(u, V_FRCD + 8, (rec_hi & FRCD_COPY) | FRCD_F);
     fault_status(u, FSTS_PPF);
 }
@@ -133,6 +136,31 @@ void vregs_finish(struct unit *u)
 
 /* --- commands --- */
 
+static void interrupt_command(struct unit *u, u32 gcmd)
+{
+    u32 changed = (gcmd ^ *reg(u, REG_GSTS)) & (GCMD_IRE | GCMD_CFI);
+
+    if (gcmd & GCMD_SIRTP) {
+        *reg(u, REG_GSTS) &= ~(u32)GCMD_SIRTP;
+        u->v.irta = vreg64(u, REG_IRTA);
+        if (!(u->v.ecap & ECAP_EIM))
+            u->v.irta &= ~IRTA_EIME;
+        u->v.gsts_on_finish |= GCMD_SIRTP;
+    }
+    *reg(u, REG_GSTS) ^= changed & GCMD_CFI;
+    u->v.gsts_on_finish |= changed & GCMD_IRE;
+    u->v.ir_enabled ^= !!(changed & GCMD_IRE);
+    if (!changed && !(gcmd & GCMD_SIRTP))
+        return;
+    if (ir_apply(u))
+        env_log(ENV_ERR, "unit %u: interrupt remapping table not accepted", u->index);
+    if (changed & GCMD_IRE)
+        env_log(ENV_INFO, "unit %u: interrupts %s", u->index,
+                u->v.ir_enabled ? "contained: the guest uses interrupt remapping" : "not contained any more");
+    replay_submit(u);
+    replay_settle(u);
+}
+
 static void command(struct unit *u, u32 gcmd)
 {
     u32 changed;
@@ -140,12 +168,17 @@ static void command(struct unit *u, u32 gcmd)
     /* The specification allows one change per write; several are done one after the other. */
     replay_settle(u);
     changed = (gcmd ^ *reg(u, REG_GSTS)) & (GCMD_TE | GCMD_QIE);
+    if (u->irt)
+        interrupt_command(u, gcmd);
     if (gcmd & GCMD_SRTP) {
         u64 rtaddr = vreg64(u, REG_RTADDR);
 
         *reg(u, REG_GSTS) &= ~(u32)GCMD_SRTP;
-        /* No table mode but legacy is announced: another one translates nothing. */
-        u->v.root = rtaddr & RTADDR_TTM ? ~0ull & RTADDR_RTA : rtaddr & RTADDR_RTA;
+        /* A table mode that is not announced translates nothing. */
+        u->v.root = rtaddr & RTADDR_RTA;
+        u->v.rules.scalable = field_get(rtaddr, RTADDR_TTM) == TTM_SCALABLE && u->v.ecap & ECAP_SMTS;
+        if (rtaddr & RTADDR_TTM && !u->v.rules.scalable)
+            u->v.root = RTADDR_RTA;
         if (u->v.enabled) {
             context_sync_all(u);
             plan_everything(u);
@@ -225,6 +258,7 @@ static void masks_of(const struct unit *u, u32 off, u32 *rw, u32 *w1c)
     case REG_FECTL + MSG_UADDR:
     case REG_IECTL + MSG_UADDR:
     case REG_IQA + 4:
+    case REG_IRTA + 4:
     case V_IRO + REG_IVA + 4:
     case V_IRO + REG_IOTLB + 4:
         *rw = ~0u;
@@ -252,6 +286,9 @@ static void masks_of(const struct unit *u, u32 off, u32 *rw, u32 *w1c)
         break;
     case V_IRO + REG_IVA:
         *rw = 0xfffff07f;
+        break;
+    case REG_IRTA:
+        *rw = (u32)(IRTA_IRTA | IRTA_EIME | IRTA_S);
         break;
     case REG_FSTS:
         *w1c = FSTS_PFO | FSTS_IQE | FSTS_ICE | FSTS_ITE;

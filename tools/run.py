@@ -48,6 +48,8 @@ def arguments():
     parser.add_argument("--cmdline", default=env("CMDLINE"), help="its command line")
     parser.add_argument("--initrd", default=env("INITRD"), help="its initrd")
     parser.add_argument("--options", default=env("OPTIONS") or "", help="Sluice's own command line")
+    parser.add_argument("--unit", default=env("UNIT") or "", help="more properties of the emulated VT-d unit")
+    parser.add_argument("--append", default=env("APPEND") or "", help="more for the Linux command line")
     parser.add_argument("--firmware", choices=["ovmf", "seabios"], default=env("FIRMWARE") or "ovmf")
     parser.add_argument("--bare", action="store_true", default=bool(env("BARE")), help="without Sluice")
     parser.add_argument("--shell", action="store_true", default=bool(env("WANT_SHELL")))
@@ -118,7 +120,7 @@ def machine(args, iso, disk, served):
         shutil.copy(OVMF_VARS, work / "vars.fd")
         command += ["-drive", f"if=pflash,format=raw,readonly=on,file={OVMF_CODE}"]
         command += ["-drive", f"if=pflash,format=raw,file={work / 'vars.fd'}"]
-    command += ["-device", "intel-iommu,device-iotlb=on,aw-bits=48"]
+    command += ["-device", ",".join(filter(None, ["intel-iommu,device-iotlb=on,aw-bits=48", args.unit]))]
     command += ["-drive", f"if=none,id=cd,media=cdrom,readonly=on,format=raw,file={iso}"]
     command += ["-device", "ide-cd,bus=ide.0,drive=cd"]
     command += ["-drive", f"if=none,id=disk,format=raw,file={disk}"]
@@ -206,7 +208,7 @@ def main():
         kernel, cmdline = args.guest, cmdline or ""
     else:
         kernel, initrd = debian_guest(args)
-        cmdline = (cmdline or LINUX_CMDLINE) + (" sluice.shell" if args.shell else "")
+        cmdline = " ".join(filter(None, [cmdline or LINUX_CMDLINE, args.append, args.shell and "sluice.shell"]))
     iso = args.build / "sluice.iso" if args.iso_only else args.work / "boot.iso"
     build_iso(args, kernel, initrd, cmdline, iso)
     if args.iso_only:

@@ -38,6 +38,16 @@ def test_linux(tmp_path, firmware):
     assert dtlb >= guest
 
 
+@pytest.mark.parametrize("unit", ["x-scalable-mode=on,intremap=off", "x-scalable-mode=on,intremap=on,eim=on"])
+def test_scalable(tmp_path, unit):
+    """Second-stage tables in scalable mode; with interrupt remapping the guest uses x2APIC."""
+    done = run_linux(tmp_path, "--firmware", "seabios", "--unit", unit, "--append", "intel_iommu=sm_on")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert row(done.stdout, "IOTLB")[0] > 1000
+    assert "PASID-cache" in done.stdout
+    assert ("interrupts contained" in done.stdout) == ("intremap=on" in unit)
+
+
 def test_bare(tmp_path):
     """The same guest without Sluice: what fails here is not Sluice's fault."""
     done = run_linux(tmp_path, "--firmware", "seabios", "--bare")

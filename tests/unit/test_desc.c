@@ -26,7 +26,7 @@ static u64 bits(unsigned hi, unsigned lo)
 
 static enum iqei decode(u64 lo, u64 hi, struct request *r)
 {
-    return desc_decode(&all, (struct desc){ lo, hi }, r);
+    return desc_decode(&all, (struct desc){ lo, hi }, 0, r);
 }
 
 static u64 rng = 88172645463325252ull;
@@ -95,7 +95,7 @@ static void hostile_08_types(void **state)
     }
     struct desc_rules no_dt = all;
     no_dt.dt = false;
-    assert_int_equal(desc_decode(&no_dt, (struct desc){ 3, 0 }, &r), 3);
+    assert_int_equal(desc_decode(&no_dt, (struct desc){ 3, 0 }, 0, &r), 3);
 }
 
 static void hostile_09_every_reserved_bit(void **state)
@@ -143,12 +143,12 @@ static void hostile_10_ranges_asked_for(void **state)
             struct desc_rules rules = { .did_bits = 16, .mamv = mamv, .psi = true };
             u64 page = rnd() >> 12;
 
-            if (desc_decode(&rules, (struct desc){ 2 | 3 << 4, page << 12 | am }, &r))
+            if (desc_decode(&rules, (struct desc){ 2 | 3 << 4, page << 12 | am }, 0, &r))
                 assert_true(am > mamv);
             else
                 assert_true(r.range.first <= page && page <= r.range.last);
             rules.psi = false;
-            if (!desc_decode(&rules, (struct desc){ 2 | 3 << 4, page << 12 | am }, &r))
+            if (!desc_decode(&rules, (struct desc){ 2 | 3 << 4, page << 12 | am }, 0, &r))
                 assert_int_equal(r.granularity, 2);
         }
 }
@@ -297,7 +297,7 @@ static void noise(void **state)
 
         if (n & 1)
             d.lo = (d.lo & ~bits(11, 9) & ~0xfull) | (rnd() % 6);
-        e = desc_decode(&rules, d, &r);
+        e = desc_decode(&rules, d, 0, &r);
         assert_true(e == 0 || e == 3 || e == 4);
         if (e)
             continue;

@@ -1,0 +1,288 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * PASID directories and tables (9.5, 9.6), for a unit in scalable mode. Pointers in them are host-physical
+ * even for a guest's own driver, so hardware sees only ours: a directory for each function that has a present
+ * context entry, filled with what the guest's entries say.
+ */
+#include "iommu/unit.h"
+
+/* The guest's entry for one PASID, judged. */
+struct guest_pasid {
+    enum fault_reason fault;
+    bool no_faults;
+    bool pass_through;
+    u8 levels;
+    u16 did;
+    u64 root;
+};
+
+static struct pasid_entry second_stage(const struct unit *u, const struct domain *d)
+{
+    struct pasid_entry e = { { 0 } };
+
+    e.q[0] = PE_P | field_prep(PE_AW, d->levels - 2u) | field_prep(PE_PGTT, PGTT_SECOND) | env_phys(d->root);
+    e.q[1] = field_prep(PE_DID, d->did) | (u->ecap & ECAP_SMPWC ? PE_PWSNP : 0);
+    return e;
+}
+
+int pasid_init(struct unit *u)
+{
+    struct pasid_entry *table = env_page_alloc();
+
+    u->dir_off = env_page_alloc();
+    if (!u->dir_off || !table)
+        return ERR_NOMEM;
+    table[0] = second_stage(u, domain_get(u, DID_IDENTITY));
+    u->dir_off->entry[0] = PDIR_P | env_phys(table);
+    hw_publish(u, table);
+    hw_publish(u, u->dir_off);
+    return 0;
+}
+
+struct shadow_dir *pasid_dir_create(struct unit *u, u16 sid)
+{
+    struct shadow_dir *dir = env_page_alloc();
+
+    if (!dir)
+        return NULL;
+    hw_publish(u, dir);
+    dir->sid = sid;
+    dir->next = u->dirs;
+    u->dirs = dir;
+    return dir;
+}
+
+static struct pasid_entry *host_entry(struct unit *u, struct shadow_dir *dir, u32 pasid, bool create)
+{
+    u64 *link = &dir->entry[pasid / PASIDS_PER_TABLE];
+
+    if (!(*link & PDIR_P) && create) {
+        void *table = env_page_alloc();
+
+        if (!table)
+            return NULL;
+        hw_publish(u, table);
+        __atomic_store_n(link, PDIR_P | env_phys(table), __ATOMIC_RELEASE);
+        if (!u->coherent)
+            env_writeback(link, sizeof(*link));
+        u->plan.pasid_all =
+            true; /* a cached not-present directory entry names no PASID that could be flushed */
+    }
+    if (!(*link & PDIR_P))
+        return NULL;
+    return (struct pasid_entry *)env_virt(*link & PDIR_PTR) + pasid % PASIDS_PER_TABLE;
+}
+
+static void write_entry(struct unit *u, struct pasid_entry *host, const struct pasid_entry *want)
+{
+    /* P goes first and comes last: hardware reads at most 16 of the 64 bytes at once (9.6). */
+    __atomic_store_n(&host->q[0], 0, __ATOMIC_RELEASE);
+    for (unsigned i = 7; i > 0; i--)
+        __atomic_store_n(&host->q[i], want->q[i], __ATOMIC_RELEASE);
+    __atomic_store_n(&host->q[0], want->q[0], __ATOMIC_RELEASE);
+    if (!u->coherent)
+        env_writeback(host, sizeof(*host));
+}
+
+static bool same_entry(const struct pasid_entry *a, const struct pasid_entry *b)
+{
+    for (unsigned i = 0; i < ARRAY_SIZE(a->q); i++)
+        if (a->q[i] != b->q[i])
+            return false;
+    return true;
+}
+
+static u16 entry_did(const struct pasid_entry *e)
+{
+    return e->q[0] & PE_P ? (u16)field_get(e->q[1], PE_DID) : DID_NONE;
+}
+
+/* Puts `want` (whose reference it owns) in force and plans what 6.2.2 asks for what was there before. */
+static void put(struct unit *u, struct shadow_dir *dir, u32 pasid, struct pasid_entry *host,
+                const struct pasid_entry *want, bool asked)
+{
+    u16 old_did = entry_did(host), new_did = entry_did(want);
+    bool same = same_entry(host, want), rid = pasid == dir->rid_pasid;
+    struct fn *f = fn_find(u, dir->sid);
+
+    if (f) {
+        domain_attach(u, f, rid, pasid, new_did);
+        f->pasids |= !rid && new_did != DID_NONE;
+    }
+    if (asked || !same) {
+        plan_pasid(u, old_did, pasid);
+        plan_function(u, dir->sid);
+    }
+    if (!same) {
+        struct domain *old = domain_get(u, old_did), *new = domain_get(u, new_did);
+
+        write_entry(u, host, want);
+        if (old)
+            plan_domain(u, old, false);
+        if (new) /* not-present may have been cached under the new id if the unit has caching mode */
+            plan_domain(u, new, false);
+    }
+    domain_drop(u, old_did);
+}
+
+void pasid_dir_drop(struct unit *u, struct shadow_dir *dir)
+{
+    static const struct pasid_entry none;
+    struct shadow_dir **link = &u->dirs;
+
+    while (*link && *link != dir)
+        link = &(*link)->next;
+    if (*link)
+        *link = dir->next;
+    for (u32 i = 0; i < DIR_ENTRIES; i++) {
+        struct pasid_entry *table = host_entry(u, dir, i * PASIDS_PER_TABLE, false);
+
+        for (u32 p = 0; table && p < PASIDS_PER_TABLE; p++)
+            if (table[p].q[0])
+                put(u, dir, i * PASIDS_PER_TABLE + p, &table[p], &none, false);
+        if (table)
+            limbo_add(u, table);
+    }
+    limbo_add(u, dir);
+}
+
+/* --- the guest's tables --- */
+
+static void judge(struct unit *u, const u64 q[8], struct guest_pasid *p)
+{
+    u64 pgtt = field_get(q[0], PE_PGTT), aw = field_get(q[0], PE_AW);
+
+    p->no_faults = q[0] & PE_FPD;
+    p->fault = FAULT_SM_PASID_NOT_PRESENT;
+    if (!(q[0] & PE_P))
+        return;
+    p->fault = FAULT_SM_PASID_RESERVED;
+    if (q[0] & PE_Q0_RSVD || q[3] | q[4] | q[5] | q[6] | q[7])
+        return;
+    p->fault = FAULT_SM_PASID_INVALID;
+    p->pass_through = pgtt == PGTT_PASS_THROUGH;
+    p->did = (u16)(field_get(q[1], PE_DID) & (BIT(u->v.rules.did_bits) - 1));
+    p->levels = (u8)(aw + 2);
+    p->root = q[0] & PE_SSPTPTR;
+    if ((pgtt != PGTT_SECOND && !p->pass_through) || (p->pass_through && !(u->v.ecap & ECAP_PT)))
+        return;
+    if (!(field_get(u->v.cap, CAP_SAGAW) & BIT(aw)) || (!p->did && u->v.cap & CAP_CM))
+        return;
+    p->fault = FAULT_SS_ACCESS;
+    if (!p->pass_through && !env_guest_page(p->root))
+        return;
+    p->fault = FAULT_NONE;
+}
+
+/* One entry of the guest's table at `table`; a consistent copy, or the last of a few tries. */
+static void read_entry(struct unit *u, volatile u64 *table, u32 pasid, struct guest_pasid *p)
+{
+    volatile u64 *at = table + (u64)(pasid % PASIDS_PER_TABLE) * 8;
+    u64 q[8];
+
+    for (unsigned tries = 0; tries < 4; tries++) {
+        for (unsigned i = 0; i < 8; i++)
+            q[i] = at[i];
+        if (at[0] == q[0] && at[1] == q[1])
+            break;
+    }
+    judge(u, q, p);
+}
+
+/* The guest's table of PASIDs that holds `pasid`; NULL and the reason where there is none. */
+static volatile u64 *guest_table(const struct guest_context *g, u32 pasid, struct guest_pasid *p)
+{
+    u32 index = pasid / PASIDS_PER_TABLE;
+    u64 at = g->dir + index * sizeof(u64), e;
+    volatile u64 *page = index < g->dir_entries ? env_guest_page(at) : NULL, *table;
+
+    *p = (struct guest_pasid){ .fault = FAULT_SM_DIR_ACCESS };
+    if (!page)
+        return NULL;
+    e = page[at % PAGE_SIZE / sizeof(u64)];
+    p->no_faults = e & PDIR_FPD;
+    p->fault = FAULT_SM_DIR_NOT_PRESENT;
+    if (!(e & PDIR_P))
+        return NULL;
+    p->fault = FAULT_SM_DIR_RESERVED;
+    if (e & PDIR_RSVD)
+        return NULL;
+    p->fault = FAULT_SM_PASID_ACCESS;
+    table = env_guest_page(e & PDIR_PTR);
+    return table;
+}
+
+enum fault_reason pasid_fault(struct unit *u, const struct guest_context *g, u32 pasid, u64 addr)
+{
+    struct guest_pasid p;
+    volatile u64 *table = guest_table(g, pasid, &p);
+    enum fault_reason reason;
+
+    if (table)
+        read_entry(u, table, pasid, &p);
+    reason = p.fault || p.pass_through ? p.fault : shadow_fault(u, p.root, p.levels, addr);
+    return reason == FAULT_SS_ACCESS     ? FAULT_SM_SS_ACCESS
+           : reason == FAULT_SS_RESERVED ? FAULT_SM_SS_RESERVED
+                                         : reason;
+}
+
+static void sync_entry(struct unit *u, struct shadow_dir *dir, u32 pasid, const struct guest_pasid *p,
+                       bool asked)
+{
+    struct pasid_entry *host = host_entry(u, dir, pasid, !p->fault), want = { { 0 } };
+    struct domain *d = NULL;
+
+    if (!host) {
+        if (asked) {
+            plan_pasid(u, DID_NONE, pasid);
+            plan_function(u, dir->sid);
+        }
+        return;
+    }
+    if (!p->fault)
+        d = p->pass_through ? domain_get(u, DID_IDENTITY) : domain_acquire(u, p->did, p->root, p->levels);
+    if (d)
+        want = second_stage(u, d);
+    want.q[0] |= p->no_faults ? PE_FPD : 0;
+    put(u, dir, pasid, host, &want, asked);
+}
+
+void pasid_sync(struct unit *u, struct shadow_dir *dir, const struct guest_context *g, u32 pasid, bool asked)
+{
+    struct guest_pasid p;
+    volatile u64 *table;
+
+    if (pasid >= DIR_ENTRIES * PASIDS_PER_TABLE || !g->dir_entries)
+        return; /* beyond the announced width; or a legacy entry, which has no PASIDs */
+    table = guest_table(g, pasid, &p);
+    if (table)
+        read_entry(u, table, pasid, &p);
+    sync_entry(u, dir, pasid, &p, asked);
+}
+
+void pasid_sync_all(struct unit *u, struct shadow_dir *dir, const struct guest_context *g)
+{
+    struct guest_pasid p = { .fault = g->fault,
+                             .no_faults = g->no_faults,
+                             .pass_through = g->pass_through,
+                             .levels = g->levels,
+                             .did = g->did,
+                             .root = g->root };
+
+    if (!g->dir_entries) { /* a legacy entry: plain requests only */
+        sync_entry(u, dir, 0, &p, false);
+        return;
+    }
+    for (u32 i = 0; i < DIR_ENTRIES; i++) {
+        u32 first = i * PASIDS_PER_TABLE;
+        volatile u64 *table = guest_table(g, first, &p);
+
+        if (!table && !(dir->entry[i] & PDIR_P))
+            continue;
+        for (u32 pasid = first; pasid < first + PASIDS_PER_TABLE; pasid++) {
+            if (table)
+                read_entry(u, table, pasid, &p);
+            sync_entry(u, dir, pasid, &p, false);
+        }
+    }
+}
