@@ -73,3 +73,13 @@ pxe-run: ## Boot over the network in QEMU: [BOOT=sluice.efi|guest.efi|grub/x86_6
 	@tools/setup build run
 	@$(SUBMAKE) image efi
 	@$(PYTHON) tools/pxe.py run
+
+# KEY and CERT are PEM files; CERT is by default the file beside KEY that ends in .crt.
+.PHONY: sign
+sign: ## Sign for Secure Boot: KEY=lab.key [CERT=lab.crt] [FILE=build/sluice.efi] [SIGNED=build/sluice.signed.efi]
+	@test -n '$(KEY)' || { echo 'which key? make sign KEY=lab.key, with its certificate in lab.crt'; exit 1; }
+	@tools/setup sign
+	@$(if $(FILE),true,$(SUBMAKE) efi)
+	@sbsign --key $(KEY) --cert $(or $(CERT),$(basename $(KEY)).crt) \
+		--output $(or $(SIGNED),$(basename $(or $(FILE),$(EFI_APP))).signed.efi) $(or $(FILE),$(EFI_APP)) \
+		2> >(grep -v '^warning: \(data remaining\|gap in section\)' >&2)
