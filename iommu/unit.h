@@ -260,8 +260,8 @@ extern struct unit *units[MAX_UNITS];
 extern unsigned nr_units;
 
 /* --- hw.c: bring-up and commands of the real unit --- */
-int hw_probe(struct unit *u)
-    __must_check; /* reads capabilities, refuses what we cannot drive; changes nothing */
+/* Reads capabilities and refuses what we cannot drive; changes nothing. */
+int hw_probe(struct unit *u) __must_check;
 int hw_takeover(struct unit *u) __must_check; /* queue, root pointer, TE; see the order there */
 /* The interrupt remapping table as IRTA says, on, with compatibility-format interrupts passed or blocked. */
 int hw_set_irt(struct unit *u, u64 irta, bool compatibility) __must_check;
@@ -288,8 +288,7 @@ struct domain *domain_of_guest(struct unit *u, u16 guest_did); /* first of the l
 struct domain *domain_acquire(struct unit *u, u16 guest_did, u64 guest_root, u8 levels);
 void domain_drop(struct unit *u, u16 did); /* a reference; none is counted for DID_NONE and DID_IDENTITY */
 struct domain *domain_create_identity(struct unit *u);
-/* The function's requests, plain (rid) or with this PASID, reach domain `did` from now on; DID_NONE: nothing.
- */
+/* The function's requests, plain (rid) or with this PASID, reach domain `did` from now on; or DID_NONE. */
 void domain_attach(struct unit *u, struct fn *f, bool rid, u32 pasid, u16 did);
 void domain_detach(struct unit *u, struct fn *f); /* from all */
 void domain_reap(struct unit *u);                 /* after the flush: frees what died before it */
@@ -297,8 +296,8 @@ void domain_reap(struct unit *u);                 /* after the flush: frees what
 /* --- shadow.c: the guest's second-stage table composed with ownership --- */
 /* Brings our table up to date with the guest's in *r; widens *r to what must be flushed. */
 void shadow_sync(struct unit *u, struct domain *d, struct range *r);
-/* The same, quick for single pages. `last` is the caller's, for one pass over one domain: block = ~0 at
- * first. */
+/* The same, quick for single pages. `last` is the caller's, for one pass over a domain; block = ~0 at first.
+ */
 struct last_tables {
     u64 block; /* page number / 512 that the two tables are for */
     volatile u64 *guest;
@@ -314,13 +313,11 @@ void limbo_free(struct unit *u);
 
 /* --- context.c: root and context entries --- */
 int context_init(struct unit *u) __must_check;
-/* Re-reads one guest entry (all of them) and plans what a change needs; `asked`: plan the flush in any case.
- */
+/* Re-reads a guest entry (all of them), plans what a change needs; `asked`: plan the flush in any case. */
 void context_sync(struct unit *u, u16 sid, bool asked);
 void context_sync_all(struct unit *u);
-/* What the specification's unit would say of the guest's entries and tables for this access; 0 = nothing
- * wrong. */
-/* pasid: NULL for a plain request. */
+/* What the guest's entries and tables deserve for this access; 0 = nothing wrong. pasid NULL: a plain
+ * request. */
 enum fault_reason context_fault(struct unit *u, u16 sid, const u32 *pasid, u64 addr);
 void context_enable(struct unit *u, bool on); /* the guest's TE or root pointer changed */
 
@@ -344,8 +341,8 @@ void context_read(struct unit *u, u16 sid, struct guest_context *g);
 /* --- pasid.c: PASID directories and tables, host in scalable mode --- */
 int pasid_init(struct unit *u) __must_check;
 struct shadow_dir *pasid_dir_create(struct unit *u, u16 sid);
-void pasid_dir_drop(struct unit *u,
-                    struct shadow_dir *dir); /* after its context entry is not present any more */
+/* After its context entry is not present any more. */
+void pasid_dir_drop(struct unit *u, struct shadow_dir *dir);
 /* Re-reads one entry (all) of the guest, `g` being its context entry. */
 void pasid_sync(struct unit *u, struct shadow_dir *dir, const struct guest_context *g, u32 pasid, bool asked);
 void pasid_sync_all(struct unit *u, struct shadow_dir *dir, const struct guest_context *g);
@@ -353,8 +350,8 @@ enum fault_reason pasid_fault(struct unit *u, const struct guest_context *g, u32
 
 /* --- ir.c: interrupt remapping --- */
 int ir_init(struct unit *u) __must_check;
-int ir_apply(struct unit *u)
-    __must_check; /* at bring-up, or the guest's table, IRE or CFI changed: hardware follows */
+/* At bring-up, and when the guest's table, IRE or CFI changed: hardware follows. */
+int ir_apply(struct unit *u) __must_check;
 void ir_sync_all(struct unit *u);
 void ir_request(struct unit *u, u32 index, unsigned order); /* 2^order entries from the aligned index on */
 enum fault_reason ir_fault(struct unit *u, u32 index);
@@ -363,8 +360,8 @@ enum fault_reason ir_fault(struct unit *u, u32 index);
 void plan_reset(struct unit *u);
 bool plan_empty(const struct unit *u);
 void plan_request(struct unit *u, const struct request *r); /* one decoded guest descriptor */
-void plan_context(struct unit *u, u16 sid,
-                  u16 old_did); /* one context entry, cached under a host domain-id */
+/* One context entry, cached under a host domain-id. */
+void plan_context(struct unit *u, u16 sid, u16 old_did);
 void plan_pasid(struct unit *u, u16 old_did, u32 pasid);       /* one PASID-table entry */
 void plan_domain(struct unit *u, struct domain *d, bool sync); /* all of a domain */
 void plan_function(struct unit *u, u16 sid);                   /* all that a function's device TLB may hold */
@@ -378,13 +375,13 @@ struct fn *fn_find(struct unit *u, u16 sid);
 
 /* --- replay.c: from the guest's queue to ours and back --- */
 void replay_run(struct unit *u); /* goes on with the guest's queue as far as it may */
-void replay_submit(
-    struct unit *u); /* emits the plan; finishes it now or leaves that to the completion event */
+/* Emits the plan; finishes it now or leaves that to the completion event. */
+void replay_submit(struct unit *u);
 bool replay_continue(struct unit *u); /* finishes the outstanding batch if it is done; true when it was */
 /* Waits out what is outstanding, to the hard deadline; afterwards the plan is empty and the queue is free. */
 void replay_settle(struct unit *u);
-void replay_now(
-    struct unit *u); /* emits the plan and waits for it: rare operations that must be done on return */
+/* Emits the plan and waits for it: rare operations that must be done on return. */
+void replay_now(struct unit *u);
 
 /* --- vregs.c: the virtual unit's registers --- */
 void vregs_init(struct unit *u);
