@@ -169,8 +169,8 @@ struct host_queue {
     u32 tail;          /* where the next descriptor goes */
     u32 written;       /* up to here it is in memory (ECAP.C=0) */
     u32 first;         /* first descriptor of the batch being built or outstanding */
-    volatile u32
-        *status; /* one page of words that waits write: a late one cannot hit the word of the present one */
+    /* One page of words that waits write: a late one cannot hit the word of the present one. */
+    volatile u32 *status;
     u64 status_phys;
     u32 cookie; /* unique value of the outstanding wait */
     bool busy;
