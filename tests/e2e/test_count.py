@@ -72,3 +72,9 @@ def test_only_the_last_report_counts(tmp_path):
 def test_units_add_up():
     text = "sluice: count unit=0 kind=wait guest=1 host=2\nsluice: count unit=1 kind=wait guest=3 host=4\n"
     assert count.from_sluice(text)["wait"][:2] == (4, 6)
+
+
+def test_what_the_emulator_does_not_trace(tmp_path):
+    lines, wrong = verdict(tmp_path, {**RIGHT, "pasid": (2, 3)})
+    assert not wrong
+    assert [line.split()[1:] for line in lines if "PASID-cache" in line] == [["2", "not", "traced"]]
