@@ -13,6 +13,7 @@
 enum { VEC_UD = 6, VEC_GP = 13 };
 
 #define CR4_OSXSAVE BIT(18)
+#define BACKSTOP_US 1000
 
 static void report(struct vcpu *v)
 {
@@ -145,7 +146,11 @@ void guest_run(struct vcpu *v)
         vcpu_ops->run(v, &exit);
         v->exits++;
         dispatch(v, &exit, was_early);
-        if (iommu_busy())
-            early = iommu_event();
+        if (!iommu_busy())
+            continue;
+        early = iommu_event();
+        /* Should its event get lost, or its deadline pass while the guest never exits. */
+        if (vcpu_ops->exit_within && iommu_busy())
+            vcpu_ops->exit_within(v, BACKSTOP_US);
     }
 }

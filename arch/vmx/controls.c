@@ -141,6 +141,7 @@ const char *vmx_choose_controls(const struct vmx_caps *caps, struct vmx_controls
     if (missing)
         return missing;
     out->ept_1g = caps->ept_vpid & EPT_1G;
+    out->timer = (exact ? caps->true_pin : caps->pin) >> 32 & PIN_TIMER;
     choose_cr(caps, out);
     return NULL;
 }

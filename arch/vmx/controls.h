@@ -20,14 +20,15 @@ struct vmx_caps {
 #define NR_VMX_CAPS 17
 _Static_assert(sizeof(struct vmx_caps) == NR_VMX_CAPS * 8, "one MSR each");
 
-#define BASIC_REVISION MASK(30, 0)
-#define BASIC_MEM_TYPE MASK(53, 50)
-#define BASIC_TRUE     BIT(55)
-#define MISC_WAIT_SIPI BIT(8)
+#define BASIC_REVISION   MASK(30, 0)
+#define BASIC_MEM_TYPE   MASK(53, 50)
+#define BASIC_TRUE       BIT(55)
+#define MISC_TIMER_SHIFT MASK(4, 0)
 
 #define PIN_INTERRUPT   BIT(0)
 #define PIN_NMI         BIT(3)
 #define PIN_VIRTUAL_NMI BIT(5)
+#define PIN_TIMER       BIT(6)
 
 #define PROC_INTERRUPT_WINDOW BIT(2)
 #define PROC_TSC_OFFSET       BIT(3)
@@ -83,6 +84,7 @@ _Static_assert(sizeof(struct vmx_caps) == NR_VMX_CAPS * 8, "one MSR each");
 struct vmx_controls {
     u32 pin, proc, proc2, exit, entry;
     bool ept_1g;
+    bool timer;   /* the preemption timer, left off */
     u64 cr0_mask; /* bits whose real value the guest does not choose; it sees the shadow */
     u64 cr0_set;  /* of these, the ones that must be 1 */
     u64 cr4_mask, cr4_set;

@@ -109,6 +109,8 @@ static enum vcpu_exit_kind exit_kind(struct vmx_vcpu *vm, struct vcpu_exit *exit
         return nested_exit(vm, exit);
     case REASON_EXCEPTION:
         return exception_exit(vm);
+    case REASON_TIMER:
+        return VEXIT_AGAIN;
     case REASON_NMI_WINDOW:
         return VEXIT_AGAIN; /* before the next entry the NMI is looked at again */
     case REASON_TRIPLE_FAULT:
@@ -147,6 +149,27 @@ static void from_vmcs(struct vmx_vcpu *vm)
     v->rflags = vm->rflags = vmread(GUEST_RFLAGS);
 }
 
+void vmx_exit_within(struct vcpu *v, u32 us)
+{
+    ((struct vmx_vcpu *)v->backend)->timer_us = us;
+}
+
+/* For one entry. It counts the TSC in units of 2^shift (SDM 3C, 26.5.1), and a power-saving halt may stop it.
+ */
+static void set_timer(struct vmx_vcpu *vm)
+{
+    bool on = vm->timer_us;
+
+    if (on) {
+        u64 ticks = vm->timer_us * clock_tsc_per_us() >> field_get(vmx_caps.misc, MISC_TIMER_SHIFT);
+        vmwrite(TIMER_VALUE, MIN(ticks, MASK(31, 0)));
+    }
+    if (on != vm->timer_on)
+        vmwrite(PIN_CONTROLS, vmx_controls.pin | (on ? PIN_TIMER : 0));
+    vm->timer_on = on;
+    vm->timer_us = 0;
+}
+
 void vmx_run(struct vcpu *v, struct vcpu_exit *exit)
 {
     struct vmx_vcpu *vm = vmx_load(v);
@@ -159,6 +182,8 @@ void vmx_run(struct vcpu *v, struct vcpu_exit *exit)
     vmx_flush_if_stale(vm);
     to_vmcs(vm);
     vmx_prepare_event(vm);
+    if (vm->timer_us || vm->timer_on)
+        set_timer(vm);
     int how = vmx_enter(v->gpr, vm->launched, vm->nmi_seen);
     if (how == ENTER_NMI) {
         from_vmcs(vm);

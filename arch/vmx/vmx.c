@@ -103,6 +103,7 @@ static const char *probe(void)
     set_msr_bits(MSR_DEBUGCTL, true, true);
     vmx_mtrrs_read();
     vmx_backend.nested_1g = vmx_controls.ept_1g;
+    vmx_backend.exit_within = vmx_controls.timer ? vmx_exit_within : NULL;
     return NULL;
 }
 

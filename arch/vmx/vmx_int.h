@@ -41,6 +41,9 @@ struct vmx_vcpu {
     u32 nmi_seen;     /* this CPU's count at the last take_nmi() */
     bool nmi_exit;    /* the last exit was an NMI that no handler has seen */
 
+    bool timer_on;
+    u32 timer_us; /* of the next entry; 0 = none */
+
     u32 reason; /* of the last exit */
     u64 qualification;
 };
@@ -64,6 +67,7 @@ bool vmx_write_msr(struct vcpu *v, u32 msr, u64 value);
 void vmx_cr_exit(struct vmx_vcpu *vm, u64 qualification);
 
 /* run.c, entry.asm */
+void vmx_exit_within(struct vcpu *v, u32 us);
 void vmx_run(struct vcpu *v, struct vcpu_exit *exit);
 enum { ENTER_EXITED, ENTER_FAIL_VALID, ENTER_FAIL_INVALID, ENTER_NMI }; /* what vmx_enter() returns */
 int vmx_enter(u64 gpr[NR_GPR], bool launched, u32 nmi_seen) __must_check;

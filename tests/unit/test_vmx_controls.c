@@ -90,6 +90,7 @@ static void test_generations(void **state)
 
         assert_int_equal(c.proc2, cpus[i].proc2);
         assert_int_equal(c.ept_1g, cpus[i].has_1g);
+        assert_true(c.timer && !(c.pin & PIN_TIMER));
         assert_int_equal(c.pin & (PIN_INTERRUPT | PIN_NMI | PIN_VIRTUAL_NMI), PIN_NMI | PIN_VIRTUAL_NMI);
         assert_false(c.proc & (PROC_CR3_LOAD | PROC_CR3_STORE | PROC_HLT | PROC_IO | PROC_NMI_WINDOW));
         assert_false(c.entry & ENTRY_IA32E);
