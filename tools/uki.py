@@ -76,7 +76,7 @@ def main():
             command += ["--add-section", f"{name}={piece}", "--change-section-vma", f"{name}={address:#x}"]
             command += ["--set-section-flags", f"{name}=alloc,load,readonly,data,contents"]
             address += (len(content) + ALIGN - 1) // ALIGN * ALIGN
-        environment = {"SOURCE_DATE_EPOCH": "0", **os.environ}  # no time stamp in the header
+        environment = {"SOURCE_DATE_EPOCH": "315532800", **os.environ}  # no time stamp in the header
         subprocess.run([*command, base, out], check=True, env=environment)
     print(f"uki: {out}: {version or 'guest'}, {Path(out).stat().st_size >> 10} KiB")
 

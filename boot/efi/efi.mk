@@ -23,7 +23,8 @@ EFI_SECTIONS := .text .sdata .data .rodata .dynamic .dynsym .rel .rela .rel.* .r
 # What tools/uki.py takes from the command line of make.
 export KERNEL
 # Time stamps in PE headers: two builds of one tree are the same bytes.
-export SOURCE_DATE_EPOCH ?= 0
+# 1980 is the first year that a FAT image can hold, and 0 means "now" to some tools.
+export SOURCE_DATE_EPOCH ?= 315532800
 
 .PHONY: efi uki
 efi: $(EFI_APP) ## Build build/sluice.efi: the application that EFI firmware starts
@@ -83,3 +84,10 @@ sign: ## Sign for Secure Boot: KEY=lab.key [CERT=lab.crt] [FILE=build/sluice.efi
 	@sbsign --key $(KEY) --cert $(or $(CERT),$(basename $(KEY)).crt) \
 		--output $(or $(SIGNED),$(basename $(or $(FILE),$(EFI_APP))).signed.efi) $(or $(FILE),$(EFI_APP)) \
 		2> >(grep -v '^warning: \(data remaining\|gap in section\)' >&2)
+
+export VERSION
+.PHONY: dist
+dist: ## Write build/dist: ELF, EFI, ISO, checksums, bill of materials; byte-identical wherever it is built [VERSION=]
+	@tools/setup build run
+	@$(SUBMAKE) image efi guests
+	@$(PYTHON) tools/dist.py $(BUILD) $(BUILD)/dist
