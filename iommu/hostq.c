@@ -175,6 +175,7 @@ static void quarantine(struct unit *u, struct fn *f)
     env_log(ENV_ERR, "unit %u: device %02x:%02x.%x did not answer a device-TLB invalidation: quarantined",
             u->index, f->sid >> 8, f->sid >> 3 & 0x1f, f->sid & 7);
     context_sync(u, f->sid, true); /* its hardware entry becomes not-present */
+    vregs_ite(u, f->sid);
 }
 
 /*

@@ -8,7 +8,7 @@
 
 static bool queue_stopped(const struct unit *u)
 {
-    return !(vreg32(u, REG_GSTS) & GCMD_QIE) || vreg32(u, REG_FSTS) & (FSTS_IQE | FSTS_ITE);
+    return !(vreg32(u, REG_GSTS) & GCMD_QIE) || vreg32(u, REG_FSTS) & FSTS_IQE;
 }
 
 static void count_guest(struct unit *u, enum desc_type type)

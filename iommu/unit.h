@@ -388,8 +388,9 @@ void vregs_init(struct unit *u);
 u64 vregs_read(const struct unit *u, u32 off, unsigned width);
 void vregs_write(struct unit *u, u32 off, unsigned width, u64 value);
 void vregs_iqe(struct unit *u, enum iqei code);
-void vregs_completion(struct unit *u); /* a wait with IF is done */
-void vregs_finish(struct unit *u);     /* the batch is done: commands that waited for it show as done */
+void vregs_ite(struct unit *u, u16 sid); /* this device did not answer */
+void vregs_completion(struct unit *u);   /* a wait with IF is done */
+void vregs_finish(struct unit *u);       /* the batch is done: commands that waited for it show as done */
 void vregs_fault(struct unit *u, u64 rec_lo, u64 rec_hi);
 
 static inline u32 vreg32(const struct unit *u, u32 off)

@@ -90,8 +90,19 @@ static void fault_status(struct unit *u, u32 bits)
 
 void vregs_iqe(struct unit *u, enum iqei code)
 {
-    set64(u, REG_IQERCD, code);
+    set64(u, REG_IQERCD, (vreg64(u, REG_IQERCD) & ~IQERCD_IQEI) | code);
     fault_status(u, FSTS_IQE);
+}
+
+/*
+ * The guest learns which device did not answer, but its queue does not stop for it: what its descriptors
+ * asked for is done, because the device holds and gets nothing any more, so there is nothing to abort and
+ * submit again.
+ */
+void vregs_ite(struct unit *u, u16 sid)
+{
+    set64(u, REG_IQERCD, (vreg64(u, REG_IQERCD) & ~IQERCD_ITESID) | field_prep(IQERCD_ITESID, sid));
+    fault_status(u, FSTS_ITE);
 }
 
 void vregs_completion(struct unit *u)
@@ -333,9 +344,13 @@ static void written(struct unit *u, u32 off, u32 old)
     case REG_FSTS:
         if (!(*reg(u, REG_FSTS) & FSTS_EVENTS))
             *reg(u, REG_FECTL) &= ~(u32)MSG_IP;
-        if (old & ~now & (FSTS_IQE | FSTS_ITE) && off == REG_FSTS) {
-            if (!(now & FSTS_IQE))
-                set64(u, REG_IQERCD, 0);
+        if (off != REG_FSTS)
+            break;
+        /* The error record is valid only while its bit is set (11.4.9.9). */
+        if (!(now & FSTS_ITE))
+            set64(u, REG_IQERCD, vreg64(u, REG_IQERCD) & ~IQERCD_ITESID);
+        if (old & ~now & FSTS_IQE) {
+            set64(u, REG_IQERCD, vreg64(u, REG_IQERCD) & ~IQERCD_IQEI);
             replay_run(u); /* fetching resumes at the head (6.5.2.10) */
         }
         break;

@@ -450,6 +450,25 @@ static void faults_of_the_identity_map_are_ours(void **state)
     finish();
 }
 
+/* A device that does not answer: FSTS.ITE and its source-id, an event, and the queue goes on all the same. */
+static void hostile_29_the_guest_is_told_who(void **state)
+{
+    (void)state;
+    in_use(&(struct world_cfg){ .wait_us = 100, .ite_steps = 30 });
+    map_and_flush(0, 0x3000, GUEST_DATA);
+    model_fn_set_answer(W.fn[ATS], MODEL_ANSWER_NEVER, 0);
+    q_iotlb(0, 2, 5, 0, 0);
+    assert_true(q_sync(0));
+    assert_int_equal(guest_r32(0, R_FSTS) & FS_ITE, FS_ITE);
+    assert_int_equal(guest_read(0, R_IQERCD, 8), (u64)SID_ATS << 32);
+    q_iotlb(0, 2, 5, 0, 0);
+    assert_true(q_sync(0));
+    guest_w32(0, R_FSTS, FS_ITE);
+    assert_int_equal(guest_r32(0, R_FSTS) & FS_ITE, 0);
+    assert_int_equal(guest_read(0, R_IQERCD, 8), 0);
+    finish();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -466,6 +485,7 @@ int main(void)
         cmocka_unit_test(hostile_34_fault_storm),
         cmocka_unit_test(hostile_34_faults_while_faults_are_read),
         cmocka_unit_test(faults_of_the_identity_map_are_ours),
+        cmocka_unit_test(hostile_29_the_guest_is_told_who),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
