@@ -131,6 +131,10 @@ $(BUILD)/host/$(1): $(BUILD)/host/$(1).o $(call link-objects,$(1).c)
 endef
 $(foreach t,$(UNIT_SRC:.c=),$(eval $(call unit-rule,$(t))))
 
+# What throws inputs at the code, and what proves things about it.
+-include tests/fuzz/fuzz.mk
+-include tests/proof/proof.mk
+
 -include $(shell find $(BUILD)/obj $(BUILD)/host -name '*.d' 2>/dev/null)
 
 # ---- What a user calls ---------------------------------------------------------------------------
@@ -209,4 +213,4 @@ distclean:
 	@rm -rf $(BUILD)
 
 help: ## Show this list
-	@sed -n 's/^\([a-z0-9-]*\):[^#]*## \(.*\)/  \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 14
+	@sed -n 's/^\([a-z0-9-]*\):[^#]*## \(.*\)/  \1\t\2/p' $(firstword $(MAKEFILE_LIST)) tests/*/*.mk | expand -t 14
