@@ -291,6 +291,77 @@ static void hostile_44_two_roots_one_id(void **state)
     finish();
 }
 
+/* Two tables under one id, and more page flushes than a batch has room for: wider, never less. */
+static void hostile_44_more_ranges_than_fit(void **state)
+{
+    (void)state;
+    in_use(&(struct world_cfg){ .wait_us = 100 });
+    guest_domain_init(1, 5, 4);
+    guest_attach(SID_ATS, 1, TT_ATS_ON);
+    flush_context(SID_ATS);
+    for (unsigned n = 0; n < 2; n++) {
+        for (unsigned i = 0; i < 240; i++)
+            for (unsigned d = 0; d < 2; d++)
+                guest_map(d, i << 14, GUEST_DATA + (u64)((i + d + n) % 64 << 12), P_RW);
+        for (unsigned i = 0; i < 240; i++)
+            q_iotlb(0, 3, 5, i << 14, 0);
+        assert_true(q_sync(0));
+        model_fill(W.unit[0], SID_ATS, 0, 960);
+        for (unsigned i = 0; i < 240; i += 3) {
+            only_outcome(PLAIN, i << 14, GUEST_DATA + (u64)((i + n) % 64 << 12));
+            only_outcome(ATS, i << 14, GUEST_DATA + (u64)((i + 1 + n) % 64 << 12));
+        }
+    }
+    finish();
+}
+
+/* More context entries change at once than a batch has room for, each asked for by itself. */
+static void more_context_entries_than_fit(void **state)
+{
+    u64 buf = 0;
+
+    (void)state;
+    in_use(&(struct world_cfg){ .wait_us = 100 });
+    map_and_flush(0, 0x3000, GUEST_DATA);
+    for (unsigned on = 2; on-- > 0;) {
+        for (unsigned i = 0; i < 200; i++) {
+            if (on)
+                guest_attach((u16)(0x0300 + i), 0, TT_SS);
+            else
+                guest_detach((u16)(0x0300 + i));
+            q_context(0, 3, 5, (u16)(0x0300 + i), 0);
+        }
+        assert_true(q_sync(0));
+        for (unsigned i = 0; i < 200; i++) {
+            struct model_req r = { .sid = (u16)(0x0300 + i), .addr = 0x3000, .len = 8, .write = true };
+
+            for (unsigned n = 0; n < 4; n++)
+                assert_int_equal(model_dma(W.unit[0], &r, &buf).status, on ? MODEL_OK : MODEL_BLOCKED);
+        }
+    }
+    finish();
+}
+
+/* The same id and the same table, read as one with more and one with fewer levels. */
+static void hostile_44_one_table_two_widths(void **state)
+{
+    (void)state;
+    in_use(&(struct world_cfg){ .wait_us = 100 });
+    guest_map(0, 0x3000, GUEST_DATA, P_RW);
+    guest_context(SID_ATS, TT_ATS_ON, 5, G.dom[0].root, 3);
+    flush_context(SID_ATS);
+    q_context(0, 1, 0, 0, 0);
+    assert_true(q_sync(0));
+    only_outcome(PLAIN, 0x3000, GUEST_DATA);
+    /* four levels down from what is a third-level table for it: entry 0 of each, and then entry 3 is missing
+     */
+    only_outcome(ATS, 0x3000, ~0ull);
+    guest_context(SID_ATS, TT_ATS_ON, 5, peek64(G.dom[0].root) & ~0xfffull, 3);
+    flush_context(SID_ATS);
+    only_outcome(ATS, 0x3000, GUEST_DATA);
+    finish();
+}
+
 /* An entry moves to another domain-id and nobody says so; a flush of either id reaches what is cached. */
 static void hostile_44_moved_without_a_flush(void **state)
 {
@@ -433,6 +504,9 @@ int main(void)
         cmocka_unit_test(hostile_22_second_stage_reasons),
         cmocka_unit_test(faults_disabled),
         cmocka_unit_test(hostile_44_two_roots_one_id),
+        cmocka_unit_test(hostile_44_more_ranges_than_fit),
+        cmocka_unit_test(more_context_entries_than_fit),
+        cmocka_unit_test(hostile_44_one_table_two_widths),
         cmocka_unit_test(hostile_44_moved_without_a_flush),
         cmocka_unit_test(hostile_35_few_domain_ids),
         cmocka_unit_test(hostile_37_firmware_left_it_on),

@@ -125,6 +125,53 @@ static void hostile_14_flushed_in_different_submissions(void **state)
         }
 }
 
+/* A context-cache flush means the device TLB too, whether or not the entry has changed. */
+static void hostile_14_context_flushes(void **state)
+{
+    (void)state;
+    for (unsigned g = 1; g <= 3; g++)
+        for (unsigned on = 0; on < 2; on++) {
+            in_use(&(struct world_cfg){ .wait_us = 100 });
+            if (!on)
+                guest_gcmd(0, G_TE, false);
+            host_clear();
+            q_context(0, g, 5, SID_ATS, 0);
+            assert_true(q_sync(0));
+            assert_true(host_count(1) >= 1);
+            assert_true(host_dtlb(SID_ATS) >= 1);
+            if (g != 3)
+                assert_true(host_dtlb(SID_ATS2) >= 1);
+            finish();
+        }
+}
+
+/* More than fits into our ring: wider, never less. */
+static void more_than_the_ring_holds(void **state)
+{
+    struct world_cfg cfg = { .wait_us = 100, .nr_fns = 16 };
+
+    (void)state;
+    for (unsigned f = 0; f < 16; f++)
+        cfg.fn[f] = (struct world_fn_cfg){ (u16)(0x0100 + f), 0, true, 0 };
+    for (unsigned pace = 0; pace <= MODEL_PACE_DELAYED; pace++) {
+        cfg.pace = (u8)pace;
+        in_use(&cfg);
+        for (unsigned i = 0; i < 250; i++)
+            guest_map(0, i << 14, GUEST_DATA + (u64)(i % 64 << 12), P_RW);
+        q_iotlb(0, 2, 5, 0, 0);
+        assert_true(q_sync(0));
+        model_fill(W.unit[0], 0x0103, 0, 1000);
+        for (unsigned i = 0; i < 250; i++) {
+            guest_unmap(0, i << 14);
+            q_iotlb(0, 3, 5, i << 14, 0);
+        }
+        assert_true(q_sync(0));
+        for (unsigned i = 0; i < 250; i += 7)
+            only_outcome(3, i << 14, ~0ull);
+        finish();
+    }
+}
+
 /* A device-TLB flush that the batch covers already costs nothing; what it does not cover is sent. */
 static void the_guests_own_descriptors(void **state)
 {
@@ -570,6 +617,8 @@ int main(void)
         cmocka_unit_test(hostile_14_driver_believes_caching_mode),
         cmocka_unit_test(hostile_14_flushed_together_in_either_order),
         cmocka_unit_test(hostile_14_flushed_in_different_submissions),
+        cmocka_unit_test(hostile_14_context_flushes),
+        cmocka_unit_test(more_than_the_ring_holds),
         cmocka_unit_test(the_guests_own_descriptors),
         cmocka_unit_test(dtlb_guest_is_unsafe_and_seen_to_be),
         cmocka_unit_test(hostile_15_ats_comes_and_goes),

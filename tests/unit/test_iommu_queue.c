@@ -115,6 +115,35 @@ static void hostile_02_every_size(void **state)
     finish();
 }
 
+/* Batches that begin anywhere and cross a page of the ring; more of one kind than a batch holds. */
+static void hostile_02_batches_across_pages(void **state)
+{
+    u64 base = 0x100000;
+
+    (void)state;
+    in_use(&(struct world_cfg){ .wait_us = 100 });
+    for (unsigned first = 5; first < 300; first += 37) {
+        queue_at(base | 1, 0);
+        for (unsigned i = 0; i < 512; i++) {
+            poke64(base + i * 16, 3 | (u64)SID_ATS << 32); /* device TLB, a page each */
+            poke64(base + i * 16 + 8, (u64)i << 13);
+        }
+        put_wait(base + 511 * 16, GUEST_STATUS + 0xf00);
+        poke64(GUEST_STATUS + 0xf00, 0);
+        guest_w64(0, R_IQT, first * 16);
+        world_settle();
+        host_clear();
+        guest_w64(0, R_IQT, 0);
+        world_settle();
+        assert_int_equal(peek32(GUEST_STATUS + 0xf00), 0x5a5a);
+        assert_int_equal(host_dtlb(SID_ATS), 511 - first);
+        for (unsigned i = first, n = 0; i < 511; n++)
+            if ((host[n].q0 & 0xf) == 3)
+                assert_int_equal(host[n].q1, (u64)i++ << 13);
+    }
+    finish();
+}
+
 static void hostile_03_bad_tail(void **state)
 {
     (void)state;
@@ -472,6 +501,7 @@ int main(void)
         cmocka_unit_test(hostile_01_queue_base_outside_ram),
         cmocka_unit_test(hostile_01_queue_that_crosses_the_end_of_ram),
         cmocka_unit_test(hostile_02_every_size),
+        cmocka_unit_test(hostile_02_batches_across_pages),
         cmocka_unit_test(hostile_03_bad_tail),
         cmocka_unit_test(hostile_04_writes_at_the_wrong_time),
         cmocka_unit_test(hostile_05_queue_off_with_work_in_it),

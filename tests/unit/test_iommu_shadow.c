@@ -231,6 +231,8 @@ static void hostile_28_superpages_change(void **state)
                         for (unsigned f = 0; f < W.nr_fns; f++)
                             if (to == 0 || to >= 2)
                                 only_outcome(f, base + (i << 12), pa[1] == ~0ull ? ~0ull : pa[1] + (i << 12));
+                    if (from >= 3 && to != 3 && to != 4) /* and the far end of it */
+                        same_everywhere(base + 0x600000, ~0ull);
                     same_everywhere(base + 0x7000, pa[1] == ~0ull ? ~0ull : pa[1] + 0x7000);
                 }
                 flush_all();
@@ -288,6 +290,27 @@ static void ranges_of_every_size(void **state)
                     only_outcome(PLAIN, i << 12, GUEST_DATA + 0x40000 + (u64)(i % 64 << 12));
                 }
             }
+        finish();
+    }
+}
+
+/* Ranges of a gigabyte each, upwards and downwards, more pages than are looked at one by one. */
+static void large_ranges_are_merged(void **state)
+{
+    (void)state;
+    for (unsigned down = 0; down < 2; down++) {
+        in_use(&(struct world_cfg){ .wait_us = 100 });
+        for (unsigned n = 0; n < 2; n++) {
+            for (u64 i = 0; i < 6; i++)
+                guest_map(0, i << 31 | 0x3000, GUEST_DATA + (n << 15) + (i << 12), P_RW);
+            for (u64 i = 0; i < 6; i++)
+                q_iotlb(0, 3, 5, (down ? 5 - i : i) << 31, 18);
+            assert_true(q_sync(0));
+            for (u64 i = 0; i < 6; i++) {
+                model_fill(W.unit[0], SID_ATS, i << 31, 16);
+                same_everywhere(i << 31 | 0x3000, GUEST_DATA + (n << 15) + (i << 12));
+            }
+        }
         finish();
     }
 }
@@ -445,6 +468,32 @@ static void hostile_35_units_that_cannot_be_used(void **state)
     }
 }
 
+/* A unit that does not snoop must never take what was in memory before for a table of ours. */
+static void hostile_35_memory_that_was_not_written_back(void **state)
+{
+    (void)state;
+    for (unsigned buffered = 0; buffered < 2; buffered++) {
+        u64 buf = 0;
+
+        in_use(&(struct world_cfg){ .wait_us = 100,
+                                    .pages = 400,
+                                    .ecap = ECAP_DEFAULT & ~E_C,
+                                    .cap = CAP_DEFAULT | (buffered ? C_RWBF : 0) });
+        for (unsigned bus = 0; bus < 5; bus++)
+            for (unsigned devfn = 0; devfn < 256; devfn++) {
+                struct model_req r = {
+                    .sid = (u16)(bus << 8 | devfn), .addr = 0x3000, .len = 8, .write = true
+                };
+
+                assert_int_equal(model_dma(W.unit[0], &r, &buf).status, MODEL_BLOCKED);
+            }
+        map_and_flush(0, 0x3000, GUEST_DATA);
+        for (unsigned i = 0; i < 512; i++)
+            only_outcome(ATS, i << 12, i == 3 ? GUEST_DATA : ~0ull);
+        finish();
+    }
+}
+
 /* The identity map of a guest without translation, and of its pass-through devices. */
 static void hostile_45_dma_aimed_at_the_machine(void **state)
 {
@@ -515,9 +564,11 @@ int main(void)
         cmocka_unit_test(hostile_28_superpages_change),
         cmocka_unit_test(permissions),
         cmocka_unit_test(ranges_of_every_size),
+        cmocka_unit_test(large_ranges_are_merged),
         cmocka_unit_test(hostile_43_memory_runs_out),
         cmocka_unit_test(hostile_43_domains_use_up_no_reserve),
         cmocka_unit_test(hostile_35_lesser_units),
+        cmocka_unit_test(hostile_35_memory_that_was_not_written_back),
         cmocka_unit_test(hostile_35_units_that_cannot_be_used),
         cmocka_unit_test(hostile_45_dma_aimed_at_the_machine),
         cmocka_unit_test(dma_ranges_change),

@@ -25,7 +25,7 @@ static double now(void)
 {
     struct timespec t;
 
-    clock_gettime(CLOCK_MONOTONIC, &t);
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t); /* a budget buys the same number on a busy machine */
     return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
 }
 

@@ -126,15 +126,13 @@ void *env_page_alloc(void)
 void env_page_free(void *page)
 {
     u32 i = page_index(page);
-    u64 *words = page;
 
     if (i >= W.bump || (u64)page & 0xfff || W.is_free[i]) {
         world_fail("page %u freed twice or never allocated", i);
         return;
     }
     W.is_free[i] = true;
-    for (unsigned n = 0; n < 512; n++)
-        words[n] = TRIP_BASE | 3;
+    world_poison(page);
     env_writeback(page, 4096);
     W.free_list[(W.free_head + W.free_pages++) % ARRAY_SIZE(W.free_list)] = i;
     W.freed = true;

@@ -331,7 +331,9 @@ static void judge_flights(void)
 
         for (unsigned i = 0; i < n; i++)
             for (unsigned p = 0; p < O.nr_pages; p++)
-                if (oracle_iova(p) == (fl[i].iova & ~0xfffull) && fn_of(fl[i].sid) >= 0) {
+                /* What a device that is dead sent off before it died, nobody can call back. */
+                if (oracle_iova(p) == (fl[i].iova & ~0xfffull) && fn_of(fl[i].sid) >= 0 &&
+                    !(fl[i].translated && O.may_block[fn_of(fl[i].sid)])) {
                     struct model_outcome o = { .status = MODEL_OK,
                                                .device = true,
                                                .perm = fl[i].write ? 2 : 1,

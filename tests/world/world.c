@@ -27,6 +27,18 @@ void world_fail(const char *fmt, ...)
     va_end(args);
 }
 
+/* A table, a context entry (with a width and a domain-id that are good), a leaf: whatever it is taken for, it
+ * leads to the place where nobody may be. */
+void world_poison(u8 *page)
+{
+    u64 *words = (u64 *)page;
+
+    for (unsigned i = 0; i < 512; i += 2) {
+        words[i] = TRIP_BASE | 3;
+        words[i + 1] = 2 | 0x77 << 8;
+    }
+}
+
 /* --- what the model needs --- */
 
 static bool answers(u64 pa, size_t len)
@@ -198,7 +210,9 @@ static void start_unit(unsigned u)
         mc.shadow = shadow_mem[u];
         mc.shadow_base = REGION_BASE;
         mc.shadow_size = W.pages * 4096ull;
-        memset(shadow_mem[u], 0xff, mc.shadow_size);
+        /* Lines that never arrived are as bad as they can be, too. */
+        for (u64 at = 0; at < mc.shadow_size; at += 4096)
+            world_poison(shadow_mem[u] + at);
     }
     W.unit[u] = model_init(model_mem[u], sizeof(model_mem[u]), &mc, &ops);
     if (!W.cfg.own_watch)
@@ -217,9 +231,7 @@ static void get_memory(void)
                                  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
         if (mem == MAP_FAILED)
             abort();
-        /* A table, a context entry, a leaf: whatever it is taken for, it leads here again. */
-        for (unsigned i = 0; i < 512; i++)
-            *(u64 *)(mem + TRIP_BASE + i * 8) = TRIP_BASE | 3;
+        world_poison(mem + TRIP_BASE);
     }
     memset(&W, 0, sizeof(W));
     memset(mem, 0, 0x100000); /* nobody needs more to be zero */

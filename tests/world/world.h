@@ -39,7 +39,7 @@
 #define EVENT_DATA   0x400u
 
 #define MAX_WORLD_UNITS 2
-#define MAX_WORLD_FNS   4
+#define MAX_WORLD_FNS   16
 
 /* --- capabilities --- */
 #define C_ND(n)     ((u64)(n))
@@ -141,6 +141,7 @@ int world_start(const struct world_cfg *cfg);
 int world_boot(const struct world_cfg *cfg);
 int world_protect(void);
 
+void world_poison(u8 *page);
 /* Records what went wrong; the first word counts. */
 void world_fail(const char *fmt, ...) __printf(1, 2);
 static inline bool world_ok(void)
