@@ -91,4 +91,5 @@ def main():
     output.write_bytes(archive.finish())
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -125,7 +125,8 @@ void vmx_apply_start(struct vmx_vcpu *vm)
     vm->rsp = vm->v->gpr[RSP];
     vm->rflags = vm->v->rflags;
     vm->event = 0;
-    vm->nmi_pending = false;
+    vmwrite(ENTRY_EVENT, 0);
+    vm->nmi_pending = vm->shutdown = false;
     vmx_nmi_window(vm, false);
     /* What the CPU cached under this VPID belongs to a life before. */
     vmx_flush_vpid(vm);

@@ -14,6 +14,8 @@
 #define CPUID_7_PKU   BIT(3)  /* ECX */
 
 #define MSR_DEBUGCTL        0x1d9
+#define MSR_RTIT_CTL        0x570
+#define RTIT_TRACE_EN       BIT(0)
 #define MSR_FEATURE_CONTROL 0x3a
 #define FEATURE_LOCK        BIT(0)
 #define FEATURE_VMX         BIT(2) /* outside SMX */
@@ -141,6 +143,9 @@ static int cpu_enable(void)
     }
     *(u32 *)vmxon = (u32)(vmx_caps.basic & BASIC_REVISION);
     pa = virt_to_phys(vmxon);
+    /* A trace that firmware left running would be written to physical addresses, past EPT. */
+    if (rdmsr_safe(MSR_RTIT_CTL, &control) && control)
+        wrmsr(MSR_RTIT_CTL, control & ~RTIT_TRACE_EN);
     u64 cr0 = (read_cr0() | vmx_caps.cr0_fixed0) & vmx_caps.cr0_fixed1;
     __asm__ volatile("mov %0, %%cr0" ::"r"(cr0) : "memory");
     write_cr4(read_cr4() | vmx_caps.cr4_fixed0 | own_features());
