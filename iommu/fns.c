@@ -64,6 +64,9 @@ static void ats_on(struct unit *u, u16 sid, u8 depth, u16 pfsid)
     if (!f->gate)
         env_log(ENV_WARN, "unit %u: %02x:%02x.%x enables ATS but is not trusted with it; its gate stays shut",
                 u->index, sid >> 8, sid >> 3 & 0x1f, sid & 7);
+    if (f->gate && !known)
+        env_log(ENV_INFO, "unit %u: %02x:%02x.%x is trusted with ATS: its translated requests pass", u->index,
+                sid >> 8, sid >> 3 & 0x1f, sid & 7);
     f->silent = !known;
     context_sync(u, sid, true);
     replay_now(u);
