@@ -5,6 +5,7 @@
 #include "arch/log.h"
 #include "arch/cpu.h"
 #include "arch/except.h"
+#include "arch/logring.h"
 #include "arch/serial.h"
 #include "arch/string.h"
 
@@ -36,6 +37,7 @@ static void console_line(const char *lead, const char *fmt, va_list args)
     for (unsigned tries = LOCK_TRIES; tries && __atomic_exchange_n(&console_lock.taken, 1, __ATOMIC_ACQUIRE);
          tries--)
         cpu_pause();
+    log_ring_add(line, len + 2);
     serial_write(line, len + 2);
     spin_unlock(&console_lock);
 }
@@ -81,6 +83,11 @@ bool log_limited(struct log_bucket *bucket)
     return false;
 }
 
+#define READING_TIME_US 10000000
+#define DELAY_PORT      0x80
+
+bool refuse_resets;
+
 void refuse(const char *fmt, ...)
 {
     va_list args;
@@ -88,6 +95,12 @@ void refuse(const char *fmt, ...)
     va_start(args, fmt);
     console_line("cannot start: ", fmt, args);
     va_end(args);
+    if (refuse_resets) {
+        /* Long enough to be read; a read of this port takes about a microsecond on every machine. */
+        for (unsigned i = 0; i < READING_TIME_US; i++)
+            (void)inb(DELAY_PORT);
+        machine_reset();
+    }
     cpu_halt_forever();
 }
 

@@ -36,6 +36,9 @@ struct log_bucket {
 };
 bool log_limited(struct log_bucket *bucket); /* true: say nothing now */
 
+/* A machine that boots from firmware must not be left dead: refuse() then resets it, after ten seconds. */
+extern bool refuse_resets;
+
 /* "sluice: cannot start: <what is wrong>; <what to do>", then back to the boot manager where there is one,
  * else halt. */
 void refuse(const char *fmt, ...) __printf(1, 2) __noreturn;

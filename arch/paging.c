@@ -5,6 +5,7 @@
 #include "arch/paging.h"
 #include "arch/cpu.h"
 #include "arch/log.h"
+#include "arch/logring.h"
 #include "arch/pages.h"
 #include "arch/percpu.h"
 #include "arch/string.h"
@@ -222,9 +223,9 @@ void paging_relocate(u64 base, u64 size, const struct boot_info *info)
     ASSERT(!root && is_aligned(base | size, SIZE_2M));
     ASSERT(base < BIT(32) && size <= BIT(32) - base && !in_region(base, size));
 
-    next_free = base + image_size();
+    next_free = base + image_size() + LOG_RING_SIZE;
     region_end = base + size;
-    u64 top = size > image_size() ? table_alloc() : 0;
+    u64 top = size > image_size() + LOG_RING_SIZE ? table_alloc() : 0;
     if (!top || !build(top, base, size, info))
         refuse("%llu KiB are too little for Sluice itself; give it more with mem=",
                (unsigned long long)(size >> 10));
@@ -236,6 +237,7 @@ void paging_relocate(u64 base, u64 size, const struct boot_info *info)
     root = top;
     pages_init(IMAGE_VA + (next_free - base), IMAGE_VA + size);
     switch_space((void *)(DIRECT_VA + base), (const void *)(DIRECT_VA + old), image_size(), top);
+    log_ring_attach((void *)(IMAGE_VA + image_size()));
 }
 
 void *direct_map(u64 pa, u64 size)

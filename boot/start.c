@@ -32,6 +32,7 @@ void __noreturn boot_start(u64 info_pa, u64 load_base, u32 loader)
 
     if (loader == BOOT_BY_EFI) {
         memcpy(&info, phys_to_virt(info_pa), sizeof(info));
+        refuse_resets = true;
         info.path = "EFI"; /* the application's own string is no longer there */
     } else {
         from_multiboot2(info_pa);

@@ -4,6 +4,7 @@
  */
 #include "hv/options.h"
 #include "arch/log.h"
+#include "arch/serial.h"
 #include "arch/string.h"
 
 #define WORD_MAX 64
@@ -122,12 +123,39 @@ static bool set_shutdown(const char *value, int choice)
     return true;
 }
 
+/* A port as 0x2f8, or none. Takes effect at once, so that the rest of the boot is seen. */
+static bool set_serial(const char *value, int choice)
+{
+    u32 port = 0;
+
+    (void)choice;
+    if (!strcmp(value, "none")) {
+        serial_use(0);
+        return true;
+    }
+    if (value[0] != '0' || value[1] != 'x' || !value[2])
+        return false;
+    for (const char *c = value + 2; *c; c++) {
+        u32 digit = *c >= '0' && *c <= '9'   ? (u32)(*c - '0')
+                    : *c >= 'a' && *c <= 'f' ? (u32)(*c - 'a' + 10)
+                                             : 16;
+        port = port << 4 | digit;
+        if (digit > 15 || port > 0xfff8)
+            return false;
+    }
+    if (port < 0x100)
+        return false;
+    serial_use((u16)port);
+    return true;
+}
+
 static const struct option table[] = {
     { "mem", "SIZE[K|M|G]", NULL, set_memory },
     { "iommu", "on|off", iommu_choices, set_iommu },
     { "dtlb", "always|guest|cm", dtlb_choices, set_dtlb },
     { "ats", "off|listed|all", ats_choices, set_ats },
     { "wait", "MICROSECONDS", NULL, set_wait },
+    { "serial", "0xPORT|none", NULL, set_serial },
     { "loglevel", "err|warn|info|debug", log_choices, set_loglevel },
     { "on-shutdown", "halt|reset", shutdown_choices, set_shutdown },
 };

@@ -5,6 +5,7 @@
  */
 #include "boot/efi/efi_app.h"
 #include "arch/paging.h"
+#include "arch/serial.h"
 #include "arch/string.h"
 
 #define LINE_MAX 400
@@ -112,6 +113,12 @@ u64 region_base(void)
 u64 region_size(void)
 {
     return 0;
+}
+
+/* Firmware's console it is, until the image runs. */
+void serial_use(u16 port)
+{
+    (void)port;
 }
 
 static void put(const char *text)

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <cmocka.h>
 #include "arch/log.h"
+#include "arch/serial.h"
 #include "hv/options.h"
 
 enum log_level log_threshold;
@@ -23,6 +24,13 @@ void refuse(const char *fmt, ...)
     vsnprintf(refusal, sizeof(refusal), fmt, args);
     va_end(args);
     longjmp(refused, 1);
+}
+
+static u32 serial_port;
+
+void serial_use(u16 port)
+{
+    serial_port = port;
 }
 
 void log_line(enum log_level level, const char *fmt, ...)
@@ -129,6 +137,21 @@ static void nonsense_is_refused(void **state)
     assert_non_null(strstr(parse("x"), "on-shutdown=halt|reset"));
 }
 
+static void serial_takes_a_port(void **state)
+{
+    (void)state;
+    assert_null(parse("serial=0x2f8"));
+    assert_int_equal(serial_port, 0x2f8);
+    assert_null(parse("serial=none"));
+    assert_int_equal(serial_port, 0);
+    assert_non_null(parse("serial=0x"));
+    assert_non_null(parse("serial=760"));
+    assert_non_null(parse("serial=0x60"));
+    assert_non_null(parse("serial=0xfff9"));
+    assert_non_null(parse("serial=0x1000002f8"));
+    assert_non_null(parse("serial=0x2F8"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -136,6 +159,7 @@ int main(void)
         cmocka_unit_test(every_option_is_taken),
         cmocka_unit_test(sizes),
         cmocka_unit_test(nonsense_is_refused),
+        cmocka_unit_test(serial_takes_a_port),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
