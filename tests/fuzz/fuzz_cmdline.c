@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "arch/log.h"
+#include "arch/serial.h"
 #include "hv/options.h"
 #include "tests/fuzz/fuzz.h"
 
@@ -16,6 +17,11 @@ void refuse(const char *fmt, ...)
 {
     (void)fmt;
     longjmp(refused, 1);
+}
+
+void serial_use(u16 port)
+{
+    (void)port;
 }
 
 void log_line(enum log_level level, const char *fmt, ...)
