@@ -73,6 +73,12 @@ def test_vcpu(tmp_path):
     assert "UNSAFE       iommu=off" in result.serial
 
 
+def test_triple_fault_is_reported(tmp_path):
+    result = bochs.sluice(tmp_path, "vcpu", "die")
+    assert "the guest is dead (triple fault)" in result.serial, result.describe()
+    assert "exit 2 (triple fault)" in result.serial and "code 0f 0b" in result.serial, result.describe()
+
+
 def test_no_unit_is_refused(tmp_path):
     result = bochs.sluice(tmp_path, "vcpu", options="", until=r"cannot start: [^\n]*\n")
     assert "no VT-d" in result.serial and "iommu=off" in result.serial, result.describe()

@@ -429,8 +429,22 @@ static void hidden_memory(void)
     expect("last-page", mmio_read64(hv_base + hv_bytes - 8), ~0ull);
 }
 
+/* No table: an exception, its double fault, and nobody left to tell. */
+static void triple_fault(void)
+{
+    static const struct {
+        u16 limit;
+        u64 base;
+    } __attribute__((packed)) nothing;
+
+    __asm__ volatile("lidt %0\n\tud2" ::"m"(nothing));
+}
+
 void guest_main(void)
 {
+    if (option("die")) {
+        triple_fault();
+    }
     control_registers();
     registers();
     virtualisation();
