@@ -35,8 +35,10 @@ static void judge_legacy(struct unit *u, struct context_entry e, struct guest_co
     if (!(e.lo & CTX_P))
         return;
     g->fault = FAULT_CONTEXT_RESERVED;
-    if (e.lo & CTX_LO_RSVD || e.hi & CTX_HI_RSVD)
+    if (e.lo & CTX_LO_RSVD || e.hi & CTX_HI_RSVD) {
+        g->no_faults = false; /* reported whatever FPD says (7.1.3) */
         return;
+    }
     g->ats = tt == TT_ATS;
     g->pass_through = tt == TT_PASS_THROUGH;
     g->did = (u16)(field_get(e.hi, CTX_DID) & (BIT(u->v.rules.did_bits) - 1));

@@ -137,10 +137,7 @@ void vregs_finish(struct unit *u)
         u->v.ccmd_on_finish = false;
     }
     if (u->v.iotlb_on_finish) {
-        u64 iotlb = vreg64(u, V_IRO + REG_IOTLB);
-
-        set64(u, V_IRO + REG_IOTLB,
-              (iotlb & ~(IOTLB_IVT | IOTLB_IAIG)) | field_prep(IOTLB_IAIG, field_get(iotlb, IOTLB_IIRG)));
+        set64(u, V_IRO + REG_IOTLB, vreg64(u, V_IRO + REG_IOTLB) & ~IOTLB_IVT);
         u->v.iotlb_on_finish = false;
     }
 }
@@ -235,6 +232,7 @@ static void iotlb_command(struct unit *u)
     u64 iotlb = vreg64(u, V_IRO + REG_IOTLB), iva = vreg64(u, V_IRO + REG_IVA);
     unsigned am = (unsigned)field_get(iva, IVA_AM);
     u64 page;
+    u8 done;
     struct request r = {
         .type = DESC_IOTLB,
         .granularity = (u8)field_get(iotlb, IOTLB_IIRG),
@@ -242,14 +240,20 @@ static void iotlb_command(struct unit *u)
     };
 
     replay_settle(u);
-    if (r.granularity == DESC_G_PAGE && (!u->v.rules.psi || am > u->v.rules.mamv))
-        r.granularity = DESC_G_DOMAIN; /* hardware does the same with what it cannot do (11.4.6.3) */
+    done = r.granularity;
+    if (r.granularity == DESC_G_PAGE && (!u->v.rules.psi || am > u->v.rules.mamv)) {
+        /* Without page-selective flushes hardware flushes the domain and says so; a mask that it does not
+         * offer it ignores and says that (11.4.8.1). Flushed is never wrong. */
+        r.granularity = DESC_G_DOMAIN;
+        done = u->v.rules.psi ? 0 : DESC_G_DOMAIN;
+    }
     if (r.granularity == DESC_G_PAGE) {
         page = align_down(field_get(iva, IVA_ADDR), BIT(am));
         r.range = (struct range){ page, page + BIT(am) - 1 };
     }
     if (r.granularity)
         plan_request(u, &r);
+    set64(u, V_IRO + REG_IOTLB, (iotlb & ~IOTLB_IAIG) | field_prep(IOTLB_IAIG, done));
     u->v.iotlb_on_finish = true;
     replay_submit(u);
 }
