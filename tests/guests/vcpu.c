@@ -20,6 +20,7 @@ enum { TRAP_DB = 1, TRAP_BP = 3, TRAP_UD = 6, TRAP_GP = 13 };
 u32 in_prot32(u32 (*code)(void));
 u32 trip_real(void);
 u32 trip_task(void);
+u32 trip_gate(void);
 u32 trip_pae(void);
 void debug_entry(void);
 extern u64 debug_rip, debug_dr6;
@@ -385,6 +386,7 @@ static void modes(void)
     }
     if (option("task")) {
         expect("task", in_prot32(trip_task), 0x3f);
+        expect("task-gate", in_prot32(trip_gate), 0x1f);
     }
 }
 

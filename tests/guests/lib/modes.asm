@@ -29,11 +29,15 @@ tss_b_entry: dq 0x0000890000000067
 modes_gdtr:
         dw modes_gdtr - modes_gdt - 1
         dq modes_gdt
+gate_idtr:
+        dw 14 * 8 - 1
+        dd gate_idt
 alias_a: dd 0xa11a5a11          ; read through other addresses by trip_pae
 
 section .bss nobits alloc noexec write align=4096
 pae_pd:  resb 3 * 4096          ; identity below 1 GiB; two versions of the next
 pae_pdpt: resb 32
+gate_idt: resb 14 * 8
 tss_a:   resb 0x68
 tss_b:   resb 0x68
 task_stack: resb 1024
@@ -237,6 +241,60 @@ trip_task:
 .link:  mov eax, 1
         cpuid
         xor esi, esi
+        iretd
+
+; A fault through a task gate: #GP with an error code, whose handler is a task that lets the faulting one go on behind
+; the instruction. Bits: 0 the error code, 1 its back link, 2 NT, 3 the saved EIP is the faulting one, 4 back again.
+global trip_gate
+trip_gate:
+        pushad
+        mov eax, tss_a
+        mov edi, tss_a_entry
+        call set_tss
+        mov eax, tss_b
+        mov edi, tss_b_entry
+        call set_tss
+        mov dword [tss_b + 0x20], .task
+        mov dword [tss_b + 0x24], 2
+        mov dword [tss_b + 0x38], task_stack_top
+        mov eax, cr3
+        mov [tss_b + 0x1c], eax
+        mov dword [tss_b + 0x4c], SEL_CODE32
+        mov eax, SEL_DATA
+        mov [tss_b + 0x48], eax
+        mov [tss_b + 0x50], eax
+        mov [tss_b + 0x54], eax
+        mov [tss_b + 0x58], eax
+        mov [tss_b + 0x5c], eax
+        mov ax, SEL_TSS_A
+        ltr ax
+        mov dword [gate_idt + 13 * 8], SEL_TSS_B << 16
+        mov dword [gate_idt + 13 * 8 + 4], 0x8500
+        lidt [gate_idtr]
+        mov dword [result], 0
+        mov ax, 0xfff8
+.fault: mov ds, ax
+.after: or dword [result], 16
+        clts
+        popad
+        mov eax, [result]
+        ret
+.task:  pop eax
+        cmp eax, 0xfff8
+        jne .link
+        or dword [result], 1
+.link:  cmp word [tss_b], SEL_TSS_A
+        jne .nt
+        or dword [result], 2
+.nt:    pushfd
+        pop eax
+        shr eax, 12
+        and eax, 4
+        or [result], eax
+        cmp dword [tss_a + 0x20], .fault
+        jne .back
+        or dword [result], 8
+.back:  mov dword [tss_a + 0x20], .after
         iretd
 
 ; A present, available 32-bit task at eax in the entry at edi.
