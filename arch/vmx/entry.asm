@@ -11,9 +11,9 @@ section .text
 ; 0: the guest ran and exited. 1, 2: the entry instruction failed (VMfailValid, VMfailInvalid). 3: an NMI has
 ; been taken by the host since nmi_seen, and the guest was not entered.
 ;
-; VMX has no switch that holds NMIs back in root mode. One that comes before `vmx_window` changes the count that
-; is compared here; one that comes in the window makes the handler return to vmx_window_nmi. So none is left
-; unnoticed while the guest runs.
+; VMX has no switch that holds NMIs back in root mode. One that comes before `vmx_window` changes the count
+; that is compared here; one that comes in the window makes the handler return to vmx_window_nmi. So none is
+; left unnoticed while the guest runs.
 global vmx_enter
 global vmx_window, vmx_window_end, vmx_window_nmi, vmx_exit
 vmx_enter:

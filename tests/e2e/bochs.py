@@ -96,7 +96,12 @@ def run(directory, disc, *, cpu="corei7_skylake_x", smp=1, memory=256, until=DEA
     )
 
 
-def sluice(directory, guest, cmdline="", *, options="iommu=off on-shutdown=halt", modules=None, image=None, **machine):
+UNPROTECTED = "iommu=off on-shutdown=halt"
+
+
+def sluice(
+    directory, guest, cmdline="", *, options=UNPROTECTED, modules=None, image=None, **machine
+):
     """A test guest on Sluice."""
     if modules is None:
         modules = [(harness.GUESTS / f"{guest}.elf", cmdline)]

@@ -23,7 +23,8 @@ echo "LINUX: kernel $(uname -r), $(grep -c ^processor /proc/cpuinfo) processors"
 grep -qw vmx /proc/cpuinfo && echo "LINUX: error: sees VMX"
 dd if=/dev/zero bs=1M count=8 2> /dev/null | sha256sum | sed 's/^/LINUX: hash /'
 # Bochs's own sizes of the extended state do not add up, with and without Sluice.
-dmesg | grep -E 'BUG:|WARNING: CPU|Oops|clocksource.*unstable' | grep -v fpu__init_system_xstate | sed 's/^/LINUX: complaint /'
+dmesg | grep -E 'BUG:|WARNING: CPU|Oops|clocksource.*unstable' | grep -v fpu__init_system_xstate |
+    sed 's/^/LINUX: complaint /'
 echo "LINUX: done"
 # The serial port sends by interrupts, and powering off waits for nobody.
 sleep 1

@@ -1,6 +1,7 @@
 ; SPDX-License-Identifier: Apache-2.0
 ;
-; Trips out of long mode: real mode, PAE paging, hardware tasks. The CPU must come back with what it did there.
+; Trips out of long mode: real mode, PAE paging, hardware tasks. The CPU must come back with what it did
+; there.
 
 bits 64
 
@@ -175,8 +176,8 @@ real_done:
         mov eax, [result]
         ret
 
-; A hardware task: call it, let it use CPUID, come back by IRET. Bits: 0 NT in the task, 1 its back link, 2 TR after
-; the return, 3 CR0.TS, 4 only the first task is busy, 5 registers came back.
+; A hardware task: call it, let it use CPUID, come back by IRET. Bits: 0 NT in the task, 1 its back link, 2
+; TR after the return, 3 CR0.TS, 4 only the first task is busy, 5 registers came back.
 global trip_task
 trip_task:
         pushad
@@ -243,8 +244,9 @@ trip_task:
         xor esi, esi
         iretd
 
-; A fault through a task gate: #GP with an error code, whose handler is a task that lets the faulting one go on behind
-; the instruction. Bits: 0 the error code, 1 its back link, 2 NT, 3 the saved EIP is the faulting one, 4 back again.
+; A fault through a task gate: #GP with an error code, whose handler is a task that lets the faulting one go
+; on behind the instruction. Bits: 0 the error code, 1 its back link, 2 NT, 3 the saved EIP is the faulting
+; one, 4 back again.
 global trip_gate
 trip_gate:
         pushad
@@ -308,8 +310,8 @@ set_tss:
         mov [edi + 7], ah
         ret
 
-; PAE paging: the top entries are loaded by CR0 and CR3 and kept over an exit. Bits: 0 the alias reads right, 1 and
-; still after CPUID, 2 and elsewhere after CR3 was loaded again.
+; PAE paging: the top entries are loaded by CR0 and CR3 and kept over an exit. Bits: 0 the alias reads
+; right, 1 and still after CPUID, 2 and elsewhere after CR3 was loaded again.
 global trip_pae
 trip_pae:
         pushad
