@@ -144,18 +144,30 @@ static void set_compatibility(struct unit *u, bool on)
     }
 }
 
-int hw_set_irt(struct unit *u, u64 irta, bool compatibility)
+int hw_set_irta(struct unit *u, u64 irta)
 {
-    int err;
+    u32 gsts = env_read32(u->regs, REG_GSTS);
+    int err = 0;
 
+    if (gsts & GCMD_SIRTP && env_read64(u->regs, REG_IRTA) == irta)
+        return 0;
+    /* The pointer may change while it is in use only with ESIRTPS (11.4.10). */
+    if (gsts & GCMD_IRE && !(u->cap & CAP_ESIRTPS))
+        err = command(u, GCMD_IRE, false, "pausing interrupt remapping");
+    if (err)
+        return err;
     env_write64(u->regs, REG_IRTA, irta);
     write_buffer_flush(u);
-    err = command(u, GCMD_SIRTP, true, "setting the interrupt remapping table");
-    if (!err && !(irta & IRTA_EIME)) /* with x2APIC destinations they are always blocked */
+    return command(u, GCMD_SIRTP, true, "setting the interrupt remapping table");
+}
+
+int hw_remap(struct unit *u, bool compatibility)
+{
+    if (!(env_read64(u->regs, REG_IRTA) & IRTA_EIME)) /* with x2APIC destinations they are always blocked */
         set_compatibility(u, compatibility);
-    if (!err)
-        err = command(u, GCMD_IRE, true, "enabling interrupt remapping");
-    return err;
+    if (env_read32(u->regs, REG_GSTS) & GCMD_IRE)
+        return 0;
+    return command(u, GCMD_IRE, true, "enabling interrupt remapping");
 }
 
 static void arm_events(struct unit *u)
@@ -223,7 +235,6 @@ int hw_takeover(struct unit *u)
     err = ir_apply(u);
     if (err)
         return err;
-    replay_now(u);
     fault_collect(u); /* firmware's leftovers are nobody's news */
     arm_events(u);
     return 0;

@@ -107,7 +107,8 @@ void ir_request(struct unit *u, u32 index, unsigned order)
     u32 first = index & ~0u << order;
     struct plan *p = &u->plan;
 
-    if (order >= 16 || 1u << order > SYNC_NOW || p->nr_iec == PLAN_IEC) {
+    if (order >= 16 || 1u << order > SYNC_NOW || order > field_get(u->ecap, ECAP_MHMV) ||
+        p->nr_iec == PLAN_IEC) {
         p->iec_all = true;
         return;
     }
@@ -133,7 +134,11 @@ int ir_apply(struct unit *u)
     if (!u->irt)
         return 0;
     ir_sync_all(u); /* complete before hardware is told */
-    err = hw_set_irt(u, env_phys(u->irt) | eime | field_prep(IRTA_S, 15), compatibility(u));
+    err = hw_set_irta(u, env_phys(u->irt) | eime | field_prep(IRTA_S, 15));
+    if (err)
+        return err;
+    /* Nothing of a former table may be left when remapping comes on (6.6). */
     u->plan.iec_all = true;
-    return err;
+    replay_now(u);
+    return hw_remap(u, compatibility(u));
 }

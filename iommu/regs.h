@@ -56,6 +56,8 @@
 #define CAP_DRD    BIT(55)
 #define CAP_ESRTPS BIT(63)
 
+#define CAP_ESIRTPS BIT(62)
+
 /* --- ECAP (11.4.3) --- */
 #define ECAP_C     BIT(0) /* page walks are coherent */
 #define ECAP_QI    BIT(1)

@@ -72,6 +72,7 @@ struct shadow_dir {
     u32 guest_entries; /* of its directory, 0: the guest is in legacy mode */
     u32 rid_pasid;
     u16 sid;
+    bool dropped; /* no context entry leads here any more */
 };
 _Static_assert(sizeof(struct shadow_dir) <= PAGE_SIZE, "a page");
 
@@ -129,6 +130,8 @@ struct guest_wait {
 #define PLAN_WHOLE    64
 #define PLAN_IEC      64
 #define PLAN_WAITS    64
+/* Entries looked at one by one; more than that and all are looked at, once, when the batch is emitted. */
+#define PLAN_LOOKS 512
 struct plan {
     bool iec_all;
     bool context_all; /* guest asked for more than single functions */
@@ -143,6 +146,7 @@ struct plan {
     u16 nr_whole;
     u16 nr_iec;
     u16 nr_waits;
+    u32 looked;
     struct planned_range ranges[PLAN_RANGES];
     struct devtlb_request devtlb[PLAN_REQUESTS]; /* the guest's own */
     struct {
@@ -161,7 +165,10 @@ struct plan {
 };
 
 /* The real unit's queue. At most one batch is outstanding, so that a batch is also the unit of waiting. */
-#define HQ_PAGES 8
+#define HQ_PAGES 16
+/* A flush of everything always fits: two requests to each function, in descriptors that take two slots each.
+ */
+_Static_assert(HQ_PAGES *PAGE_SIZE / (2 * sizeof(struct desc)) >= 2 * MAX_FNS + 8, "see hostq_room()");
 struct host_queue {
     struct desc *ring; /* in scalable mode each descriptor takes two slots, the second one 0 */
     u32 mask;          /* slots - 1 */
@@ -263,8 +270,10 @@ extern unsigned nr_units;
 /* Reads capabilities and refuses what we cannot drive; changes nothing. */
 int hw_probe(struct unit *u) __must_check;
 int hw_takeover(struct unit *u) __must_check; /* queue, root pointer, TE; see the order there */
-/* The interrupt remapping table as IRTA says, on, with compatibility-format interrupts passed or blocked. */
-int hw_set_irt(struct unit *u, u64 irta, bool compatibility) __must_check;
+/* The interrupt remapping table; then, after an interrupt-entry flush, remapping on, with
+ * compatibility-format interrupts passed or blocked. */
+int hw_set_irta(struct unit *u, u64 irta) __must_check;
+int hw_remap(struct unit *u, bool compatibility) __must_check;
 int hw_set_root(struct unit *u, const struct root_entry *root) __must_check;
 /* Before a new table is linked: from here on the unit sees what is in it, not what was there before (6.8). */
 void hw_publish(struct unit *u, const void *page);

@@ -78,6 +78,8 @@ static void on_interrupt(void *ctx, uint64_t addr, uint32_t data)
     (void)ctx;
     if (addr == EVENT_ADDR && data == EVENT_DATA)
         W.event_pending = true;
+    else if (W.device_irqs_expected)
+        W.device_irq[W.device_irqs++ % ARRAY_SIZE(W.device_irq)] = (struct world_irq){ addr, data };
     else
         world_fail("a unit sent the message %llx:%x", (unsigned long long)addr, data);
 }

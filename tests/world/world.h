@@ -114,6 +114,9 @@ struct world {
     unsigned events; /* times iommu_event() was called */
     struct world_irq irq[64];
     unsigned irqs, refused_irqs;
+    bool device_irqs_expected; /* what devices send, after the unit let it through */
+    struct world_irq device_irq[16];
+    unsigned device_irqs;
 
     unsigned pages, bump, free_pages;
     u32 free_list[REGION_MAX / 4096]; /* a ring */
