@@ -279,16 +279,16 @@ static void put_scalable(struct unit *u, u16 sid, struct context_entry *host, co
 {
     struct fn *f = fn_find(u, sid);
     struct shadow_dir *dir = entry_dir(host), *old = dir;
+    bool blocked = g->fault || (f && f->dead);
     struct context_entry want = { 0, 0 };
 
-    if (g->fault || (f && f->dead)) {
+    /* Another table mode, directory or plain PASID: a directory of its own, complete before use. */
+    if (dir && (blocked || dir->guest_dir != g->dir || dir->guest_entries != g->dir_entries ||
+                dir->rid_pasid != g->rid_pasid))
         dir = NULL;
-    } else {
-        /* Another table mode, directory or PASID for plain requests: a directory of its own, complete before
-         * use. */
-        if (dir && (dir->guest_dir != g->dir || dir->guest_entries != g->dir_entries ||
-                    dir->rid_pasid != g->rid_pasid))
-            dir = NULL;
+    if (f && old && !dir)
+        domain_detach(u, f); /* now: what the new one attaches must not be undone when the old one goes */
+    if (!blocked) {
         if (!dir)
             dir = pasid_dir_create(u, sid);
         if (dir) {

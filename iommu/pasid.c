@@ -105,7 +105,7 @@ static void put(struct unit *u, struct shadow_dir *dir, u32 pasid, struct pasid_
     bool same = same_entry(host, want), rid = pasid == dir->rid_pasid;
     struct fn *f = fn_find(u, dir->sid);
 
-    if (f) {
+    if (f && !dir->dropped) {
         domain_attach(u, f, rid, pasid, new_did);
         f->pasids |= !rid && new_did != DID_NONE;
     }
@@ -134,6 +134,7 @@ void pasid_dir_drop(struct unit *u, struct shadow_dir *dir)
         link = &(*link)->next;
     if (*link)
         *link = dir->next;
+    dir->dropped = true; /* the function is where the directory that replaced this one says */
     for (u32 i = 0; i < DIR_ENTRIES; i++) {
         struct pasid_entry *table = host_entry(u, dir, i * PASIDS_PER_TABLE, false);
 
