@@ -18,6 +18,7 @@
 #define DOMAIN        7u
 #define OTHER         8u
 #define IOVA          0x40200000ull
+#define SUPER         0x80000000ull
 #define MAX_FUNCTIONS 4u
 
 enum kind { IOTLB_P, IOTLB_P16, IOTLB_D, IOTLB_G, CONTEXT_DEV, CONTEXT_DOM, CONTEXT_G, KINDS };
@@ -221,6 +222,32 @@ static void batches(void)
         vtd_put(desc_iotlb(IOTLB_PAGE, DOMAIN, IOVA + (i & 63) * PAGE_SIZE, 0));
     }
     check("done", vtd_finish(), "no status");
+    change();
+    part("flush/batch-unaligned/none");
+    for (u32 i = 1; i < 6; i++) {
+        vtd_put(desc_iotlb(IOTLB_PAGE, DOMAIN, IOVA + i * PAGE_SIZE, 0));
+    }
+    check("done", vtd_finish(), "no status");
+    part("setup");
+}
+
+/* A superpage becomes a table, and the guest flushes one small page of it: the device may hold all of it. */
+static void superpage(void)
+{
+    u64 memory = (u64)page_alloc_aligned(SIZE_2M / PAGE_SIZE, SIZE_2M), lower = (u64)page_alloc(1);
+
+    if (!(vtd_cap & BIT(34))) {
+        return;
+    }
+    part("setup/superpage");
+    vtd_map(table, levels, SUPER, memory, SIZE_2M, PTE_R | PTE_W);
+    vtd_put(desc_iotlb(IOTLB_PAGE, DOMAIN, SUPER, 9));
+    check("done", vtd_finish(), "no status");
+    ((volatile u64 *)lower)[5] = (memory + 5 * PAGE_SIZE) | PTE_R | PTE_W;
+    *vtd_leaf(table, levels, SUPER, SIZE_2M) = lower | PTE_R | PTE_W;
+    part("flush/superpage-split/none");
+    vtd_put(desc_iotlb(IOTLB_PAGE, DOMAIN, SUPER + 5 * PAGE_SIZE, 0));
+    check("done", vtd_finish(), "no status");
     part("setup");
 }
 
@@ -276,6 +303,7 @@ void guest_main(void)
         }
     }
     batches();
+    superpage();
     toggled();
     by_registers();
     moves();
