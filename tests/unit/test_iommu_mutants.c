@@ -1,0 +1,211 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* LINK: libworld.a libiommu.a libmodel.a */
+/*
+ * What `make mutate` found that no other test would have noticed. Some of it is about the order of single
+ * memory accesses, which a page that is not accessible makes visible: each access faults, is let through for
+ * one instruction, and is written down.
+ */
+#define _GNU_SOURCE
+#include <signal.h>
+#include <sys/mman.h>
+#include <ucontext.h>
+
+#include "iommu/unit.h"
+#include "tests/unit/world_test.h"
+
+#define TRAP_FLAG 0x100
+
+struct touch {
+    unsigned offset;
+    bool write;
+    u64 lo, hi; /* the 16 bytes around it, afterwards */
+};
+static struct touch touches[4096];
+static unsigned nr_touches;
+static u8 *watched;
+
+static void on_fault(int sig, siginfo_t *info, void *context)
+{
+    ucontext_t *c = context;
+    u8 *at = info->si_addr;
+
+    (void)sig;
+    if (!watched || at < watched || at >= watched + PAGE_SIZE || nr_touches == ARRAY_SIZE(touches))
+        abort();
+    touches[nr_touches].offset = (unsigned)(at - watched);
+    touches[nr_touches].write = c->uc_mcontext.gregs[REG_ERR] & 2;
+    mprotect(watched, PAGE_SIZE, PROT_READ | PROT_WRITE);
+    c->uc_mcontext.gregs[REG_EFL] |= TRAP_FLAG;
+}
+
+static void on_step(int sig, siginfo_t *info, void *context)
+{
+    ucontext_t *c = context;
+    const u64 *pair = (const u64 *)(watched + (touches[nr_touches].offset & ~15u));
+
+    (void)sig;
+    (void)info;
+    touches[nr_touches].lo = pair[0];
+    touches[nr_touches++].hi = pair[1];
+    c->uc_mcontext.gregs[REG_EFL] &= ~TRAP_FLAG;
+    mprotect(watched, PAGE_SIZE, PROT_NONE);
+}
+
+static void watch(void *page)
+{
+    struct sigaction fault = { .sa_sigaction = on_fault, .sa_flags = SA_SIGINFO };
+    struct sigaction step = { .sa_sigaction = on_step, .sa_flags = SA_SIGINFO };
+
+    sigaction(SIGSEGV, &fault, NULL);
+    sigaction(SIGTRAP, &step, NULL);
+    nr_touches = 0;
+    watched = page;
+    mprotect(page, PAGE_SIZE, PROT_NONE);
+}
+
+static void unwatch(void)
+{
+    mprotect(watched, PAGE_SIZE, PROT_READ | PROT_WRITE);
+    watched = NULL;
+    signal(SIGSEGV, SIG_DFL);
+    signal(SIGTRAP, SIG_DFL);
+}
+
+/* Line 11: what another CPU writes after the fetch decides nothing, because nobody looks again. */
+static void each_word_of_a_descriptor_is_read_once(void **state)
+{
+    unsigned from, reads[512] = { 0 };
+
+    (void)state;
+    in_use(&(struct world_cfg){ .wait_us = 100 });
+    from = G.tail[0] * 2;
+    q_context(0, 3, 5, SID_PLAIN, 0);
+    q_iotlb(0, 3, 5, 0x1000, 0);
+    q_iotlb(0, 2, 5, 0, 0);
+    q_dtlb(0, SID_ATS, 0x1000, false);
+    q_wait(0);
+    watch(world_mem(GUEST_RING));
+    q_ring(0);
+    unwatch();
+    for (unsigned i = 0; i < nr_touches; i++) {
+        assert_false(touches[i].write);
+        reads[touches[i].offset / 8]++;
+    }
+    for (unsigned word = 0; word < 512; word++)
+        assert_int_equal(reads[word], word >= from && word < from + 10);
+    finish();
+}
+
+/* 6.2.2, and line 16: hardware may read an entry at any time, and never sees half of one and half of another.
+ */
+static void an_entry_changes_while_it_is_not_present(void **state)
+{
+    unsigned offset = (SID_PLAIN & 0xff) * 16, writes = 0;
+    u64 hi;
+
+    (void)state;
+    in_use(&(struct world_cfg){ .wait_us = 100 });
+    guest_domain_init(1, 6, 4);
+    guest_attach(SID_PLAIN, 1, TT_SS);
+    q_context(0, 3, 6, SID_PLAIN, 0);
+    q_wait(0);
+    hi = units[0]->context_on[SID_PLAIN >> 8][SID_PLAIN & 0xff].hi;
+    watch(units[0]->context_on[SID_PLAIN >> 8]);
+    q_ring(0);
+    unwatch();
+    for (unsigned i = 0; i < nr_touches; i++) {
+        if (!touches[i].write || (touches[i].offset & ~15u) != offset)
+            continue;
+        /* Present only before the first write and after the last. */
+        assert_int_equal(touches[i].lo & 1, writes == 2);
+        writes++;
+    }
+    assert_int_equal(writes, 3);
+    assert_int_not_equal(units[0]->context_on[SID_PLAIN >> 8][SID_PLAIN & 0xff].hi, hi);
+    finish();
+}
+
+/* Line 30: the value that is waited for after a time-out is not the one that was waited for before. */
+static void no_wait_is_like_an_earlier_one(void **state)
+{
+    (void)state;
+    in_use(&(struct world_cfg){ .wait_us = 100, .ite_steps = 20 });
+    model_fn_set_answer(W.fn[ATS], MODEL_ANSWER_NEVER, 0);
+    host_clear();
+    q_iotlb(0, 2, 5, 0, 0);
+    assert_true(q_sync(0));
+    for (unsigned i = 0; i < nr_host; i++)
+        for (unsigned k = 0; k < i; k++)
+            if ((host[i].q0 & 0x2f) == 0x25 && (host[k].q0 & 0x2f) == 0x25)
+                assert_int_not_equal(host[i].q0 >> 32, host[k].q0 >> 32);
+    assert_true(host_count(5) >= 2);
+    world_settle();
+    assert_true(world_ok());
+}
+
+/* Line 15: drivers enable ATS before or after they attach the function; the gate opens in both orders. */
+static void ats_may_come_after_the_entry(void **state)
+{
+    const struct context_entry *entry;
+
+    (void)state;
+    start(&(struct world_cfg){ .ats = ATS_ALL, .wait_us = 100 });
+    guest_start();
+    guest_domain_init(0, 5, 4);
+    guest_attach(SID_ATS, 0, TT_ATS_ON);
+    q_context(0, 3, 5, SID_ATS, 0);
+    q_iotlb(0, 2, 5, 0, 0);
+    assert_true(q_sync(0));
+    entry = &units[0]->context_on[SID_ATS >> 8][SID_ATS & 0xff];
+    assert_int_equal(entry->lo >> 2 & 3, TT_SS);
+    world_ats(ATS, true);
+    assert_int_equal(entry->lo >> 2 & 3, TT_ATS_ON);
+    host_clear();
+    q_iotlb(0, 2, 5, 0, 0);
+    assert_true(q_sync(0));
+    assert_int_equal(host_dtlb(SID_ATS), 1);
+    world_ats(ATS, false);
+    assert_int_equal(entry->lo >> 2 & 3, TT_SS);
+    finish();
+}
+
+/* 6.8: where the unit does not snoop, a page that was something else is written back before it is linked. */
+static void a_new_context_table_is_empty_for_the_unit_too(void **state)
+{
+    struct world_cfg cfg = {
+        .ecap = ECAP_DEFAULT & ~E_C, .ats = ATS_ALL, .wait_us = 100, .nr_fns = 2, .reuse_at_once = true
+    };
+
+    (void)state;
+    cfg.fn[0] = (struct world_fn_cfg){ SID_PLAIN, 0, false, 0 };
+    cfg.fn[1] = (struct world_fn_cfg){ 0x0310, 0, false, 0 };
+    start(&cfg);
+    guest_start();
+    guest_domain_init(0, 5, 4);
+    guest_attach(SID_PLAIN, 0, TT_SS);
+    guest_map(0, 1ull << 40, GUEST_DATA, P_RW);
+    q_context(0, 3, 5, SID_PLAIN, 0);
+    q_iotlb(0, 2, 5, 0, 0);
+    assert_true(q_sync(0));
+    poke64(guest_entry(0, 1ull << 40, 4), 0); /* three tables of the shadow are free after this */
+    q_iotlb(0, 2, 5, 0, 0);
+    assert_true(q_sync(0));
+    guest_attach(0x0308, 0, TT_SS);
+    q_context(0, 3, 5, 0x0308, 0);
+    assert_true(q_sync(0));
+    assert_int_equal(dma_lands(1, 0x1000, true), ~0ull);
+    assert_true(world_ok());
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(each_word_of_a_descriptor_is_read_once),
+        cmocka_unit_test(an_entry_changes_while_it_is_not_present),
+        cmocka_unit_test(no_wait_is_like_an_earlier_one),
+        cmocka_unit_test(ats_may_come_after_the_entry),
+        cmocka_unit_test(a_new_context_table_is_empty_for_the_unit_too),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
