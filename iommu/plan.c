@@ -36,6 +36,7 @@ void plan_reset(struct unit *u)
     p->context_all = p->pasid_all = p->iotlb_all = p->devtlb_all = p->iec_all = false;
     p->nr_iec = 0;
     p->touched = p->nr_ranges = p->nr_devtlb = p->nr_context = p->nr_pasid = p->nr_whole = p->nr_waits = 0;
+    p->looked = 0;
 }
 
 static void touch(struct unit *u, struct domain *d)
@@ -125,7 +126,13 @@ static void plan_range(struct unit *u, struct domain *d, struct range r)
         return;
     /* Neighbours, and the same again, extend the last range: drivers unmap upwards. */
     if (last && r.first >= last->range.first && r.first <= last->range.last + 1) {
-        last->range.last = MAX(last->range.last, r.last);
+        if (r.last <= last->range.last)
+            return;
+        pages = r.last - last->range.last;
+        last->range.last = r.last;
+        d->pages = (u32)MIN(d->pages + pages, 2ull * PAGES_BEFORE_MERGE);
+        if (d->nr_ranges > 1 && d->pages > PAGES_BEFORE_MERGE)
+            merge_ranges(u, d);
         return;
     }
     if (p->nr_ranges == PLAN_RANGES) {
@@ -152,7 +159,15 @@ static void request_context(struct unit *u, const struct request *r)
         u->plan.context_all = u->plan.pasid_all = u->plan.devtlb_all = true;
         return;
     }
+    if (u->plan.context_all && u->plan.pasid_all && u->plan.devtlb_all)
+        return; /* all are looked at anyway */
     for (u16 ignored = r->fm;; ignored = (u16)((ignored - 1) & r->fm)) {
+        /* With an entry goes, in scalable mode, all of its directory. */
+        u->plan.looked += u->scalable ? PLAN_LOOKS / 16 : 1;
+        if (u->plan.looked > PLAN_LOOKS) {
+            u->plan.context_all = u->plan.pasid_all = u->plan.devtlb_all = true;
+            return;
+        }
         context_sync(u, (u16)((r->sid & ~r->fm) | ignored), true);
         if (!ignored)
             break;
@@ -203,12 +218,17 @@ static void request_pasid(struct unit *u, const struct request *r)
         u->plan.pasid_all = u->plan.devtlb_all = true;
         return;
     }
+    if (u->plan.pasid_all && u->plan.devtlb_all)
+        return; /* all are looked at anyway */
     for (struct shadow_dir *dir = u->dirs; dir; dir = dir->next) {
-        struct guest_context g;
+        /* The directory that hardware would still know, whatever the guest's context entry says by now. */
+        struct guest_context g = { .dir = dir->guest_dir, .dir_entries = dir->guest_entries };
 
-        context_read(u, dir->sid, &g);
-        if (!g.fault && g.dir == dir->guest_dir)
-            pasid_sync(u, dir, &g, r->pasid, true);
+        if (++u->plan.looked > PLAN_LOOKS) {
+            u->plan.pasid_all = u->plan.devtlb_all = true;
+            return;
+        }
+        pasid_sync(u, dir, &g, r->pasid, true);
     }
 }
 

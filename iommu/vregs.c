@@ -157,7 +157,8 @@ static void interrupt_command(struct unit *u, u32 gcmd)
     }
     *reg(u, REG_GSTS) ^= changed & GCMD_CFI;
     u->v.gsts_on_finish |= changed & GCMD_IRE;
-    u->v.ir_enabled ^= !!(changed & GCMD_IRE);
+    if (changed & GCMD_IRE) /* not a toggle: where the unit is lost, GSTS does not show the last change yet */
+        u->v.ir_enabled = gcmd & GCMD_IRE;
     if (!changed && !(gcmd & GCMD_SIRTP))
         return;
     if (ir_apply(u))
@@ -221,7 +222,8 @@ static void context_command(struct unit *u)
     };
 
     replay_settle(u);
-    if (r.granularity) /* 0 is reserved: nothing is invalidated, and CAIG says so */
+    set64(u, REG_CCMD, ccmd); /* a former command that ended just now has cleared this one's ICC */
+    if (r.granularity)        /* 0 is reserved: nothing is invalidated, and CAIG says so */
         plan_request(u, &r);
     u->v.ccmd_on_finish = true;
     replay_submit(u);
