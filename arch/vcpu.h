@@ -109,6 +109,10 @@ struct vcpu_backend {
     /* Lets one pending NMI reach the host's own handler. */
     void (*take_nmi)(struct vcpu *v);
 
+    /* Writes the byte that raises an SMI, with the guest's registers as the handler's arguments. True: an NMI
+     * came meanwhile and was taken by the host's handler. NULL: the guest may raise SMIs by itself. */
+    bool (*software_smi)(struct vcpu *v, u16 port, u8 value);
+
     /* Where the CPU was delivering another event (vcpu_exit.delivery), the two combine as in hardware: double
      * fault, then triple fault at the next entry. At most one per exit. */
     void (*inject_exception)(struct vcpu *v, u8 vector, bool has_code, u32 code);

@@ -6,6 +6,8 @@
  * off it would change which memory Sluice itself reaches.
  */
 #include "hv/power.h"
+#include "arch/acpi.h"
+#include "arch/string.h"
 #include "arch/cpu.h"
 #include "arch/log.h"
 #include "arch/paging.h"
@@ -157,6 +159,35 @@ static void keyboard_port(void *ctx, struct vcpu *v, u16 port, unsigned width, b
     }
 }
 
+#define FADT_SMI_CMD 48 /* 4 bytes; 0 = the machine has none (ACPI 5.2.9) */
+
+/* The port is the command; the one behind it, where the width takes it along, is its argument and goes first.
+ */
+static void smi_port(void *ctx, struct vcpu *v, u16 port, unsigned width, bool in, u32 *value)
+{
+    (void)ctx;
+    if (in) {
+        raw_port(port, width, true, value);
+        return;
+    }
+    for (unsigned i = width; i-- > 1;)
+        outb((u16)(port + i), (u8)(*value >> 8 * i));
+    if (vcpu_ops->software_smi(v, port, (u8)*value) && !iommu_event())
+        vcpu_ops->inject_nmi(v);
+}
+
+static int trap_smi(void)
+{
+    const struct acpi_header *fadt = acpi_find("FACP");
+    u32 port = 0;
+
+    if (fadt && fadt->length >= FADT_SMI_CMD + sizeof(port))
+        memcpy(&port, (const u8 *)fadt + FADT_SMI_CMD, sizeof(port));
+    if (!vcpu_ops->software_smi || !port || port > 0xffff)
+        return 0;
+    return bus_add_ports((u16)port, 1, smi_port, NULL);
+}
+
 int power_init(void)
 {
     unsigned count = sleep_init();
@@ -166,6 +197,8 @@ int power_init(void)
         err = trap_sleep(sleep_register_at(i));
     if (!sleep_can_switch_off())
         log_warn("power        firmware does not say how to switch off (no \\_S5): the guest cannot");
+    if (!err)
+        err = trap_smi();
     if (!err)
         err = bus_add_ports(0x92, 1, fast_reset_port, NULL);
     if (!err)

@@ -171,6 +171,7 @@ struct vcpu_backend svm_backend = {
     .vcpu_start = svm_start,
     .run = svm_run,
     .take_nmi = svm_take_nmi,
+    .software_smi = svm_software_smi,
     .inject_exception = svm_inject_exception,
     .inject_page_fault = svm_inject_page_fault,
     .inject_nmi = svm_inject_nmi,

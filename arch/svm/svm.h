@@ -62,6 +62,7 @@ void svm_dump(struct vcpu *v);
 /* svm_exit.c */
 void svm_run(struct vcpu *v, struct vcpu_exit *exit);
 void svm_take_nmi(struct vcpu *v);
+bool svm_software_smi(struct vcpu *v, u16 port, u8 value);
 void svm_inject_exception(struct vcpu *v, u8 vector, bool has_code, u32 code);
 void svm_inject_page_fault(struct vcpu *v, u64 cr2, u32 code);
 void svm_inject_nmi(struct vcpu *v);
