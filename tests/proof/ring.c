@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The host's ring: what hostq_room() promises fits, with the two waits behind it, and never fills the ring so
+ * that full looks like empty. Shown for rings of 16 slots, which the arithmetic does not tell from larger
+ * ones.
+ */
+#include "iommu/desc.c"
+#include "iommu/hostq.c"
+#include "tests/proof/proof.h"
+
+struct iommu_options iommu_opts;
+static struct unit unit;
+
+/* What hostq_room() says for a queue in any state that a batch may begin in. */
+static u32 any_queue(void)
+{
+    struct host_queue *q = &unit.hq;
+
+    q->mask = HQ_PAGES * PAGE_SIZE / sizeof(struct desc) - 1;
+    q->step = any_bool() ? 2 : 1;
+    q->first = any32();
+    q->tail = any32();
+    ASSUME(q->first <= q->mask && q->tail <= q->mask && q->first % q->step == 0 && q->tail % q->step == 0);
+    /* At most the last batch's wait with interrupt is still there. */
+    ASSUME(((q->tail - q->first) & q->mask) <= q->step);
+    return hostq_room(&unit);
+}
+
+/* UNWIND: 4. Any number of descriptors up to the room there is, and the two waits. */
+void proof_ring(void)
+{
+    const struct host_queue *q = &unit.hq;
+    u32 room = any_queue(), pushed = any32();
+
+    PROVE(room > 0 && room <= q->mask);
+    ASSUME(pushed > 0 && pushed <= room + 2);
+    PROVE(((q->tail + pushed * q->step) & q->mask) != q->first);
+}
+
+/* UNWIND: 4. */
+void twin_ring(void)
+{
+    const struct host_queue *q = &unit.hq;
+    u32 room = any_queue();
+
+    PROVE(((q->tail + (room + 4) * q->step) & q->mask) != q->first);
+}
+
+/* UNWIND: 4. What the recovery reads back as the head is inside the ring, whatever the unit says. */
+void proof_head(void)
+{
+    u32 mask = HQ_PAGES * PAGE_SIZE / sizeof(struct desc) - 1;
+    u32 head = (u32)(any64() / sizeof(struct desc)) & mask;
+
+    PROVE(head * sizeof(struct desc) + sizeof(struct desc) <= HQ_PAGES * PAGE_SIZE);
+}
+
+/* UNWIND: 4. */
+void twin_head(void)
+{
+    u32 mask = HQ_PAGES * PAGE_SIZE / sizeof(struct desc) - 1;
+
+    PROVE(((u32)(any64() / sizeof(struct desc)) & mask) < mask);
+}
