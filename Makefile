@@ -53,7 +53,7 @@ MODEL_SRC   := $(filter-out tests/model/test_%,$(sort $(wildcard tests/model/*.c
 IOMMU_SRC   := $(sort $(wildcard iommu/*.c))
 WORLD_SRC   := $(sort $(wildcard tests/world/*.c))
 
-.PHONY: all image unit guests iso run setup test test-unit test-e2e mutate check check-gcc check-clang check-format \
+.PHONY: all image unit guests iso run setup test test-unit test-e2e mutate coverage check check-gcc check-clang check-format \
         check-headers check-lint clean distclean help FORCE
 
 all: image guests unit ## Build the hypervisor, the test guests and the host tests
@@ -166,7 +166,11 @@ test-e2e: image guests ## Run the tests in the emulator only
 mutate: ## Break iommu/ and hv/ one place at a time; some host test must notice (SAMPLE=, SEED=, ONLY=)
 	@tools/setup build test
 	@BUILD=$(BUILD) CC=$(CC) $(PYTHON) tools/mutate.py $(if $(SAMPLE),--sample $(SAMPLE)) $(if $(SEED),--seed $(SEED)) \
-		$(if $(ONLY),--only '$(ONLY)')
+		$(if $(ONLY),--only '$(ONLY)') $(if $(filter 1,$(REPORT)),--report)
+
+coverage: ## Table of the lines and branches of iommu/ that the host tests reach (LINES=1: what they do not)
+	@tools/setup build test
+	@BUILD=$(BUILD) $(PYTHON) tools/coverage.py $(if $(filter 1,$(LINES)),--lines)
 
 iso: ## Build build/sluice.iso: GRUB, Sluice and Debian's kernel as its guest
 	@tools/setup build run

@@ -276,16 +276,17 @@ class Workshop:
         for source, (status, output) in done:
             if status:
                 sys.exit(f"{source} does not compile:\n{output.decode()}")
-        for test in self.tests:
+        for test in list(self.tests):
             program = BUILD / kind / test.name
             status, output = self.link(test, program, kind)
             if status:
                 sys.exit(f"{test.name} does not link:\n{output.decode()}")
             start = time.monotonic()
             status, output = self.run_test(test, kind, program)
-            if status != 0:
-                sys.exit(f"{test.name} fails on the unchanged tree ({status}):\n{output.decode('utf-8', 'replace')}")
             test.seconds[kind] = time.monotonic() - start
+            if status != 0:
+                print(f"note: {test.name} is red on the unchanged tree and judges nobody", flush=True)
+                self.tests.remove(test)
 
     def judge(self, mutant):
         """What became of it: (verdict, by whom)."""

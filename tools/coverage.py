@@ -1,0 +1,94 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+"""How much of iommu/ the host tests reach, by gcov: a table of lines and branches, and the lines never run.
+
+usage: coverage.py [--lines]    --lines: list the lines that no test runs
+
+The tests are those of tests/unit that link libiommu.a or a file of iommu/.
+"""
+
+import gzip
+import json
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+
+BUILD = pathlib.Path(os.environ.get("BUILD") or "build").resolve() / "coverage"
+FLAGS = "-std=gnu11 -O0 -g -w -I.".split()
+FOLDERS = {"libiommu.a": "iommu", "libworld.a": "tests/world", "libmodel.a": "tests/model"}
+
+
+def main():
+    shutil.rmtree(BUILD, ignore_errors=True)
+    BUILD.mkdir(parents=True)
+    measured, tests = set(), []
+    for test in sorted(pathlib.Path("tests/unit").glob("test_*.c")):
+        link = re.search(r"^/\* LINK: (.*) \*/$", test.read_text(), re.M)
+        libs = re.search(r"^/\* LIBS: (.*) \*/$", test.read_text(), re.M)
+        sources = [str(test)]
+        for word in link[1].split() if link else []:
+            found = sorted(pathlib.Path(FOLDERS[word]).glob("*.c")) if word in FOLDERS else [pathlib.Path(word)]
+            sources += [str(f) for f in found if not f.name.startswith("test_")]
+        if any(s.startswith("iommu/") for s in sources):
+            tests.append((test, sources, libs[1].split() if libs else []))
+
+    def compiled(source):
+        out = BUILD / (source[:-2] + ".o")
+        if not out.exists():
+            out.parent.mkdir(parents=True, exist_ok=True)
+            mine = source.startswith("iommu/")
+            # Only iommu/ is measured; the rest shall be fast.
+            flags = [*FLAGS, "--coverage"] if mine else [*FLAGS, "-O2"]
+            subprocess.run(["gcc", *flags, "-c", "-o", out, source], check=True)
+            if mine:
+                measured.add(source)
+        return str(out)
+
+    for test, sources, libs in tests:
+        program = BUILD / test.stem
+        objects = [compiled(source) for source in sources]
+        subprocess.run(["gcc", "--coverage", "-o", program, *objects, *libs, "-lcmocka"], check=True)
+        env = dict(os.environ, PROGRAM_SECONDS=os.environ.get("PROGRAM_SECONDS", "5"))
+        done = subprocess.run([program], env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)
+        if done.returncode:
+            print(f"note: {test} is red")
+
+    print(f"{'file':24} {'lines':>14} {'':>7} {'branches':>14}")
+    sums, missed = [0, 0, 0, 0], []
+    for source in sorted(measured):
+        data = BUILD / (source[:-2] + ".gcda")
+        subprocess.run(["gcov", "-b", "-j", "-o", data.parent, source], cwd=BUILD.parent.parent,
+                       stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)
+        result = pathlib.Path(BUILD.parent.parent / (pathlib.Path(source).name + ".gcov.json.gz"))
+        if not result.exists():
+            result = BUILD.parent.parent / (pathlib.Path(source).stem + ".gcov.json.gz")
+        report = json.loads(gzip.decompress(result.read_bytes()))
+        result.unlink()
+        (own,) = [f for f in report["files"] if f["file"] == source]
+        lines = {}
+        for line in own["lines"]:
+            lines[line["line_number"]] = lines.get(line["line_number"], 0) + line["count"]
+        branches = [b["count"] for line in own["lines"] for b in line["branches"]]
+        numbers = [sum(n > 0 for n in lines.values()), len(lines), sum(n > 0 for n in branches), len(branches)]
+        sums = [a + b for a, b in zip(sums, numbers)]
+        missed += [f"{source}:{n}" for n, count in sorted(lines.items()) if not count]
+        row(source, numbers)
+    row("all", sums)
+    if "--lines" in sys.argv:
+        text = {}
+        for place in missed:
+            path, n = place.split(":")
+            text.setdefault(path, pathlib.Path(path).read_text().splitlines())
+            print(f"never run: {place}: {text[path][int(n) - 1].strip()}")
+
+
+def row(name, n):
+    lines, branches = f"{n[0]}/{n[1]}", f"{n[2]}/{n[3]}"
+    print(f"{name:24} {lines:>14} {100 * n[0] / max(n[1], 1):6.1f}% {branches:>14} {100 * n[2] / max(n[3], 1):6.1f}%")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
