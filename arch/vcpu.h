@@ -135,8 +135,8 @@ struct vcpu_backend {
     void (*trap_port)(u16 port, bool on);
     void (*pass_msr)(u32 msr, bool read, bool write);
 
-    /* The next run() returns after at most about `us` microseconds, whatever the guest does. NULL: this CPU has
-     * no means for that. */
+    /* The next run() returns after at most about `us` microseconds, whatever the guest does. NULL: this CPU
+     * has no means for that. */
     void (*exit_within)(struct vcpu *v, u32 us);
 
     /* After a change of the nested table: no CPU uses the old one when this returns. */
