@@ -302,6 +302,10 @@ void emit_batch(struct unit *u)
     sync_domains(u);
     if (needed(u) > hostq_room(u)) /* one global flush is cheaper than a full ring, and always fits */
         plan_everything(u);
+    if (6 + 2u * u->nr_fns + PLAN_REQUESTS > hostq_room(u)) {
+        hostq_stall(u);
+        return;
+    }
     emit_context(u);
     emit_pasid(u);
     emit_iotlb(u);

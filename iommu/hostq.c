@@ -68,9 +68,9 @@ static void move_tail(struct unit *u)
     env_write32(u->regs, REG_IQT, q->tail * (u32)sizeof(struct desc));
 }
 
-void hostq_submit(struct unit *u)
+/* The word that the next wait will write. */
+static u32 next_cookie(struct host_queue *q)
 {
-    struct host_queue *q = &u->hq;
     u32 slot;
 
     q->cookie++;
@@ -78,6 +78,21 @@ void hostq_submit(struct unit *u)
         q->cookie = 1;
     slot = q->cookie % STATUS_WORDS;
     q->status[slot] = 0;
+    return slot;
+}
+
+void hostq_stall(struct unit *u)
+{
+    (void)next_cookie(&u->hq); /* a late completion must not look like this one's */
+    u->hq.busy = u->hq.event_armed = true;
+    u->hq.since_us = 0;
+}
+
+void hostq_submit(struct unit *u)
+{
+    struct host_queue *q = &u->hq;
+    u32 slot = next_cookie(q);
+
     hostq_push(u, desc_wait_status(q->status_phys + slot * sizeof(u32), q->cookie));
     q->busy = true;
     q->since_us = 0;
@@ -273,4 +288,14 @@ bool hostq_settle(struct unit *u)
         env_relax();
     }
     return true;
+}
+
+void hostq_lost(struct unit *u)
+{
+    struct host_queue *q = &u->hq;
+
+    /* What it has not fetched stays in the ring, and is not written over. */
+    q->first = (u32)(env_read64(u->regs, REG_IQH) / sizeof(struct desc)) & q->mask;
+    q->suspect = 0;
+    q->busy = false;
 }

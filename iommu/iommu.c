@@ -87,6 +87,8 @@ bool iommu_event(void)
             replay_run(u);
             ours = true;
         }
+        if (!u->hq.busy && !plan_empty(u)) /* the batch before was given up: this one may take its time */
+            replay_submit(u);
         env_unlock(&u->lock);
     }
     return ours;
@@ -95,7 +97,7 @@ bool iommu_event(void)
 bool iommu_busy(void)
 {
     for (unsigned i = 0; i < nr_units; i++)
-        if (units[i]->hq.busy)
+        if (units[i]->hq.busy || !plan_empty(units[i]))
             return true;
     return false;
 }

@@ -132,18 +132,22 @@ void replay_run(struct unit *u)
 
 void replay_settle(struct unit *u)
 {
+    u16 waits;
+
     if (!u->hq.busy)
         return;
     if (hostq_settle(u)) {
         finish(u);
         return;
     }
-    /* Lost, and reported. What it might still read is never reused, no wait of the guest completes, and
-     * should the unit come back, it begins with a flush of everything. */
-    u->hq.busy = false;
+    /* Lost, and reported. What it might still read is never reused. Should the unit come back, it begins with
+     * a flush of everything, and only behind that one do the guest's waits complete. */
+    waits = u->plan.nr_waits;
+    hostq_lost(u);
     u->dying = 0;
     u->limbo = NULL;
     plan_reset(u);
+    u->plan.nr_waits = waits;
     plan_everything(u);
 }
 

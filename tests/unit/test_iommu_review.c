@@ -193,6 +193,36 @@ static void second_context_command_is_its_own(void **state)
     finish();
 }
 
+/* A device takes longer than Sluice waits in an exit: what waited behind it is not
+ * forgotten, whatever the guest does meanwhile. */
+static void waits_outlive_a_lost_batch(void **state)
+{
+    static const struct world_cfg cfg = {
+        .quiet = true, .wait_us = 100, .ite_steps = 5000, .relax_us = 1000
+    };
+    u32 cookie;
+
+    (void)state;
+    in_use(&cfg);
+    map_and_flush(0, IOVA, GUEST_DATA);
+    model_fn_set_answer(W.fn[ATS], MODEL_ANSWER_NEVER, 0);
+    guest_unmap(0, IOVA);
+    q_iotlb(0, 3, 5, IOVA, 0);
+    cookie = q_wait(0);
+    q_ring(0);
+    assert_false(q_done(cookie));
+    guest_w64(0, R_CCMD, 1ull << 63 | 1ull << 61); /* has to wait for the batch, and gives it up */
+    assert_false(q_done(cookie));
+    for (unsigned n = 0; n < 300000 && !q_done(cookie); n++) {
+        world_run(1);
+        if (iommu_busy()) /* as after each exit */
+            (void)iommu_event();
+    }
+    assert_true(q_done(cookie));
+    assert_int_equal(stale(PLAIN, IOVA), 0);
+    assert_int_equal(dma_lands(PLAIN, IOVA, true), ~0ull);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -201,6 +231,7 @@ int main(void)
         cmocka_unit_test(flood_of_single_entries_is_one_pass),
         cmocka_unit_test(many_tables_under_one_id),
         cmocka_unit_test(second_context_command_is_its_own),
+        cmocka_unit_test(waits_outlive_a_lost_batch),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

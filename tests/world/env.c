@@ -192,7 +192,7 @@ void env_relax(void)
     for (unsigned i = 0; i < W.cfg.units; i++)
         moved |= model_step(W.unit[i]);
     /* When only a deadline can end the wait, it shall not take long. */
-    W.now_us += moved ? 1 : 10000;
+    W.now_us += moved ? 1u + W.cfg.relax_us : 10000u;
 }
 
 void env_lock(struct env_lock *lock)

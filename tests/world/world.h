@@ -79,6 +79,7 @@ struct world_cfg {
     u8 keep[MODEL_CLASSES];
     u16 speculate;
     u16 ite_steps;
+    u16 relax_us; /* a turn of a wait loop takes this much longer */
     bool ite_no_sid;
     bool compress;
     u64 seed;
