@@ -63,6 +63,8 @@ int hw_probe(struct unit *u)
     u->drain_writes = u->cap & CAP_DWD;
     u->psi = u->cap & CAP_PSI;
     u->mamv = (unsigned)field_get(u->cap, CAP_MAMV);
+    if (u->mamv > ORDER_ALL)
+        return missing(u, "an address mask within its own address width");
     u->sslps = field_get(u->cap, CAP_SSLPS);
     u->device_tlb = u->ecap & ECAP_DT;
     u->iotlb_off = (unsigned)field_get(u->ecap, ECAP_IRO) * 16;

@@ -254,7 +254,9 @@ void pasid_sync(struct unit *u, struct shadow_dir *dir, const struct guest_conte
     volatile u64 *table;
 
     if (pasid >= DIR_ENTRIES * PASIDS_PER_TABLE || !g->dir_entries)
-        return; /* beyond the announced width; or a legacy entry, which has no PASIDs */
+        return; /* beyond our directory; or a legacy entry, which has no PASIDs */
+    if (pasid != g->rid_pasid && !(u->v.ecap & ECAP_PASID))
+        return; /* no request carries one, and a function without the capability answers no flush for one */
     table = guest_table(g, pasid, &p);
     if (table)
         read_entry(u, table, pasid, &p);
@@ -272,6 +274,10 @@ void pasid_sync_all(struct unit *u, struct shadow_dir *dir, const struct guest_c
 
     if (!g->dir_entries) { /* a legacy entry: plain requests only */
         sync_entry(u, dir, 0, &p, false);
+        return;
+    }
+    if (!(u->v.ecap & ECAP_PASID)) {
+        pasid_sync(u, dir, g, g->rid_pasid, false);
         return;
     }
     for (u32 i = 0; i < DIR_ENTRIES; i++) {

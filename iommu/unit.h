@@ -284,9 +284,9 @@ void hostq_push(struct unit *u, struct desc d);
 u32 hostq_room(const struct unit *u); /* descriptors that still fit before the wait */
 /* Nothing fits behind what a lost unit has not fetched: a batch that only hostq_lost() ends. */
 void hostq_stall(struct unit *u);
-void hostq_submit(struct unit *u);    /* adds our wait, moves the tail: one register write */
-bool hostq_errors(struct unit *u);    /* handles the unit's queue errors; true when there was one */
-bool hostq_done(struct unit *u);      /* has the outstanding batch completed? Handles errors too. */
+void hostq_submit(struct unit *u); /* adds our wait, moves the tail: one register write */
+bool hostq_errors(struct unit *u); /* handles the unit's queue errors; true when there was one */
+bool hostq_done(struct unit *u);   /* has the outstanding batch completed? Handles errors too. */
 /* Waits at most wait_us, then arms the completion event. True when done. */
 bool hostq_wait_or_arm(struct unit *u);
 /* Waits for the outstanding batch to the hard deadline; false: the unit is lost. */

@@ -89,7 +89,8 @@ static void announced_capabilities(void **state)
     } hosts[] = {
         { CAP_DEFAULT, ECAP_DEFAULT },
         /* all but the scalable mode and interrupt remapping, which have tests of their own */
-        { (~0ull & ~NOT_THESE) | C_BASE | C_ND(2) | C_SAGAW(0xe), (~0ull & ~0x8000003ff08ull) | E_BASE },
+        { (~0ull & ~NOT_THESE & ~(0x3full << 48)) | 18ull << 48 | C_BASE | C_ND(2) | C_SAGAW(0xe),
+          (~0ull & ~0x8000003ff08ull) | E_BASE },
         { C_BASE | C_ND(0) | C_SAGAW(2) | C_NFR(1), E_BASE | E_QI },
     };
 
