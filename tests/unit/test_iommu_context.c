@@ -493,6 +493,39 @@ static void hostile_37_firmware_left_it_on(void **state)
         }
 }
 
+/* Firmware that translates in scalable mode, on units that let the mode change under way and that do not. */
+static void hostile_37_firmware_in_scalable_mode(void **state)
+{
+    (void)state;
+    for (unsigned esrtps = 0; esrtps < 2; esrtps++)
+        for (unsigned pace = 0; pace <= MODEL_PACE_MANUAL; pace++) {
+            struct model *m;
+
+            assert_int_equal(
+                world_boot(&(struct world_cfg){ .wait_us = 100,
+                                                .ats = ATS_ALL,
+                                                .pace = (u8)pace,
+                                                .cap = CAP_DEFAULT | (esrtps ? C_ESRTPS : 0),
+                                                .ecap = ECAP_DEFAULT | 1ull << 43 | 1ull << 46 }),
+                0);
+            m = W.unit[0];
+            model_reg_write(m, R_RTADDR, 8,
+                            0x70000 | 1 << 10); /* an empty root table: everything is blocked */
+            model_reg_write(m, R_GCMD, 4, G_SRTP);
+            fw_wait(R_GSTS, G_SRTP, true);
+            model_reg_write(m, R_GCMD, 4, G_TE);
+            fw_wait(R_GSTS, G_TE, true);
+            model_fill_all(m);
+            model_clear_violations(m);
+            assert_int_equal(world_protect(), 0);
+            for (unsigned f = 0; f < W.nr_fns; f++) {
+                only_outcome(f, 0x3000, 0x3000);
+                only_outcome(f, REGION_BASE, ~0ull);
+            }
+            finish();
+        }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -510,6 +543,7 @@ int main(void)
         cmocka_unit_test(hostile_44_moved_without_a_flush),
         cmocka_unit_test(hostile_35_few_domain_ids),
         cmocka_unit_test(hostile_37_firmware_left_it_on),
+        cmocka_unit_test(hostile_37_firmware_in_scalable_mode),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
