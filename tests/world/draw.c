@@ -69,6 +69,8 @@ void program_config(struct world_cfg *cfg, u64 seed, bool errors)
     cfg->wait_us = waits[rnd(ARRAY_SIZE(waits))];
     cfg->ats = rnd(8) ? ATS_ALL : ATS_LISTED;
     cfg->reuse_at_once = rnd(2);
+    if (rnd(10) == 0)
+        cfg->scarce = 1 + rnd(25);
     if (errors) {
         cfg->ite_steps = (u16)(10 + rnd(50));
         cfg->ite_no_sid = rnd(2);

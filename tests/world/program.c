@@ -251,6 +251,11 @@ bool program_begin(const struct world_cfg *cfg, unsigned domains, unsigned pages
     if (domains > 3)
         G.dom[3] = (struct guest_domain){ 8, G.dom[0].levels, G.dom[0].root };
     oracle_start(domains, pages);
+    if (W.cfg.scarce) { /* what finds no table is blocked, and nothing worse */
+        W.pages = W.bump + 256 + W.cfg.scarce;
+        for (unsigned f = 0; f < W.nr_fns; f++)
+            oracle_may_block(f);
+    }
     return world_ok();
 }
 

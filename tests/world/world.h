@@ -87,6 +87,7 @@ struct world_cfg {
     enum dtlb_policy dtlb;
     enum ats_policy ats; /* ATS_OFF is 0: tests say what they want */
     unsigned pages;      /* of Sluice's region; 0: all */
+    unsigned scarce;     /* with programs: only so many pages are left for tables once the guest runs */
     unsigned nr_fns;     /* 0: the three below */
     bool reuse_at_once;  /* a freed page is the next one allocated; otherwise the last one */
     bool quiet;          /* no oracle: for measuring */
