@@ -387,10 +387,10 @@ def main():
         jobs = [pool.submit(one, m) for m in mutants]
         for job in concurrent.futures.as_completed(jobs):
             mutant, verdict, by = job.result()
-            count[verdict] = count.get(verdict, 0) + 1
-            killers[by.split(" ")[0]] = killers.get(by.split(" ")[0], 0) + 1
             if args.report and verdict == "SURVIVED" and not mutant.kind.startswith("planted"):
                 verdict = "survived"
+            count[verdict] = count.get(verdict, 0) + 1
+            killers[by.split(" ")[0]] = killers.get(by.split(" ")[0], 0) + 1
             if verdict.upper() == "SURVIVED":
                 print(f"SURVIVED {mutant.name}", *mutant.diff, sep="\n    ", flush=True)
             elif os.environ.get("V"):
@@ -402,7 +402,7 @@ def main():
     for path, kind, old in sorted(stale):
         print(f"note: equivalent.txt argues about what is not there any more: {path} | {kind} | {old}")
     print("mutate: caught by " + ", ".join(f"{k} {n}" for k, n in sorted(killers.items(), key=lambda i: -i[1]) if k))
-    print(f"mutate: {caught} caught, {survived} survived, {count.get('same code', 0)} are the same code, "
+    print(f"mutate: {caught} caught, {survived + open_} survived, {count.get('same code', 0)} are the same code, "
           f"{count.get('does not compile', 0)} do not compile; {time.monotonic() - start:.0f} s; "
           f"score {100 * caught / max(caught + survived + open_, 1):.1f} %")
     print(f"{caught} passed, {survived} failed")
