@@ -91,12 +91,6 @@ static unsigned split(struct range r, struct range blocks[MAX_BLOCKS])
     return 1;
 }
 
-static void emit_domain_all(struct unit *u, const struct domain *d)
-{
-    if (!u->plan.iotlb_all)
-        hostq_push(u, desc_iotlb_domain(d->did, u->drain_reads, u->drain_writes));
-}
-
 static void emit_iotlb_range(struct unit *u, struct domain *d, struct range r)
 {
     struct range blocks[MAX_BLOCKS];
@@ -197,7 +191,7 @@ static void emit_iotlb(struct unit *u)
             for (u16 i = d->first_range; i != NIL && !d->all; i = p->ranges[i].next)
                 emit_iotlb_range(u, d, p->ranges[i].range);
         if (d->all)
-            emit_domain_all(u, d);
+            hostq_push(u, desc_iotlb_domain(d->did, u->drain_reads, u->drain_writes));
         did = d->next_touched;
     }
 }
