@@ -182,10 +182,9 @@ static void request_iotlb(struct unit *u, const struct request *r)
         u->plan.iotlb_all = u->plan.devtlb_all = true;
         return;
     }
-    /* Every host domain that stands for the guest's. One that nobody knows holds nothing. */
+    /* Every host domain that stands for the guest's; each looks for itself whether it is flushed whole
+     * already. One that nobody knows holds nothing. */
     d = domain_of_guest(u, r->did);
-    if (d && d->sync_all)
-        return; /* asked before in this batch, and then of all of them */
     for (; d; d = d->next_same ? domain_get(u, d->next_same) : NULL) {
         if (r->granularity == DESC_G_PAGE)
             plan_range(u, d, r->range);

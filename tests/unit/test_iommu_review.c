@@ -176,6 +176,35 @@ static void many_tables_under_one_id(void **state)
     finish();
 }
 
+/* Tables under one domain-id, of which one has run out of list and is flushed whole: the others still hear of
+ * each page that follows. */
+static void whole_flush_of_one_table_is_not_that_of_all(void **state)
+{
+    static const struct world_cfg cfg = { .quiet = true, .wait_us = 50 };
+
+    (void)state;
+    in_use(&cfg);
+    guest_domain_init(1, 5, 4);
+    guest_attach(SID_ATS2, 1, TT_SS);
+    q_context(0, 3, 5, SID_ATS2, 0);
+    assert_true(q_sync(0));
+    map_and_flush(0, IOVA, GUEST_DATA);
+    assert_int_equal(dma_lands(ATS, IOVA, true), GUEST_DATA);
+
+    guest_unmap(0, IOVA);
+    for (unsigned i = 0; i < 128; i++) /* both lists, to the end of what a batch holds */
+        q_iotlb(0, 3, 5, 0x100000 + i * 0x2000ull, 0);
+    guest_context(0x0110, TT_SS, 5, PAGE(4), 4); /* a third table, whose list is empty */
+    q_context(0, 3, 5, 0x0110, 0);
+    q_iotlb(0, 3, 5, 0x100000 + 127 * 0x2000ull + 0x1000, 0); /* whole for it, one more page for the others */
+    q_iotlb(0, 3, 5, IOVA, 0);
+    assert_true(q_sync(0));
+    assert_int_equal(stale(PLAIN, IOVA), 0);
+    assert_int_equal(stale(ATS, IOVA), 0);
+    assert_int_equal(dma_lands(ATS, IOVA, true), ~0ull);
+    finish();
+}
+
 /* A register-based flush that is written while another is under way is not done because that one is. */
 static void second_context_command_is_its_own(void **state)
 {
@@ -230,6 +259,7 @@ int main(void)
         cmocka_unit_test(pasid_flush_reaches_the_cached_directory),
         cmocka_unit_test(flood_of_single_entries_is_one_pass),
         cmocka_unit_test(many_tables_under_one_id),
+        cmocka_unit_test(whole_flush_of_one_table_is_not_that_of_all),
         cmocka_unit_test(second_context_command_is_its_own),
         cmocka_unit_test(waits_outlive_a_lost_batch),
     };
