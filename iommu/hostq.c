@@ -112,7 +112,7 @@ static void arm_event(struct unit *u)
 
 static void flush_function(struct unit *u, const struct fn *f)
 {
-    if (!f->sid || f->dead)
+    if (!f->sid || f->dead || f->silent)
         return;
     hostq_push(u, desc_devtlb(f->sid, f->pfsid, f->depth, 0, ORDER_ALL));
     if (f->pasids)
