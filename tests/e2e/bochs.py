@@ -7,6 +7,7 @@ printed, or at the deadline.
 
 import os
 import shutil
+import struct
 import subprocess
 import time
 from pathlib import Path
@@ -98,12 +99,33 @@ def run(directory, disc, *, cpu="corei7_skylake_x", smp=1, memory=256, until=DEA
 
 UNPROTECTED = "iommu=off on-shutdown=halt"
 
+# The image that carries a model of a VT-d unit, and the table that says where: one unit for every device.
+MODEL_UNIT = harness.BUILD / "boot" / "model_unit.elf"
+UNIT_BASE = 0xFED90000
+
+
+def dmar():
+    """A DMAR table (8.1): 48-bit addresses; one unit with INCLUDE_ALL; root ports of any device may use ATS."""
+    body = struct.pack("<BB10x", 47, 0)
+    body += struct.pack("<HHBBHQ", 0, 16, 1, 0, 0, UNIT_BASE)
+    body += struct.pack("<HHBBH", 2, 8, 1, 0, 0)
+    head = struct.pack("<4sIBB6s8sI4sI", b"DMAR", 36 + len(body), 1, 0, b"SLUICE", b"MODEL   ", 1, b"SLUI", 1)
+    table = bytearray(head + body)
+    table[9] = -sum(table) & 0xFF
+    return bytes(table)
+
 
 def sluice(
-    directory, guest, cmdline="", *, options=UNPROTECTED, modules=None, image=None, **machine
+    directory, guest, cmdline="", *, options=UNPROTECTED, modules=None, image=None, acpi=None, **machine
 ):
     """A test guest on Sluice."""
     if modules is None:
         modules = [(harness.GUESTS / f"{guest}.elf", cmdline)]
-    disc = harness.make_iso(directory, options, modules, image or harness.IMAGE)
+    disc = harness.make_iso(directory, options, modules, image or harness.IMAGE, acpi)
     return run(directory, disc, **machine)
+
+
+def with_unit(directory, guest, cmdline="", *, options="", **machine):
+    """A test guest on Sluice, with the model as the VT-d unit."""
+    options = f"on-shutdown=halt {options}"
+    return sluice(directory, guest, cmdline, options=options, image=MODEL_UNIT, acpi=dmar(), **machine)

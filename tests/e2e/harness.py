@@ -132,13 +132,17 @@ def clean(data):
     return re.sub(r"\x1b(\[[0-9;?=]*[A-Za-z]|c)", "", text)
 
 
-def make_iso(directory, options="", modules=(), image=IMAGE):
-    """A GRUB disc with Sluice. `modules` is a list of (file, command line): the guest's kernel first."""
+def make_iso(directory, options="", modules=(), image=IMAGE, acpi=None):
+    """A GRUB disc with Sluice. `modules` is a list of (file, command line): the guest's kernel first.
+    `acpi`: the bytes of a table that firmware has not got, and GRUB adds to its own."""
     tree = Path(directory) / "iso"
     shutil.rmtree(tree, ignore_errors=True)
     (tree / "boot/grub").mkdir(parents=True)
     shutil.copy(image, tree / "sluice.elf")
     lines = ["set timeout=0", 'menuentry "sluice" {', f"  multiboot2 /sluice.elf {options}"]
+    if acpi:
+        (tree / "table").write_bytes(acpi)
+        lines.insert(2, "  acpi /table")
     for i, (file, cmdline) in enumerate(modules):
         shutil.copy(file, tree / f"module{i}")
         lines.append(f"  module2 /module{i} {cmdline}")

@@ -89,3 +89,30 @@ def test_cpu_without_unrestricted_guest(tmp_path):
     """A processor from before Westmere: what it lacks is named."""
     result = bochs.sluice(tmp_path, "vcpu", cpu="core2_penryn_t9600", until=r"cannot start: [^\n]*\n")
     assert "this CPU's VMX lacks" in result.serial, result.describe()
+
+
+# ---- with the model of a unit in the image: from the guest's tail write to the device, all of it on VMX
+
+
+@pytest.mark.parametrize("wait", ["", "wait=0"])
+def test_unit(tmp_path, wait):
+    """What the guest unmaps no device reaches any more, whether or not it flushed the device TLB; wait=0: every
+    completion comes by the unit's event or by the preemption timer."""
+    result = bochs.with_unit(tmp_path, "model_unit", options=wait)
+    result.assert_passed()
+    assert "driven wrongly" not in result.serial, result.describe()
+
+
+def test_unit_without_the_added_flushes(tmp_path):
+    """The same device goes on using the page when Sluice is told to forward only what the guest sends."""
+    result = bochs.with_unit(tmp_path, "model_unit", "expect-stale", options="dtlb=guest")
+    result.assert_passed()
+    assert "UNSAFE" in result.serial, result.describe()
+
+
+@pytest.mark.parametrize("guest", ["unit", "queue", "poll"])
+def test_unit_guests(tmp_path, guest):
+    """The guests that need no DMA device, as they run on SVM."""
+    result = bochs.with_unit(tmp_path, guest)
+    result.assert_passed()
+    assert "driven wrongly" not in result.serial, result.describe()
