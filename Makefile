@@ -53,7 +53,7 @@ MODEL_SRC   := $(filter-out tests/model/test_%,$(sort $(wildcard tests/model/*.c
 IOMMU_SRC   := $(sort $(wildcard iommu/*.c))
 WORLD_SRC   := $(sort $(wildcard tests/world/*.c))
 
-.PHONY: all image unit guests iso run setup test test-unit test-e2e mutate coverage check check-gcc check-clang check-format \
+.PHONY: all image unit guests iso run setup test test-unit test-e2e soak mutate coverage check check-gcc check-clang check-format \
         check-headers check-lint clean distclean help FORCE
 
 all: image guests unit ## Build the hypervisor, the test guests and the host tests
@@ -162,6 +162,9 @@ test-unit: unit ## Run the host tests only
 
 test-e2e: image guests ## Run the tests in the emulator only
 	@$(PYTHON) tools/runtests.py e2e
+
+soak: $(BUILD)/host/tests/unit/test_programs ## Programs that no run has seen before, for TIME seconds (default 600) twice, then a deeper small world
+	@FIRST=$$(date +%s)000 PROGRAM_SECONDS=$(or $(TIME),600) CLASS_PROGRAMS=$(or $(TIME),600) DEPTH=6 $<
 
 mutate: ## Break iommu/ and hv/ one place at a time; some host test must notice (SAMPLE=, SEED=, ONLY=)
 	@tools/setup build test

@@ -104,6 +104,22 @@ bool model_stale_irte(struct model *m, uint32_t index)
     return false;
 }
 
+unsigned model_irte_versions(struct model *m, uint32_t index, uint64_t out[][2], unsigned max)
+{
+    unsigned n = 0;
+
+    if (!GSTS(m, G_IRE) || index >= (2u << mdl_bits(m->irta_live, 3, 0)) || !max)
+        return 0;
+    if (mdl_read128(m, VIEW_UNIT, (m->irta_live & TLB_PA) + index * 16ull, out[n]))
+        n++;
+    for (struct mdl_ent *c = mdl_first(m, MODEL_C_IEC, index, 0); c && n < max;
+         c = mdl_next(m, MODEL_C_IEC, c)) {
+        out[n][0] = c->v0;
+        out[n++][1] = c->v1;
+    }
+    return n;
+}
+
 static struct model_result remapped(struct model *m, u16 sid, u64 addr, u32 data)
 {
     u32 index = mdl_bits(addr, 19, 5) | (u32)mdl_bits(addr, 2, 2) << 15;

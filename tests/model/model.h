@@ -308,6 +308,9 @@ unsigned model_outcomes(struct model *m, uint16_t sid, uint64_t iova, struct mod
 unsigned model_stale(struct model *m, uint16_t sid, uint64_t iova);
 /* Does the interrupt-entry cache hold a version of this entry that memory no longer has? */
 bool model_stale_irte(struct model *m, uint32_t index);
+/* Every version of this entry that an interrupt may meet now: that of memory, then those of the cache. 0
+ * while remapping is off. */
+unsigned model_irte_versions(struct model *m, uint32_t index, uint64_t out[][2], unsigned max);
 /* What the tables say now, as the processor sees them, without any cache and without faults recorded. */
 struct model_outcome model_fresh(struct model *m, uint16_t sid, uint64_t iova);
 

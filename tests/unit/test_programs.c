@@ -3,7 +3,8 @@
 /*
  * Programs against the oracle: by chance, and in a small world all of them.
  *
- *   SEED=n STEPS=n      runs that one program by chance (ERRORS=1: with silent devices)
+ *   SEED=n STEPS=n      runs that one program by chance (ERRORS=1: with silent devices; CLASS=n: with that
+ *                       cache class forced to keep everything)
  *   PROGRAM=hex SEED=n  runs this program on the machine of that seed, as a failure prints it
  *   PROGRAM_SECONDS=n   for how long programs are drawn; DEPTH=n: how long sequences in the small world are
  */
@@ -29,12 +30,45 @@ static double now(void)
     return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
 }
 
+static const struct {
+    enum model_class class;
+    const char *name;
+} classes[] = { { MODEL_C_ROOT, "root" },      { MODEL_C_CONTEXT, "context" },
+                { MODEL_C_PASID, "PASID" },    { MODEL_C_PAGING, "paging-structure" },
+                { MODEL_C_IOTLB, "IOTLB" },    { MODEL_C_IEC, "interrupt-entry" },
+                { MODEL_C_DTLB, "device TLB" } };
+static int forced; /* index of that class + 1, or 0 */
+
+/* The machine of a seed. */
+static void machine(struct world_cfg *cfg, u64 seed, bool errors)
+{
+    enum model_class class = classes[MAX(forced, 1) - 1].class;
+
+    program_config(cfg, seed, errors);
+    if (!forced)
+        return;
+    memset(cfg->keep, MODEL_KEEP_RANDOM, sizeof(cfg->keep));
+    cfg->keep[class] = MODEL_KEEP_ALL;
+    if (class == MODEL_C_ROOT)
+        cfg->cap |= C_CM;
+    if (class == MODEL_C_DTLB)
+        cfg->ecap |= E_DT;
+    if (class == MODEL_C_IEC && !(cfg->cap & C_RWBF))
+        cfg->ecap |= E_IR;
+    if (class == MODEL_C_PASID) {
+        cfg->ecap |= E_SMTS | E_SSTS | E_SMPWC;
+        cfg->cap &= ~C_RWBF;
+        cfg->scalable = true;
+    }
+}
+
 static void tell(const struct world_cfg *cfg, u64 seed, unsigned n, bool errors)
 {
     char first[sizeof(W.fail)];
 
     memcpy(first, W.fail, sizeof(first));
-    fprintf(stderr, "SEED=%llu STEPS=%u ERRORS=%d: %s\n", (unsigned long long)seed, n, errors, first);
+    fprintf(stderr, "SEED=%llu STEPS=%u ERRORS=%d CLASS=%d: %s\n", (unsigned long long)seed, n, errors,
+            forced, first);
     if (getenv("NOSHRINK"))
         fail_msg("%s", first);
     n = program_shrink(cfg, ops, n);
@@ -50,7 +84,7 @@ static void one_program(u64 seed, unsigned steps, bool errors)
 {
     struct world_cfg cfg;
 
-    program_config(&cfg, seed, errors);
+    machine(&cfg, seed, errors);
     program_draw(ops, steps, seed, &cfg, errors);
     if (!program_run(&cfg, ops, steps))
         tell(&cfg, seed, steps, errors);
@@ -61,7 +95,7 @@ static void replay(const char *hex, u64 seed)
     struct world_cfg cfg;
     unsigned n = 0, byte[4];
 
-    program_config(&cfg, seed, env_number("ERRORS", 0));
+    machine(&cfg, seed, env_number("ERRORS", 0));
     for (; n < MAX_OPS && sscanf(hex, "%2x%2x%2x%2x", &byte[0], &byte[1], &byte[2], &byte[3]) == 4; hex += 8)
         ops[n++] = (struct op){ (u8)byte[0], (u8)byte[1], (u8)byte[2], (u8)byte[3] };
     program_run(&cfg, ops, n);
@@ -75,6 +109,8 @@ static void by_chance(bool errors)
     unsigned steps = (unsigned)env_number("STEPS", 300), n = 0;
     double end = now() + (double)env_number("PROGRAM_SECONDS", 15);
     u64 before = world_totals.submissions, seed = env_number("FIRST", 1);
+
+    forced = (int)(env_number("CLASS", 0) % (ARRAY_SIZE(classes) + 1));
 
     if (getenv("PROGRAM")) {
         replay(getenv("PROGRAM"), env_number("SEED", 1));
@@ -107,39 +143,20 @@ static void programs_with_silent_devices(void **state)
 
 static void each_cache_is_put_to_the_test(void **state)
 {
-    static const struct {
-        enum model_class class;
-        const char *name;
-    } classes[] = { { MODEL_C_ROOT, "root" },
-                    { MODEL_C_CONTEXT, "context" },
-                    { MODEL_C_PAGING, "paging-structure" },
-                    { MODEL_C_IOTLB, "IOTLB" },
-                    { MODEL_C_DTLB, "device TLB" } };
-
     (void)state;
     for (unsigned k = 0; k < ARRAY_SIZE(classes); k++) {
-        struct world_cfg cfg;
-        u64 would = world_totals.c[classes[k].class].would, saved = world_totals.c[classes[k].class].saved;
-        u64 n = env_number("CLASS_PROGRAMS", 60);
+        const struct model_counts *c = &world_totals.c[classes[k].class];
+        u64 would = c->would, saved = c->saved, n = env_number("CLASS_PROGRAMS", 60);
 
-        for (u64 seed = 1; seed <= n; seed++) {
-            program_config(&cfg, seed, false);
-            memset(cfg.keep, MODEL_KEEP_RANDOM, sizeof(cfg.keep));
-            cfg.keep[classes[k].class] = MODEL_KEEP_ALL;
-            if (classes[k].class == MODEL_C_ROOT)
-                cfg.cap |= C_CM;
-            if (classes[k].class == MODEL_C_DTLB)
-                cfg.ecap |= E_DT;
-            program_draw(ops, 300, seed ^ 0xabcdef, &cfg, false);
-            if (!program_run(&cfg, ops, 300))
-                tell(&cfg, seed, 300, false);
-        }
-        would = world_totals.c[classes[k].class].would - would;
-        saved = world_totals.c[classes[k].class].saved - saved;
+        forced = (int)k + 1;
+        for (u64 seed = 1; seed <= n; seed++)
+            one_program(seed, 300, false);
         print_message("# %s: %llu stale entries flushed in time, %llu would have been used\n",
-                      classes[k].name, (unsigned long long)saved, (unsigned long long)would);
-        assert_true(would > 0);
+                      classes[k].name, (unsigned long long)(c->saved - saved),
+                      (unsigned long long)(c->would - would));
+        assert_true(c->would > would);
     }
+    forced = 0;
 }
 
 /* --- the oracle has power: the unsafe policy is found --- */
@@ -170,48 +187,69 @@ static void an_unsafe_policy_is_found(void **state)
 
 /* --- all of them, in a small world --- */
 
-static const struct op small[] = {
+struct choice {
+    const struct op *op;
+    unsigned nr;
+};
+
+static const struct op legacy_ops[] = {
     { OP_MAP, 0, 0, 1 },        { OP_MAP, 0, 0, 2 },        { OP_UNMAP, 0, 0, 0 },
     { OP_DROP, 0, 0, 0 },       { OP_ATTACH, 1, 0, 1 },     { OP_ATTACH, 1, 1, 1 },
     { OP_DETACH, 1, 0, 0 },     { OP_INV_PAGE, 0, 0, 0 },   { OP_INV_DOMAIN, 0, 0, 0 },
     { OP_INV_GLOBAL, 0, 0, 0 }, { OP_CTX_DEVICE, 1, 0, 0 }, { OP_DTLB, 1, 0, 1 },
     { OP_SWITCH, 0, 0, 0 },
 };
+static const struct op scalable_ops[] = {
+    { OP_MAP, 0, 0, 1 },        { OP_UNMAP, 0, 0, 0 },     { OP_PENTRY, 1, 1, 0 },
+    { OP_PENTRY, 1, 7, 0 },     { OP_PENTRY, 1, 0, 4 },    { OP_DIRECTORY, 1, 0, 0 },
+    { OP_DIRECTORY, 1, 1, 1 },  { OP_DIRECTORY, 1, 2, 1 }, { OP_INV_DOMAIN, 0, 0, 0 },
+    { OP_CTX_DEVICE, 1, 0, 0 }, { OP_PC, 0, 0, 2 },        { OP_PC, 0, 0, 0 },
+    { OP_DTLB, 1, 0, 1 },
+};
+static const struct op interrupt_ops[] = {
+    { OP_IRTE, 0, 6, 1 },    { OP_IRTE, 0, 6, 2 },    { OP_IRTE, 0, 0, 0 },    { OP_IRTE, 0, 1, 0 },
+    { OP_IRTE, 1, 4, 1 },    { OP_INV_IEC, 0, 0, 0 }, { OP_INV_IEC, 1, 0, 0 }, { OP_INV_IEC, 0, 1, 0 },
+    { OP_INV_IEC, 0, 0, 1 }, { OP_REMAP, 0, 0, 0 },   { OP_MSI, 1, 0, 0 },
+};
+static struct choice choice;
 static struct snapshot level[16];
 static u64 sequences;
 
-static void all_of(unsigned depth, unsigned left)
+static void all_of(unsigned at, unsigned left)
 {
     static const struct op fill = { OP_FILL, 0, 0, 0 }, wait = { OP_WAIT, 0, 0, 0 },
                            time = { OP_TIME, 2, 0, 0 };
 
-    snapshot_save(&level[depth]);
-    for (unsigned i = 0; i < ARRAY_SIZE(small) && world_ok(); i++) {
-        ops[depth] = small[i];
-        program_step(&small[i]);
+    snapshot_save(&level[at]);
+    for (unsigned i = 0; i < choice.nr && world_ok(); i++) {
+        const struct op *op = &choice.op[i];
+
+        ops[at] = *op;
+        program_step(op);
         /* Worst case: whatever may be cached is, before and after every step; and DMA is under way. */
         program_step(&fill);
-        if (small[i].kind >= OP_INV_PAGE && small[i].kind <= OP_DTLB)
+        if ((op->kind >= OP_INV_PAGE && op->kind <= OP_DTLB) || op->kind == OP_PC || op->kind == OP_INV_IEC)
             program_step(&wait);
         if (W.cfg.pace != MODEL_PACE_AT_ONCE)
             program_step(&time);
         sequences++;
         if (world_ok() && left > 1)
-            all_of(depth + 1, left - 1);
+            all_of(at + 1, left - 1);
         else if (world_ok())
             program_end();
         if (!world_ok()) {
             fprintf(stderr, "a sequence of the small world fails: %s\n", W.fail);
-            program_print(ops, depth + 1);
+            program_print(ops, at + 1);
             return;
         }
-        snapshot_load(&level[depth]);
+        snapshot_load(&level[at]);
     }
 }
 
-static void small_world(const struct world_cfg *like, unsigned depth)
+static void small_world(const struct world_cfg *like, const struct op *of, unsigned nr, unsigned steps)
 {
-    static const struct op prepare[] = { { OP_ATS, 1, 1, 0 },        { OP_MAP, 1, 0, 3 },
+    static const struct op prepare[] = { { OP_REMAP, 0, 0, 0 },      { OP_ATS, 1, 1, 0 },
+                                         { OP_MAP, 1, 0, 3 },        { OP_PC, 0, 0, 0 },
                                          { OP_MAP, 0, 1, 4 },        { OP_ATTACH, 0, 0, 0 },
                                          { OP_ATTACH, 1, 0, 1 },     { OP_CTX_GLOBAL, 0, 0, 0 },
                                          { OP_INV_GLOBAL, 0, 0, 0 }, { OP_WAIT, 0, 0, 0 },
@@ -219,6 +257,7 @@ static void small_world(const struct world_cfg *like, unsigned depth)
     struct world_cfg cfg = *like;
     double start_time = now();
 
+    choice = (struct choice){ of, nr };
     cfg.ats = ATS_ALL;
     cfg.nr_fns = 2;
     cfg.fn[0] = (struct world_fn_cfg){ SID_PLAIN, 0, false, 0 };
@@ -228,28 +267,60 @@ static void small_world(const struct world_cfg *like, unsigned depth)
     for (unsigned i = 0; i < ARRAY_SIZE(prepare); i++)
         program_step(&prepare[i]);
     sequences = 0;
-    all_of(0, depth);
+    all_of(0, steps);
     print_message("# %llu sequences of up to %u steps out of %u in %.1f s\n", (unsigned long long)sequences,
-                  depth, (unsigned)ARRAY_SIZE(small), now() - start_time);
+                  steps, nr, now() - start_time);
     if (!world_ok())
         fail_msg("%s", W.fail);
+}
+
+#define LEGACY     legacy_ops, ARRAY_SIZE(legacy_ops)
+#define SCALABLE   scalable_ops, ARRAY_SIZE(scalable_ops)
+#define INTERRUPTS interrupt_ops, ARRAY_SIZE(interrupt_ops)
+#define ECAP_SM    (ECAP_DEFAULT | E_SMTS | E_SSTS | E_SMPWC)
+#define ECAP_IR    (ECAP_DEFAULT | E_IR | E_EIM | E_MHMV)
+
+static unsigned depth(int less)
+{
+    return (unsigned)((int)env_number("DEPTH", 5) - less);
 }
 
 static void every_sequence_in_a_small_world(void **state)
 {
     (void)state;
-    small_world(&(struct world_cfg){ .wait_us = 100 }, (unsigned)env_number("DEPTH", 5));
+    small_world(&(struct world_cfg){ .wait_us = 100 }, LEGACY, depth(0));
+}
+
+static void every_sequence_in_scalable_mode(void **state)
+{
+    (void)state;
+    small_world(&(struct world_cfg){ .wait_us = 100, .scalable = true, .ecap = ECAP_SM }, SCALABLE, depth(1));
+    small_world(&(struct world_cfg){ .wait_us = 100, .ecap = ECAP_SM }, LEGACY, depth(2));
+}
+
+static void every_sequence_of_interrupt_entries(void **state)
+{
+    (void)state;
+    small_world(&(struct world_cfg){ .wait_us = 100, .ecap = ECAP_IR }, INTERRUPTS, depth(1));
+    small_world(&(struct world_cfg){ .wait_us = 100, .ecap = ECAP_IR, .cap = CAP_DEFAULT | C_CM }, INTERRUPTS,
+                depth(2));
 }
 
 /* The same with a unit that takes its time and a guest that goes on meanwhile. */
 static void every_sequence_with_a_slow_unit(void **state)
 {
-    unsigned depth = (unsigned)env_number("DEPTH", 5) - 1;
+    static const struct world_cfg slow = { .pace = MODEL_PACE_DELAYED, .pace_max = 3 };
+    struct world_cfg sm = slow, ir = slow;
 
     (void)state;
-    small_world(&(struct world_cfg){ .pace = MODEL_PACE_DELAYED, .pace_max = 3 }, depth);
+    sm.scalable = true;
+    sm.ecap = ECAP_SM;
+    ir.ecap = ECAP_IR;
+    small_world(&slow, LEGACY, depth(1));
     small_world(&(struct world_cfg){ .pace = MODEL_PACE_MANUAL, .cap = CAP_DEFAULT | C_CM, .wait_us = 1 },
-                depth);
+                LEGACY, depth(1));
+    small_world(&sm, SCALABLE, depth(2));
+    small_world(&ir, INTERRUPTS, depth(2));
 }
 
 int main(void)
@@ -260,6 +331,8 @@ int main(void)
         cmocka_unit_test(each_cache_is_put_to_the_test),
         cmocka_unit_test(an_unsafe_policy_is_found),
         cmocka_unit_test(every_sequence_in_a_small_world),
+        cmocka_unit_test(every_sequence_in_scalable_mode),
+        cmocka_unit_test(every_sequence_of_interrupt_entries),
         cmocka_unit_test(every_sequence_with_a_slow_unit),
     };
 

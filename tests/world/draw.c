@@ -25,6 +25,9 @@ static void seed_with(u64 seed, u64 salt)
         rnd(2);
 }
 
+#define SCALABLE (E_SMTS | E_SSTS | E_SMPWC | E_RPS)
+#define PASIDS   (SCALABLE | E_PASID | E_PSS)
+
 void program_config(struct world_cfg *cfg, u64 seed, bool errors)
 {
     static const struct {
@@ -49,6 +52,18 @@ void program_config(struct world_cfg *cfg, u64 seed, bool errors)
         { 0, 0, E_PT | E_SC, 0 },
         { C_DRAIN, 0, 0, 0 },
         { 0, 0, 0, E_DIT },
+        { 0, 0, 0, SCALABLE },
+        { 0, C_CM, 0, SCALABLE },
+        { 0, 0, E_C, SCALABLE },
+        { 0, 0, E_DT, SCALABLE },
+        { 0, C_ESRTPS, E_PT | E_SC, SCALABLE },
+        { C_MAMV(63), C_MAMV(2), 0, SCALABLE },
+        { 0, 0, 0, PASIDS },
+        { 0, C_FS1GP, 0, PASIDS | E_FSTS },
+        { 0, 0, 0, PASIDS | E_FSTS | E_NEST },
+        { 0, C_CM | C_FS1GP, 0, PASIDS | E_FSTS | E_NEST },
+        { 0, 0, E_C, PASIDS | E_FSTS | E_NEST },
+        { 0, C_ESRTPS, 0, PASIDS | E_FSTS | E_NEST },
     };
     static const u32 waits[] = { 0, 0, 1, 5, 100 };
     unsigned k;
@@ -71,6 +86,12 @@ void program_config(struct world_cfg *cfg, u64 seed, bool errors)
     cfg->reuse_at_once = rnd(2);
     if (rnd(10) == 0)
         cfg->scarce = 1 + rnd(25);
+    if (rnd(3) == 0 && !(cfg->cap & C_RWBF)) /* the table of interrupt entries is large */
+        cfg->ecap |= E_IR | E_EIM | (rnd(2) ? E_MHMV : 0);
+    if (cfg->ecap & E_SMTS) {
+        cfg->scalable = rnd(4); /* or a guest in legacy mode on such a unit */
+        cfg->rid_pasid = rnd(2) * 3;
+    }
     if (errors) {
         cfg->ite_steps = (u16)(10 + rnd(50));
         cfg->ite_no_sid = rnd(2);
@@ -90,15 +111,26 @@ static struct op random_op(const struct world_cfg *cfg, bool errors)
         [OP_TIME] = 8,       [OP_SWITCH] = 1,     [OP_POLL] = 3,       [OP_BAR] = 1,
         [OP_SILENT] = 0,
     };
+    static const u8 more[OP_KINDS] = {
+        [OP_PENTRY] = 8, [OP_DIRECTORY] = 2, [OP_PC] = 8, [OP_PIOTLB] = 8, [OP_PDTLB] = 3
+    };
+    static const u8 interrupts[OP_KINDS] = { [OP_IRTE] = 6, [OP_INV_IEC] = 6, [OP_REMAP] = 1, [OP_MSI] = 8 };
+    u8 w[OP_KINDS];
     unsigned total = 0, pick;
     struct op op = { 0, (u8)rnd(4), (u8)rnd(4), (u8)rnd(256) };
     unsigned fns = cfg->nr_fns ? cfg->nr_fns : 3;
 
-    for (unsigned k = 0; k < OP_KINDS; k++)
-        total += weight[k];
+    for (unsigned k = 0; k < OP_KINDS; k++) {
+        w[k] = (u8)(weight[k] + (cfg->scalable ? more[k] : 0) + (cfg->ecap & E_IR ? interrupts[k] : 0));
+        total += w[k];
+    }
     pick = rnd(total);
-    while (pick >= weight[op.kind])
-        pick -= weight[op.kind++];
+    while (pick >= w[op.kind])
+        pick -= w[op.kind++];
+    if (cfg->scalable && cfg->ecap & E_FSTS) { /* first-stage tables too */
+        op.a = (u8)rnd(MAX_GUEST_DOMAINS);
+        op.b = (u8)rnd(MAX_GUEST_DOMAINS);
+    }
     /* Half of the pages are few, so that the same ones come again. */
     switch (op.kind) {
     case OP_INV_PAGE:
@@ -122,11 +154,33 @@ static struct op random_op(const struct world_cfg *cfg, bool errors)
         /* fall through */
     case OP_DMA:
     case OP_BEGIN:
+    case OP_PDTLB:
         op.b = (u8)(rnd(2) ? rnd(4) : rnd(ORACLE_PAGES));
         /* fall through */
     case OP_PASS:
     case OP_DETACH:
+    case OP_DIRECTORY:
         op.a = (u8)rnd(fns);
+        break;
+    case OP_PENTRY:
+        op.a = (u8)rnd(fns);
+        op.b = (u8)rnd(8);
+        break;
+    case OP_PIOTLB:
+        op.b = (u8)(rnd(2) ? rnd(4) : rnd(ORACLE_PAGES));
+        break;
+    case OP_IRTE:
+        op.a = (u8)rnd(ORACLE_IRTES);
+        op.b = (u8)rnd(8);
+        break;
+    case OP_INV_IEC:
+        op.a = (u8)rnd(ORACLE_IRTES);
+        op.b = (u8)(cfg->ecap & E_MHMV ? (rnd(2) ? 0 : rnd(3)) : 0);
+        op.c = rnd(8) == 0;
+        break;
+    case OP_MSI:
+        op.a = (u8)rnd(fns);
+        op.b = (u8)rnd(ORACLE_IRTES);
         break;
     case OP_CTX_DEVICE:
         op.a = (u8)rnd(fns);
@@ -140,6 +194,7 @@ static struct op random_op(const struct world_cfg *cfg, bool errors)
         op.a = (u8)(1 + rnd(20));
         break;
     case OP_SWITCH:
+    case OP_REMAP:
     case OP_POLL:
         op.a = (u8)rnd(cfg->units);
         op.b = (u8)rnd(2);

@@ -28,23 +28,107 @@ void guest_gcmd(unsigned u, u32 bit, bool on)
 void guest_queue_on(unsigned u)
 {
     guest_w64(u, R_IQT, 0);
-    guest_w64(u, R_IQA, GUEST_RING + u * 0x4000);
+    guest_w64(u, R_IQA, (GUEST_RING + u * 0x4000) | (G.scalable ? 1 << 11 | 1 : 0)); /* 256 entries */
     G.tail[u] = 0;
     guest_gcmd(u, G_QIE, true);
+}
+
+/* --- scalable mode: for each function two directories with two tables of PASIDs below each --- */
+
+static u64 directory(unsigned f, unsigned dir)
+{
+    return GUEST_PASIDS + (f * 2 + dir) * 0x3000;
+}
+
+u64 guest_tables_end(void)
+{
+    return G.scalable ? directory(W.nr_fns, 0) : GUEST_PASIDS;
+}
+
+static void link_pasid_tables(void)
+{
+    for (unsigned f = 0; f < W.nr_fns && f < MAX_SCALABLE_FNS; f++)
+        for (unsigned dir = 0; dir < 2; dir++)
+            for (unsigned i = 0; i < 2; i++)
+                poke64(directory(f, dir) + 8 * i, (directory(f, dir) + 0x1000 * (i + 1)) | 1);
+}
+
+u32 guest_pasid(unsigned slot)
+{
+    return slot == 0 ? G.rid_pasid : slot == 1 ? 1 : 65; /* the last one is in the second table */
+}
+
+void guest_pasid_entry(unsigned f, unsigned dir, unsigned slot, int d)
+{
+    u64 at = directory(f, dir) + 0x1000 + guest_pasid(slot) * 64ull;
+    const struct guest_domain *dom = &G.dom[MAX(d, 0)];
+
+    poke64(at, 0);
+    if (d == GUEST_NONE) {
+        poke64(at + 8, 0);
+        poke64(at + 16, 0);
+        return;
+    }
+    poke64(at + 8, d == GUEST_PASS ? 9 : dom->did);
+    poke64(at + 16, d >= 0 && dom->first ? dom->root : 0);
+    if (d == GUEST_PASS)
+        poke64(at, 1 | 4 << 6 | (dom->levels - 2u) << 2);
+    else if (dom->first)
+        poke64(at, 1 | 1 << 6);
+    else
+        poke64(at, 1 | 2 << 6 | (dom->levels - 2u) << 2 | dom->root);
+}
+
+void guest_sm_context(unsigned f, int dir, bool ats)
+{
+    u16 sid = W.cfg.fn[f].sid;
+    u64 at = (sid & 0x80 ? GUEST_CTX_UPPER : GUEST_CTX) + (sid >> 8) * 0x1000 + (sid & 0x7f) * 32;
+
+    poke64(at, 0);
+    poke64(at + 8, G.rid_pasid);
+    if (dir >= 0)
+        poke64(at, directory(f, (unsigned)dir) | (G.slots > 1 ? 1 << 3 : 0) | (ats ? 1 << 2 : 0) | 1);
+}
+
+/* --- interrupt remapping: one table for all units --- */
+
+void guest_irte(unsigned index, u64 lo, u64 hi)
+{
+    poke64(GUEST_IRT + index * 16, 0);
+    poke64(GUEST_IRT + index * 16 + 8, hi);
+    poke64(GUEST_IRT + index * 16, lo);
+}
+
+void guest_remapping(unsigned u, bool on)
+{
+    if (on) {
+        guest_w64(u, R_IRTA, GUEST_IRT | 7);
+        guest_gcmd(u, G_SIRTP, true);
+    }
+    guest_gcmd(u, G_IRE, on);
 }
 
 void guest_start(void)
 {
     memset(&G, 0, sizeof(G));
     G.ring_size = 256;
-    for (unsigned bus = 0; bus < 4; bus++)
+    G.scalable = W.cfg.scalable;
+    G.slots = guest_read(0, R_ECAP, 8) & E_PASID && G.scalable ? GUEST_SLOTS : 1;
+    G.rid_pasid = guest_read(0, R_ECAP, 8) & E_RPS ? W.cfg.rid_pasid : 0;
+    for (unsigned bus = 0; bus < 4; bus++) {
         poke64(GUEST_ROOT + bus * 16, (GUEST_CTX + bus * 0x1000) | 1);
+        poke64(GUEST_ROOT + bus * 16 + 8, G.scalable ? (GUEST_CTX_UPPER + bus * 0x1000) | 1 : 0);
+    }
+    if (G.scalable)
+        link_pasid_tables();
     for (unsigned u = 0; u < W.cfg.units; u++) {
         G.caps[u] = guest_read(u, R_CAP, 8);
-        guest_w64(u, R_RTADDR, GUEST_ROOT);
+        guest_w64(u, R_RTADDR, GUEST_ROOT | (G.scalable ? 1 << 10 : 0));
         guest_gcmd(u, G_SRTP, true);
         guest_queue_on(u);
         q_context(u, 1, 0, 0, 0);
+        if (G.scalable)
+            q_pasid(u, 3, 0, 0);
         q_iotlb(u, 1, 0, 0, 0);
         if (!q_sync(u))
             world_fail("the first flush never completes");
@@ -76,7 +160,7 @@ void guest_table_free(u64 table)
 
 void guest_domain_init(unsigned d, u16 did, u8 levels)
 {
-    G.dom[d] = (struct guest_domain){ did, levels, guest_table() };
+    G.dom[d] = (struct guest_domain){ did, levels, false, guest_table() };
 }
 
 u64 guest_entry(unsigned d, u64 iova, unsigned level)
@@ -95,6 +179,12 @@ u64 guest_entry(unsigned d, u64 iova, unsigned level)
 
 void guest_map_level(unsigned d, u64 iova, u64 pa, unsigned perm, unsigned level)
 {
+    u64 table = PRESENT;
+
+    if (G.dom[d].first) { /* 9.7: P, U, A and D, and W where it may be written */
+        perm = 0x65 | (perm & P_W);
+        table = 0x67;
+    }
     for (unsigned l = G.dom[d].levels; l > level; l--) {
         u64 at = guest_entry(d, iova, l);
 
@@ -103,7 +193,7 @@ void guest_map_level(unsigned d, u64 iova, u64 pa, unsigned perm, unsigned level
 
             if (!below)
                 return;
-            poke64(at, below | PRESENT);
+            poke64(at, below | table);
         }
     }
     poke64(guest_entry(d, iova, level), pa | perm | (level > 1 ? LARGE : 0));
@@ -143,17 +233,21 @@ void guest_detach(u16 sid)
 
 void q_push(unsigned u, u64 q0, u64 q1)
 {
-    u64 at = GUEST_RING + u * 0x4000 + G.tail[u] * 16;
+    u64 at = GUEST_RING + u * 0x4000 + G.tail[u] * q_entry();
 
     poke64(at, q0);
     poke64(at + 8, q1);
+    if (G.scalable) {
+        poke64(at + 16, 0);
+        poke64(at + 24, 0);
+    }
     G.tail[u] = (G.tail[u] + 1) % G.ring_size;
 }
 
 void q_ring(unsigned u)
 {
     world_totals.submissions++;
-    guest_w32(u, R_IQT, G.tail[u] * 16);
+    guest_w32(u, R_IQT, G.tail[u] * q_entry());
 }
 
 void q_context(unsigned u, unsigned g, u16 did, u16 sid, unsigned fm)
@@ -169,6 +263,26 @@ void q_iotlb(unsigned u, unsigned g, u16 did, u64 iova, unsigned am)
 void q_dtlb(unsigned u, u16 sid, u64 iova, bool s)
 {
     q_push(u, 3 | (u64)sid << 32, iova | s);
+}
+
+void q_pasid(unsigned u, unsigned g, u16 did, u32 pasid)
+{
+    q_push(u, 7 | g << 4 | (u64)did << 16 | (u64)pasid << 32, 0);
+}
+
+void q_piotlb(unsigned u, unsigned g, u16 did, u32 pasid, u64 iova, unsigned am)
+{
+    q_push(u, 6 | g << 4 | (u64)did << 16 | (u64)pasid << 32, g == 3 ? iova | am : 0);
+}
+
+void q_pdtlb(unsigned u, u16 sid, u32 pasid, u64 iova, bool s, bool all_pasids)
+{
+    q_push(u, 8 | (u64)sid << 16 | (u64)pasid << 32, iova | (s ? 1 << 11 : 0) | all_pasids);
+}
+
+void q_iec(unsigned u, bool one, u16 index, unsigned order)
+{
+    q_push(u, 4 | one << 4 | (u64)order << 27 | (u64)index << 32, 0);
 }
 
 void q_wait_flags(unsigned u, unsigned flags, u32 data, u64 address)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The guest: a driver that writes tables into its memory and registers of its unit, as well or as badly as a
- * test wants. Written from the specification (legacy mode), sharing nothing with iommu/.
+ * test wants. Written from the specification, sharing nothing with iommu/.
  */
 #ifndef TESTS_WORLD_GUEST_H
 #define TESTS_WORLD_GUEST_H
@@ -29,11 +29,14 @@ enum {
     R_IEDATA = 0xa4,
     R_IEADDR = 0xa8,
     R_IQERCD = 0xb0,
+    R_IRTA = 0xb8,
 };
 
-#define G_TE   (1u << 31)
-#define G_SRTP (1u << 30)
-#define G_QIE  (1u << 26)
+#define G_TE    (1u << 31)
+#define G_SRTP  (1u << 30)
+#define G_QIE   (1u << 26)
+#define G_IRE   (1u << 25)
+#define G_SIRTP (1u << 24)
 
 #define FS_PFO (1u << 0)
 #define FS_PPF (1u << 1)
@@ -44,13 +47,19 @@ enum {
 enum { TT_SS = 0, TT_ATS_ON = 1, TT_PASS = 2 };
 enum { P_R = 1, P_W = 2, P_RW = 3 };
 
-/* A second-stage table of the guest: a domain of its driver. */
-#define MAX_GUEST_DOMAINS 4
+/* A table of the guest's, second-stage or first-stage: a domain of its driver. */
+#define MAX_GUEST_DOMAINS 6
 struct guest_domain {
     u16 did;
     u8 levels;
+    bool first;
     u64 root;
 };
+
+/* The ways of a function into a table: its plain requests, and those with one of two PASIDs. */
+#define GUEST_SLOTS 3
+/* What an entry leads to, beside a domain's number. */
+enum { GUEST_NONE = -1, GUEST_PASS = -2 };
 
 struct guest {
     struct guest_domain dom[MAX_GUEST_DOMAINS];
@@ -61,6 +70,12 @@ struct guest {
     unsigned ring_size;
     u32 cookie;
     u64 caps[MAX_WORLD_UNITS];
+    bool scalable; /* the table mode; also the descriptors are twice as wide */
+    unsigned nr_domains;
+    int dir[MAX_WORLD_FNS];          /* the directory of each function, or GUEST_NONE */
+    bool remapping[MAX_WORLD_UNITS]; /* of interrupts */
+    unsigned slots;                  /* of GUEST_SLOTS, as far as PASIDs are announced */
+    u32 rid_pasid;
 };
 extern struct guest G;
 
@@ -100,7 +115,22 @@ void guest_context(u16 sid, unsigned tt, u16 did, u64 root, u8 levels);
 void guest_attach(u16 sid, unsigned d, unsigned tt);
 void guest_detach(u16 sid);
 
+/* --- scalable mode: function number `f` of the world, which of its two PASID directories, whose request ---
+ */
+u32 guest_pasid(unsigned slot);
+void guest_pasid_entry(unsigned f, unsigned dir, unsigned slot, int d);
+u64 guest_tables_end(void);                           /* of what lies below its page tables */
+void guest_sm_context(unsigned f, int dir, bool ats); /* dir GUEST_NONE: not present */
+
+/* --- interrupt remapping --- */
+void guest_irte(unsigned index, u64 lo, u64 hi);
+void guest_remapping(unsigned u, bool on);
+
 /* --- the queue of unit `u` --- */
+static inline unsigned q_entry(void)
+{
+    return G.scalable ? 32 : 16;
+}
 void q_push(unsigned u, u64 q0, u64 q1);
 void q_ring(unsigned u); /* the tail write */
 /* g: 1 global, 2 domain, 3 device (context) or page (IOTLB). */
@@ -108,6 +138,11 @@ void q_context(unsigned u, unsigned g, u16 did, u16 sid, unsigned fm);
 void q_iotlb(unsigned u, unsigned g, u16 did, u64 iova, unsigned am);
 void q_dtlb(unsigned u, u16 sid, u64 iova, bool s);
 #define DTLB_EVERYTHING 0x7ffffffffffff000ull, true
+/* PASID cache: g 0 domain, 1 PASID in domain, 3 global. PASID-based IOTLB: g 2 PASID, 3 page in PASID. */
+void q_pasid(unsigned u, unsigned g, u16 did, u32 pasid);
+void q_piotlb(unsigned u, unsigned g, u16 did, u32 pasid, u64 iova, unsigned am);
+void q_pdtlb(unsigned u, u16 sid, u32 pasid, u64 iova, bool s, bool all_pasids);
+void q_iec(unsigned u, bool one, u16 index, unsigned order);
 /* Returns the cookie that the status word (GUEST_STATUS + 4 * cookie % 1024) will hold. */
 u32 q_wait(unsigned u);
 bool q_done(u32 cookie);

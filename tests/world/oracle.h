@@ -20,9 +20,14 @@ void oracle_start(unsigned domains, unsigned pages);
 /* The guest wrote a leaf of page `p`, or something that may concern every page. */
 void oracle_page(unsigned p);
 void oracle_tables(void);
-/* The guest wrote the context entry of `f`: it names domain `d`, or is pass-through, or not present. */
-enum { ORACLE_NONE = -1, ORACLE_PASS = -2, ORACLE_IDENTITY = -3 };
-void oracle_context(unsigned f, int d);
+/*
+ * The guest wrote the entry that says where requests of function `f` go: its context entry (legacy mode, slot
+ * and dir 0), or the PASID-table entry of this slot below this directory. `d`: a domain, or GUEST_NONE or
+ * GUEST_PASS.
+ */
+void oracle_entry(unsigned f, unsigned slot, unsigned dir, int d);
+/* Scalable mode: the guest's context entry of `f` names this directory now, GUEST_NONE: is not present. */
+void oracle_directory(unsigned f, int dir);
 /* The guest's translation is being switched; it is in force. */
 void oracle_enable(unsigned u, bool on);
 void oracle_enabled(unsigned u);
@@ -32,6 +37,10 @@ void oracle_may_block(unsigned f);
 /* The guest pushed a descriptor of unit u; g and ranges as in the descriptor, pages as 4K numbers. */
 void oracle_pushed_context(unsigned u, unsigned g, u16 did, u16 sid, unsigned fm);
 void oracle_pushed_iotlb(unsigned u, unsigned g, u16 did, u64 page, unsigned am);
+/* scalable mode: type 6 (g 2 PASID, 3 page) and type 7 (g 0 domain, 1 PASID, 3 global) */
+void oracle_pushed_piotlb(unsigned u, unsigned g, u16 did, u32 pasid, u64 page, unsigned am);
+void oracle_pushed_pasid(unsigned u, unsigned g, u16 did, u32 pasid);
+void oracle_pushed_iec(unsigned u, bool one, u16 index, unsigned order);
 void oracle_pushed_other(unsigned u);
 void oracle_pushed_wait(unsigned u, u32 cookie);
 /* Are there waits that were submitted and have not completed? */
@@ -46,6 +55,21 @@ void oracle_dma_changed(void);
 /* Judges every function and page; fails the world if something is not allowed. */
 void oracle_check_all(void);
 /* Judges one DMA that went to `pa` (~0: it was blocked). */
-void oracle_dma(unsigned f, unsigned p, u64 pa);
+void oracle_dma(unsigned f, unsigned slot, unsigned p, u64 pa);
+
+/* --- oracle_ir.c: interrupt entries --- */
+#define ORACLE_IRTES 4
+void oracle_ir_start(void);
+/* The guest wrote entry `index`. */
+void oracle_irte(unsigned index);
+/* It has switched remapping of unit u. */
+void oracle_remapping(unsigned u, bool on);
+/* A flush of these that was fetched at `when` has completed. */
+void oracle_ir_covered(unsigned u, unsigned first, unsigned last, u32 when);
+void oracle_ir_check(void);
+/* An interrupt of unit u was delivered, `index` its entry. */
+void oracle_ir_delivered(unsigned u, unsigned index, u64 address, u32 data);
+void *oracle_ir_state(size_t *size);
+u32 oracle_now(void); /* and a step further */
 
 #endif

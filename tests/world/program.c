@@ -71,7 +71,7 @@ static void make_room(void)
 {
     for (unsigned u = 0; u < W.cfg.units; u++)
         for (unsigned n = 0; n < 20000; n++) {
-            u32 head = guest_r32(u, R_IQH) / 16;
+            u32 head = guest_r32(u, R_IQH) / q_entry();
 
             if ((head - G.tail[u] - 1) % G.ring_size > 8)
                 break;
@@ -80,10 +80,17 @@ static void make_room(void)
         }
 }
 
+static unsigned pc_granularity(u8 n)
+{
+    return n % 8 == 0 ? 3 : n % 8 == 1 ? 0 : 1;
+}
+
 static void invalidate(const struct op *op)
 {
-    unsigned d = op->a;
-    unsigned f = op->a;
+    unsigned d = op->a, f = op->a;
+    unsigned slot = (op->kind == OP_PC ? op->b : op->c) % 4 % G.slots;
+    u32 pasid = guest_pasid(slot);
+    bool dtlb = W.cfg.ecap & E_DT && W.cfg.ats != ATS_OFF;
 
     for (unsigned u = 0; u < W.cfg.units; u++)
         switch (op->kind) {
@@ -113,8 +120,29 @@ static void invalidate(const struct op *op)
             q_context(u, 1, 0, 0, 0);
             oracle_pushed_context(u, 1, 0, 0, 0);
             break;
+        case OP_PC:
+            q_pasid(u, pc_granularity(op->c), G.dom[d].did, pasid);
+            oracle_pushed_pasid(u, pc_granularity(op->c), G.dom[d].did, pasid);
+            break;
+        case OP_PIOTLB:
+            q_piotlb(u, op->c & 4 ? 3 : 2, G.dom[d].did, pasid, oracle_iova(op->b), 0);
+            oracle_pushed_piotlb(u, op->c & 4 ? 3 : 2, G.dom[d].did, pasid, oracle_iova(op->b) >> 12, 0);
+            break;
+        case OP_INV_IEC:
+            q_iec(u, !op->c, op->a, op->b & 3);
+            oracle_pushed_iec(u, !op->c, op->a, op->b & 3);
+            break;
+        case OP_PDTLB:
+            if (W.cfg.fn[f].unit != u || !dtlb || G.slots == 1)
+                break;
+            if (op->c & 4)
+                q_pdtlb(u, W.cfg.fn[f].sid, pasid, DTLB_EVERYTHING, op->c & 8);
+            else
+                q_pdtlb(u, W.cfg.fn[f].sid, pasid, oracle_iova(op->b), false, op->c & 8);
+            oracle_pushed_other(u);
+            break;
         default:
-            if (W.cfg.fn[f].unit != u || !(W.cfg.ecap & E_DT) || W.cfg.ats == ATS_OFF)
+            if (W.cfg.fn[f].unit != u || !dtlb)
                 break;
             if (op->c)
                 q_dtlb(u, W.cfg.fn[f].sid, DTLB_EVERYTHING);
@@ -136,22 +164,159 @@ static void wait_all(bool with_wait)
 static void dma(const struct op *op)
 {
     u64 buf = 0x5555, pa;
+    unsigned slot = op->c / 2 % 4 % G.slots;
+    u32 pasid = slot ? guest_pasid(slot) : MODEL_NO_PASID;
     struct model_result r;
 
     if (op->kind == OP_BEGIN) {
-        model_fn_dma_begin(W.fn[op->a], oracle_iova(op->b) + 8, 8, op->c & 1, &buf);
+        model_fn_dma_begin_pasid(W.fn[op->a], pasid, oracle_iova(op->b) + 8, 8, op->c & 1, &buf);
         return;
     }
-    r = model_fn_dma(W.fn[op->a], oracle_iova(op->b) + 8, 8, op->c & 1, &buf);
+    r = model_fn_dma_pasid(W.fn[op->a], pasid, oracle_iova(op->b) + 8, 8, op->c & 1, &buf);
     pa = r.status == MODEL_OK || r.status == MODEL_NO_MEMORY ? r.pa : ~0ull;
     if (!W.cfg.quiet)
-        oracle_dma(op->a, op->b, pa);
+        oracle_dma(op->a, slot, op->b, pa);
     world_deliver();
+}
+
+/* --- where the requests of a function go --- */
+
+/* An entry for `slot`, in the directory that bit 2 of `how` says. */
+static void write_entry(unsigned f, unsigned slot, unsigned dir, int d)
+{
+    if (G.scalable)
+        guest_pasid_entry(f, dir, slot, d);
+    else if (d == GUEST_NONE)
+        guest_detach(W.cfg.fn[f].sid);
+    else if (d == GUEST_PASS)
+        guest_context(W.cfg.fn[f].sid, TT_PASS, 9, 0, G.dom[0].levels);
+    oracle_entry(f, slot, dir, d);
+}
+
+static void write_directory(unsigned f, int dir, bool ats)
+{
+    G.dir[f] = dir;
+    guest_sm_context(f, dir, ats && W.cfg.ecap & E_DT && W.cfg.ats);
+    oracle_directory(f, dir);
+}
+
+static void attach(const struct op *op)
+{
+    unsigned f = op->a;
+    bool ats = op->c && W.cfg.ecap & E_DT && W.cfg.ats;
+
+    if (op->kind == OP_PASS && !(W.cfg.ecap & E_PT))
+        return;
+    if (!G.scalable && op->kind == OP_ATTACH) {
+        guest_attach(W.cfg.fn[f].sid, op->b, ats ? TT_ATS_ON : TT_SS);
+        oracle_entry(f, 0, 0, op->b);
+        return;
+    }
+    write_entry(f, 0, (unsigned)MAX(G.dir[f], 0),
+                op->kind == OP_DETACH ? GUEST_NONE
+                : op->kind == OP_PASS ? GUEST_PASS
+                                      : op->b);
+    if (G.scalable && op->kind == OP_ATTACH)
+        write_directory(f, MAX(G.dir[f], 0), ats);
+}
+
+static void pasid_entry(const struct op *op)
+{
+    int d = op->b == 6 ? GUEST_PASS : op->b > 6 ? GUEST_NONE : (int)(op->b % G.nr_domains);
+
+    if (!G.scalable || (d == GUEST_PASS && !(W.cfg.ecap & E_PT)))
+        return;
+    write_entry(op->a, op->c % 4 % G.slots, op->c / 4 & 1, d);
+}
+
+/* --- interrupts --- */
+
+static void write_irte(const struct op *op)
+{
+    u64 lo = 1 | (u64)(0x30 + op->c % 0xc0) << 16 | (u64)(op->c & 3) << 40, hi = 0;
+
+    switch (op->b & 7) {
+    case 0: /* not present */
+        lo = 0;
+        break;
+    case 1: /* NMI */
+        lo |= 4 << 5;
+        break;
+    case 2: /* SMI, INIT, ExtINT */
+        lo |= (2 + (op->c & 1) * 3) << 5;
+        break;
+    case 3: /* reserved bits */
+        lo |= 1 << 12;
+        break;
+    case 4: /* for one function only */
+        hi = 1 << 18 | W.cfg.fn[op->c % W.nr_fns].sid;
+        break;
+    case 5: /* lowest priority, logical */
+        lo |= 1 << 5 | 1 << 2;
+        break;
+    }
+    guest_irte(op->a, lo, hi);
+    oracle_irte(op->a);
+}
+
+static void interrupt(const struct op *op)
+{
+    u32 data = 0;
+    unsigned f = op->a;
+    struct model_req r = {
+        .sid = W.cfg.fn[f].sid, .addr = 0xfee00010 | (u64)op->b << 5, .len = 4, .write = true
+    };
+
+    if (!G.remapping[W.cfg.fn[f].unit])
+        return;
+    W.device_irqs_expected = true;
+    W.device_irqs = 0;
+    if (model_dma(W.unit[W.cfg.fn[f].unit], &r, &data).status == MODEL_INTERRUPT)
+        oracle_ir_delivered(W.cfg.fn[f].unit, op->b, W.device_irq[0].addr, W.device_irq[0].data);
+    W.device_irqs_expected = false;
+    world_deliver();
+}
+
+static void switch_remapping(unsigned u)
+{
+    if (!(guest_read(u, R_ECAP, 8) & E_IR))
+        return;
+    G.remapping[u] = !G.remapping[u];
+    oracle_remapping(u, false);
+    guest_remapping(u, G.remapping[u]);
+    oracle_remapping(u, G.remapping[u]);
+}
+
+/* Operations that need what this machine does not have are none. */
+static bool possible(const struct op *op)
+{
+    switch (op->kind) {
+    case OP_MAP:
+    case OP_UNMAP:
+    case OP_LARGE:
+    case OP_DROP:
+    case OP_INV_PAGE:
+    case OP_INV_DOMAIN:
+    case OP_CTX_DOMAIN:
+        return op->a < G.nr_domains;
+    case OP_ATTACH:
+        return op->b < G.nr_domains;
+    case OP_PC:
+    case OP_PIOTLB:
+        return G.scalable && op->a < G.nr_domains;
+    case OP_INV_IEC:
+        return guest_read(0, R_ECAP, 8) & E_IR;
+    default:
+        return true;
+    }
 }
 
 void program_step(const struct op *op)
 {
     u64 leaf;
+
+    if (!possible(op))
+        return;
 
     switch (op->kind) {
     case OP_MAP:
@@ -173,18 +338,25 @@ void program_step(const struct op *op)
         drop(op->a, op->b);
         break;
     case OP_ATTACH:
-        guest_attach(W.cfg.fn[op->a].sid, op->b, op->c && W.cfg.ecap & E_DT && W.cfg.ats ? TT_ATS_ON : TT_SS);
-        oracle_context(op->a, op->b);
-        break;
     case OP_PASS:
-        if (W.cfg.ecap & E_PT) {
-            guest_context(W.cfg.fn[op->a].sid, TT_PASS, 9, 0, G.dom[0].levels);
-            oracle_context(op->a, ORACLE_PASS);
-        }
-        break;
     case OP_DETACH:
-        guest_detach(W.cfg.fn[op->a].sid);
-        oracle_context(op->a, ORACLE_NONE);
+        attach(op);
+        break;
+    case OP_PENTRY:
+        pasid_entry(op);
+        break;
+    case OP_DIRECTORY:
+        if (G.scalable)
+            write_directory(op->a, op->b % 3 - 1, op->c & 1);
+        break;
+    case OP_IRTE:
+        write_irte(op);
+        break;
+    case OP_REMAP:
+        switch_remapping(op->a);
+        break;
+    case OP_MSI:
+        interrupt(op);
         break;
     case OP_WAIT:
     case OP_RING:
@@ -249,8 +421,22 @@ bool program_begin(const struct world_cfg *cfg, unsigned domains, unsigned pages
         guest_domain_init(d, d == 2 ? 5 : (u16)(5 + d),
                           !(W.cfg.cap & C_SAGAW(4)) || (d == 1 && W.cfg.cap & C_SAGAW(2)) ? 3 : 4);
     if (domains > 3)
-        G.dom[3] = (struct guest_domain){ 8, G.dom[0].levels, G.dom[0].root };
-    oracle_start(domains, pages);
+        G.dom[3] = (struct guest_domain){ 8, G.dom[0].levels, false, G.dom[0].root };
+    G.nr_domains = MIN(domains, 4u);
+    if (domains > 4 && G.scalable && guest_read(0, R_ECAP, 8) & E_FSTS)
+        for (; G.nr_domains < domains; G.nr_domains++) {
+            guest_domain_init(G.nr_domains, (u16)(16 + G.nr_domains), 4);
+            G.dom[G.nr_domains].first = true;
+        }
+    for (unsigned f = 0; f < W.nr_fns; f++) {
+        G.dir[f] = GUEST_NONE;
+        for (unsigned slot = 1; slot < G.slots; slot++)
+            model_fn_use_pasid(W.fn[f], guest_pasid(slot));
+    }
+    oracle_start(G.nr_domains, pages);
+    if (W.cfg.ecap & E_IR)
+        for (unsigned u = 0; u < W.cfg.units; u++)
+            model_watch_irtes(W.unit[u], 0, ORACLE_IRTES);
     if (W.cfg.scarce) { /* what finds no table is blocked, and nothing worse */
         W.pages = W.bump + 256 + W.cfg.scarce;
         for (unsigned f = 0; f < W.nr_fns; f++)
@@ -315,7 +501,8 @@ void program_print(const struct op *ops, unsigned n)
         "map",      "unmap",      "large",      "drop",       "attach",     "pass",       "detach",
         "inv_page", "inv_domain", "inv_global", "ctx_device", "ctx_domain", "ctx_global", "dtlb",
         "wait",     "ring",       "dma",        "begin",      "fill",       "ats",        "time",
-        "switch",   "poll",       "bar",        "silent",
+        "switch",   "poll",       "bar",        "silent",     "pentry",     "directory",  "pc",
+        "piotlb",   "pdtlb",      "irte",       "inv_iec",    "remap",      "msi",
     };
 
     for (unsigned i = 0; i < n; i++)

@@ -33,6 +33,17 @@ enum op_kind {
     OP_POLL,   /* unit, register */
     OP_BAR,    /* the BAR aperture opens or closes */
     OP_SILENT, /* function: does not answer invalidations from now on */
+    /* scalable mode */
+    OP_PENTRY,    /* function, domain, slot and directory: a PASID-table entry */
+    OP_DIRECTORY, /* function, directory or none, may use ATS */
+    OP_PC,        /* domain, slot, granularity: PASID cache */
+    OP_PIOTLB,    /* domain, page, slot and AM */
+    OP_PDTLB,     /* function, page, slot and order */
+    /* interrupt remapping */
+    OP_IRTE,    /* index, kind, vector */
+    OP_INV_IEC, /* index, order, all */
+    OP_REMAP,   /* unit: off or on */
+    OP_MSI,     /* function, index */
     OP_KINDS,
 };
 
@@ -65,7 +76,7 @@ struct snapshot_part {
     size_t size;
 };
 struct snapshot { /* zeroed at first */
-    struct snapshot_part part[5 + MAX_WORLD_UNITS];
+    struct snapshot_part part[7 + MAX_WORLD_UNITS];
     unsigned parts;
     void *data;
     size_t room;

@@ -11,16 +11,18 @@
 
 void snapshot_save(struct snapshot *s)
 {
-    size_t total = 0, oracle_size;
-    void *oracle = oracle_state(&oracle_size);
+    size_t total = 0, oracle_size, ir_size;
+    void *oracle = oracle_state(&oracle_size), *ir = oracle_ir_state(&ir_size);
     u8 *to;
 
     s->part[0] = (struct snapshot_part){ &W, sizeof(W) };
     s->part[1] = (struct snapshot_part){ &G, sizeof(G) };
     s->part[2] = (struct snapshot_part){ oracle, oracle_size };
-    s->part[3] = (struct snapshot_part){ world_mem(0), GUEST_TABLES + G.nr_tables * 4096ull };
-    s->part[4] = (struct snapshot_part){ world_mem(REGION_BASE), W.bump * 4096ull };
-    s->parts = 5;
+    s->part[3] = (struct snapshot_part){ world_mem(0), guest_tables_end() };
+    s->part[4] = (struct snapshot_part){ world_mem(GUEST_TABLES), G.nr_tables * 4096ull };
+    s->part[5] = (struct snapshot_part){ world_mem(REGION_BASE), W.bump * 4096ull };
+    s->part[6] = (struct snapshot_part){ ir, ir_size };
+    s->parts = 7;
     for (unsigned u = 0; u < W.cfg.units; u++)
         s->part[s->parts++] = (struct snapshot_part){ W.unit[u], MODEL_BYTES };
     for (unsigned i = 0; i < s->parts; i++)

@@ -254,8 +254,10 @@ int world_boot(const struct world_cfg *cfg)
     for (unsigned f = 0; f < W.nr_fns; f++) {
         const struct world_fn_cfg *c = &W.cfg.fn[f];
 
-        W.fn[f] = model_fn_add(W.unit[c->unit],
-                               &(struct model_fn_cfg){ .sid = c->sid, .ats = c->ats, .qdep = c->depth });
+        W.fn[f] =
+            model_fn_add(W.unit[c->unit],
+                         &(struct model_fn_cfg){
+                             .sid = c->sid, .ats = c->ats, .pasid = W.cfg.ecap & E_PASID, .qdep = c->depth });
         model_fn_set_bus_master(W.fn[f], true);
     }
     if (cfg->dmar)

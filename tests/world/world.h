@@ -13,33 +13,37 @@
 #include "tests/model/model.h"
 
 /* --- the physical address map --- */
-#define GUEST_ROOT   0x1000ull
-#define GUEST_CTX    0x2000ull  /* one page for each of the first buses */
-#define GUEST_RING   0x8000ull  /* eight pages */
-#define GUEST_STATUS 0x10000ull /* one page of status words */
-#define GUEST_TABLES 0x20000ull /* second-stage tables, TABLE_PAGES */
-#define GUEST_DATA   0x80000ull /* what the guest maps for its devices, DATA_PAGES */
-#define TABLE_PAGES  64u
-#define DATA_PAGES   128u
-#define RAM1_END     0x200000ull
-#define REGION_BASE  0x200000ull /* Sluice's own memory */
-#define REGION_MAX   0x400000ull
-#define RAM2_BASE    0x600000ull /* 2 MiB */
-#define RAM2_END     0x800000ull
-#define TRIP_BASE    0x900000ull /* freed pages of Sluice's lead here: nobody may ever get there */
-#define RMRR_BASE    0xa00000ull /* firmware's, 16 pages */
-#define RMRR_END     0xa10000ull
-#define BAR_BASE     0xc0000000ull /* a BAR aperture: DMA may go there, but it is not RAM */
-#define BAR_END      0xc0010000ull
-#define UNIT_BASE    0xfed90000ull
-#define UNIT_SIZE    0x1000ull
-#define RAM3_BASE    0x100000000ull /* 1 GiB, where the unit can map it with large pages */
-#define RAM3_END     0x140000000ull
-#define EVENT_ADDR   0xfee00000ull /* what reaches iommu_event() */
-#define EVENT_DATA   0x400u
+#define GUEST_ROOT      0x1000ull
+#define GUEST_CTX       0x2000ull  /* one page for each of the first buses */
+#define GUEST_RING      0x8000ull  /* eight pages */
+#define GUEST_STATUS    0x10000ull /* one page of status words */
+#define GUEST_CTX_UPPER 0x11000ull /* scalable mode: devices 16 and up of the first buses */
+#define GUEST_IRT       0x15000ull /* 256 interrupt entries */
+#define GUEST_TABLES    0x40000ull /* page tables, TABLE_PAGES */
+#define GUEST_PASIDS    0x20000ull /* two directories with two tables each, for MAX_SCALABLE_FNS functions */
+#define GUEST_DATA      0x80000ull /* what the guest maps for its devices, DATA_PAGES */
+#define TABLE_PAGES     64u
+#define DATA_PAGES      128u
+#define RAM1_END        0x200000ull
+#define REGION_BASE     0x200000ull /* Sluice's own memory */
+#define REGION_MAX      0x400000ull
+#define RAM2_BASE       0x600000ull /* 2 MiB */
+#define RAM2_END        0x800000ull
+#define TRIP_BASE       0x900000ull /* freed pages of Sluice's lead here: nobody may ever get there */
+#define RMRR_BASE       0xa00000ull /* firmware's, 16 pages */
+#define RMRR_END        0xa10000ull
+#define BAR_BASE        0xc0000000ull /* a BAR aperture: DMA may go there, but it is not RAM */
+#define BAR_END         0xc0010000ull
+#define UNIT_BASE       0xfed90000ull
+#define UNIT_SIZE       0x1000ull
+#define RAM3_BASE       0x100000000ull /* 1 GiB, where the unit can map it with large pages */
+#define RAM3_END        0x140000000ull
+#define EVENT_ADDR      0xfee00000ull /* what reaches iommu_event() */
+#define EVENT_DATA      0x400u
 
-#define MAX_WORLD_UNITS 2
-#define MAX_WORLD_FNS   16
+#define MAX_WORLD_UNITS  2
+#define MAX_WORLD_FNS    16
+#define MAX_SCALABLE_FNS 5
 
 /* --- capabilities --- */
 #define C_ND(n)     ((u64)(n))
@@ -51,6 +55,7 @@
 #define C_NFR(n)    (((u64)(n)-1) << 40)
 #define C_MAMV(n)   ((u64)(n) << 48)
 #define C_DRAIN     (3ull << 54)
+#define C_FS1GP     (1ull << 56)
 #define C_ESRTPS    (1ull << 63)
 #define C_BASE      (47ull << 16 | 1ull << 22 | 0x40ull << 24) /* MGAW, ZLR, FRO */
 #define CAP_DEFAULT (C_BASE | C_ND(2) | C_SAGAW(6) | C_SSLPS(3) | C_PSI | C_NFR(8) | C_MAMV(18) | C_DRAIN)
@@ -59,7 +64,18 @@
 #define E_DT        (1ull << 2)
 #define E_PT        (1ull << 6)
 #define E_SC        (1ull << 7)
+#define E_IR        (1ull << 3)
+#define E_EIM       (1ull << 4)
+#define E_MHMV      (15ull << 20)
+#define E_NEST      (1ull << 26)
+#define E_PSS       (19ull << 35)
+#define E_PASID     (1ull << 40)
 #define E_DIT       (1ull << 41)
+#define E_SMTS      (1ull << 43)
+#define E_SSTS      (1ull << 46)
+#define E_FSTS      (1ull << 47)
+#define E_SMPWC     (1ull << 48)
+#define E_RPS       (1ull << 49)
 #define E_BASE      (0x30ull << 8) /* IRO */
 
 #define ECAP_DEFAULT (E_BASE | E_C | E_QI | E_DT | E_PT | E_SC)
@@ -87,6 +103,8 @@ struct world_cfg {
     enum dtlb_policy dtlb;
     enum ats_policy ats; /* ATS_OFF is 0: tests say what they want */
     unsigned pages;      /* of Sluice's region; 0: all */
+    bool scalable;       /* the guest uses the scalable mode, if the unit has it */
+    u32 rid_pasid;       /* ... and this PASID for requests without one; below 64 */
     unsigned scarce;     /* with programs: only so many pages are left for tables once the guest runs */
     unsigned nr_fns;     /* 0: the three below */
     bool reuse_at_once;  /* a freed page is the next one allocated; otherwise the last one */
