@@ -131,6 +131,8 @@ $(BUILD)/host/$(1): $(BUILD)/host/$(1).o $(call link-objects,$(1).c)
 endef
 $(foreach t,$(UNIT_SRC:.c=),$(eval $(call unit-rule,$(t))))
 
+-include tests/model/model.mk
+
 # What throws inputs at the code, and what proves things about it.
 -include tests/fuzz/fuzz.mk
 -include tests/proof/proof.mk
