@@ -6,10 +6,10 @@
 #include "arch/cpu.h"
 #include "arch/log.h"
 #include "arch/paging.h"
-#include "arch/pci.h"
 #include "hv/env.h"
 #include "hv/exit.h"
 #include "hv/mem.h"
+#include "hv/pci.h"
 
 _Static_assert(sizeof(struct env_lock) == sizeof(struct spinlock), "one is used as the other");
 _Static_assert((int)ENV_ERR == (int)LOG_ERR && (int)ENV_DEBUG == (int)LOG_DEBUG, "same levels");
@@ -121,6 +121,13 @@ bool env_send_interrupt(u64 address, u32 data)
 u32 env_pci_read32(u16 segment, u16 sid, u32 off)
 {
     return pci_read(segment, sid, off, 4);
+}
+
+void env_bus_master_off(u16 segment, u16 sid)
+{
+    u32 command = pci_read(segment, sid, PCI_COMMAND, 2);
+
+    pci_write(segment, sid, PCI_COMMAND, 2, command & ~(u32)PCI_COMMAND_MASTER);
 }
 
 void env_log(enum env_level level, const char *fmt, ...)

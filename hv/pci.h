@@ -34,6 +34,7 @@ enum {
     PCI_EXT_CAP_VF_REBAR = 0x24,
 };
 #define PCI_COMMAND_MEMORY BIT(1)
+#define PCI_COMMAND_MASTER BIT(2)
 #define PCI_ATS_ENABLE     BIT(15) /* of the control register at +6 */
 #define PCI_SRIOV_VFE      BIT(0)  /* of the control register at +8 */
 #define PCI_SRIOV_VF_MSE   BIT(3)

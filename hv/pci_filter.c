@@ -148,7 +148,7 @@ static struct effects effects_of(const struct pci_function *f, const struct pci_
 void pci_guest_write(u16 segment, pci_sid sid, u32 off, unsigned width, u32 value)
 {
     static struct log_bucket bucket;
-    const struct pci_access a = { off, width, value };
+    struct pci_access a = { off, width, value };
     bool full;
     struct pci_function *f = pci_function_get(segment, sid, &full);
 
@@ -165,6 +165,8 @@ void pci_guest_write(u16 segment, pci_sid sid, u32 off, unsigned width, u32 valu
         return;
     }
 
+    if (off == PCI_COMMAND && value & PCI_COMMAND_MASTER && iommu_stopped(segment, sid))
+        a.value &= ~(u32)PCI_COMMAND_MASTER;
     /* Whatever takes ATS away flushes and shuts the gate first, while the function can still answer. */
     struct effects e = effects_of(f, &a);
     if (e.self_sleeps || e.self_resets)
@@ -181,7 +183,7 @@ void pci_guest_write(u16 segment, pci_sid sid, u32 off, unsigned width, u32 valu
         shut(f);
 
     if (!pci_decode_write(f, &a))
-        pci_put(f, off, width, value);
+        pci_put(f, off, width, a.value);
 
     if (enables && live_ats(f) == 1)
         tell_ats(f, true);

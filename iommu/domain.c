@@ -216,6 +216,10 @@ void domain_detach(struct unit *u, struct fn *f)
 
 void domain_reap(struct unit *u)
 {
+    if (u->hq.lost) { /* nothing was flushed: what the unit might still read is never reused */
+        u->dying = 0;
+        u->limbo = NULL;
+    }
     while (u->dying) {
         struct domain *d = domain_get(u, u->dying);
 

@@ -29,9 +29,9 @@ static bool devtlb_wanted(const struct unit *u, const struct fn *f, bool asked)
 }
 
 /* All that a function may hold, for its plain requests and for every PASID it has used. */
-static void emit_function(struct unit *u, const struct fn *f)
+static void emit_function(struct unit *u, const struct fn *f, bool asked)
 {
-    if (!devtlb_wanted(u, f, false))
+    if (!devtlb_wanted(u, f, asked))
         return;
     hostq_push(u, desc_devtlb(f->sid, f->pfsid, f->depth, 0, ORDER_ALL));
     if (f->pasids)
@@ -201,14 +201,14 @@ static void emit_implied_devtlb(struct unit *u)
 {
     struct plan *p = &u->plan;
 
-    if (p->devtlb_all) {
+    if (p->devtlb_all || p->asked_all) {
         for (unsigned i = 1; i < u->nr_fns; i++)
             if (u->fns[i].sid)
-                emit_function(u, &u->fns[i]);
+                emit_function(u, &u->fns[i], p->asked_all);
         return;
     }
     for (unsigned i = 0; i < p->nr_whole; i++)
-        emit_function(u, &u->fns[p->whole[i]]);
+        emit_function(u, &u->fns[p->whole[i]], false);
     for (u16 did = p->touched; did;) {
         struct domain *d = domain_get(u, did);
 
@@ -270,7 +270,7 @@ static void emit_asked_devtlb(struct unit *u)
 {
     struct plan *p = &u->plan;
 
-    for (unsigned i = 0; i < p->nr_devtlb; i++)
+    for (unsigned i = 0; i < p->nr_devtlb && !p->asked_all; i++)
         if (!covered(u, &p->devtlb[i]))
             emit_asked(u, &p->devtlb[i]);
 }
@@ -280,7 +280,7 @@ static u64 needed(struct unit *u)
 {
     struct plan *p = &u->plan;
     u64 n = 4ull + p->nr_context + p->nr_iec + p->nr_pasid + 2ull * p->nr_whole + p->nr_devtlb +
-            (p->devtlb_all ? 2ull * u->nr_fns : 0);
+            (p->devtlb_all || p->asked_all ? 2ull * u->nr_fns : 0);
 
     for (u16 did = p->touched; did;) {
         struct domain *d = domain_get(u, did);
@@ -293,13 +293,11 @@ static u64 needed(struct unit *u)
 
 void emit_batch(struct unit *u)
 {
+    if (u->hq.lost)
+        return; /* nothing behind it does DMA */
     sync_domains(u);
     if (needed(u) > hostq_room(u)) /* one global flush is cheaper than a full ring, and always fits */
         plan_everything(u);
-    if (6 + 2u * u->nr_fns + PLAN_REQUESTS > hostq_room(u)) {
-        hostq_stall(u);
-        return;
-    }
     emit_context(u);
     emit_pasid(u);
     emit_iotlb(u);

@@ -62,8 +62,10 @@ void env_event_message(u64 *address, u32 *data);
  * vectors. */
 bool env_send_interrupt(u64 address, u32 data);
 
-/* --- PCI, at boot only: the path of a DMAR device scope leads through bridges --- */
+/* --- PCI configuration: the path of a DMAR device scope leads through bridges; all ones where nobody is ---
+ */
 u32 env_pci_read32(u16 segment, u16 sid, u32 off);
+void env_bus_master_off(u16 segment, u16 sid); /* the function sends no request of its own any more */
 
 enum env_level { ENV_ERR, ENV_WARN, ENV_INFO, ENV_DEBUG };
 void env_log(enum env_level level, const char *fmt, ...) __printf(2, 3);

@@ -118,3 +118,18 @@ void iommu_function_gone(u16 segment, u16 sid)
     }
     env_unlock(&u->lock);
 }
+
+bool iommu_stopped(u16 segment, u16 sid)
+{
+    struct unit *u = unit_of(segment, sid);
+    struct fn *f;
+    bool stopped;
+
+    if (!u)
+        return false;
+    env_lock(&u->lock);
+    f = fn_find(u, sid);
+    stopped = u->hq.lost || (f && f->dead);
+    env_unlock(&u->lock);
+    return stopped;
+}

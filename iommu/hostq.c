@@ -5,10 +5,12 @@
  */
 #include "iommu/unit.h"
 
-/* Longer than any answer a healthy device gives, shorter than a guest's patience. */
-#define HARD_DEADLINE_US 2000000
-#define MAX_RETRIES      (MAX_FNS + 2)
-#define STATUS_WORDS     (PAGE_SIZE / sizeof(u32))
+/* Longer than any answer a healthy device gives, shorter than a guest's patience. Who is asked alone has
+ * nobody before it. */
+#define DEADLINE_US       2000000
+#define ALONE_DEADLINE_US 200000
+#define MAX_RETRIES       (MAX_FNS + 2)
+#define STATUS_WORDS      (PAGE_SIZE / sizeof(u32))
 
 int hostq_init(struct unit *u)
 {
@@ -81,13 +83,6 @@ static u32 next_cookie(struct host_queue *q)
     return slot;
 }
 
-void hostq_stall(struct unit *u)
-{
-    (void)next_cookie(&u->hq); /* a late completion must not look like this one's */
-    u->hq.busy = u->hq.event_armed = true;
-    u->hq.since_us = 0;
-}
-
 void hostq_submit(struct unit *u)
 {
     struct host_queue *q = &u->hq;
@@ -122,8 +117,8 @@ static void flush_function(struct unit *u, const struct fn *f)
 /*
  * After an error the batch is not picked apart: what is left of it is replaced by a flush of everything for
  * every live function, which covers whatever it asked for. Errors are rare; one simple right answer beats
- * three clever ones. `suspect`: only that function is asked, because one of them does not answer and the unit
- * does not say which.
+ * three clever ones. `suspect`: only that function is asked, or none, because somebody does not answer and
+ * the unit does not say who.
  */
 static void flush_everything(struct unit *u, u16 suspect)
 {
@@ -155,10 +150,10 @@ static void resubmit(struct unit *u, u32 error, u16 suspect)
     move_tail(u); /* some units look again only now */
 }
 
-/* The next live function behind `after`, 0 if there is none. */
+/* The next live function behind `after` (UNIT_ALONE: the first one), 0 if there is none. */
 static u16 next_live(const struct unit *u, u16 after)
 {
-    for (u16 i = after + 1; i < u->nr_fns; i++)
+    for (u16 i = (u16)(after + 1); i < u->nr_fns; i++)
         if (u->fns[i].sid && !u->fns[i].dead)
             return i;
     return 0;
@@ -189,8 +184,19 @@ static void quarantine(struct unit *u, struct fn *f)
     f->gate = false;
     env_log(ENV_ERR, "unit %u: device %02x:%02x.%x did not answer a device-TLB invalidation: quarantined",
             u->index, f->sid >> 8, f->sid >> 3 & 0x1f, f->sid & 7);
+    env_bus_master_off(u->segment, f->sid);
     context_sync(u, f->sid, true); /* its hardware entry becomes not-present */
     vregs_ite(u, f->sid);
+}
+
+/* Who was asked last has not answered: blames it when it was alone. Returns who is next. */
+static u16 blame(struct unit *u)
+{
+    u16 suspect = u->hq.suspect;
+
+    if (suspect && suspect != UNIT_ALONE)
+        quarantine(u, &u->fns[suspect]);
+    return next_live(u, suspect);
 }
 
 /*
@@ -201,16 +207,10 @@ static void recover_timeout(struct unit *u)
 {
     u16 sid = (u16)field_get(env_read64(u->regs, REG_IQERCD), IQERCD_ITESID);
     struct fn *f = sid ? fn_find(u, sid) : NULL;
-    u16 suspect = u->hq.suspect;
 
-    if (f) {
+    if (f && !f->dead)
         quarantine(u, f);
-    } else {
-        if (suspect)
-            quarantine(u, &u->fns[suspect]);
-        suspect = next_live(u, suspect);
-    }
-    resubmit(u, FSTS_ITE, suspect);
+    resubmit(u, FSTS_ITE, f ? u->hq.suspect : blame(u));
 }
 
 static void recover_descriptor(struct unit *u)
@@ -238,7 +238,7 @@ bool hostq_errors(struct unit *u)
     if (!q->busy)
         env_write32(u->regs, REG_FSTS, fsts); /* an error that stands would keep later ones quiet (7.3) */
     else if (q->retries++ > MAX_RETRIES)
-        return true; /* the hard deadline ends it */
+        return true; /* the deadline ends it */
     else if (fsts & FSTS_ITE)
         recover_timeout(u);
     else if (fsts & FSTS_IQE)
@@ -246,20 +246,77 @@ bool hostq_errors(struct unit *u)
     return true;
 }
 
+/* Everything behind the unit, since none of it can be translated safely any more: with no DMA there is
+ * nothing stale, so the guest's waits are true. */
+void hostq_lose(struct unit *u)
+{
+    struct host_queue *q = &u->hq;
+
+    if (q->lost)
+        return;
+    env_log(ENV_ERR,
+            "unit %u at %llx obeys no more (IQH %llx, IQT %x): bus mastering behind it is switched off",
+            u->index, (unsigned long long)u->base, (unsigned long long)env_read64(u->regs, REG_IQH),
+            q->tail * (u32)sizeof(struct desc));
+    q->lost = true;
+    q->busy = false;
+    q->suspect = 0;
+    for (u32 sid = 0; sid < 0x10000; sid++)
+        if (env_pci_read32(u->segment, (u16)sid, 4) != ~0u && unit_of(u->segment, (u16)sid) == u)
+            env_bus_master_off(u->segment, (u16)sid);
+    vregs_ite(u, 0);
+}
+
+/*
+ * The batch has had its time and the unit reports nothing, so the time-out is ours: the queue is switched off
+ * and on, which leaves nothing of what it held. Then the unit is asked alone, and after it each function
+ * alone, so that only who is silent is blamed.
+ */
+static void force_timeout(struct unit *u)
+{
+    struct host_queue *q = &u->hq;
+
+    env_log_limited(ENV_ERR, "unit %u: invalidation queue does not answer (IQH %llx, IQT %x)", u->index,
+                    (unsigned long long)env_read64(u->regs, REG_IQH), q->tail * (u32)sizeof(struct desc));
+    if (q->suspect == UNIT_ALONE || hw_restart_queue(u)) {
+        hostq_lose(u);
+        return;
+    }
+    q->tail = q->written = 0;
+    flush_everything(u, q->suspect ? blame(u) : UNIT_ALONE);
+}
+
+/* The clock runs from the first look that finds the batch not done. */
+static bool overdue(struct host_queue *q)
+{
+    u64 now = env_now_us();
+
+    if (!q->since_us)
+        q->since_us = now;
+    return now - q->since_us > (q->suspect ? ALONE_DEADLINE_US : DEADLINE_US);
+}
+
 bool hostq_done(struct unit *u)
 {
-    return !u->hq.busy || status_arrived(u) || (hostq_errors(u) && status_arrived(u));
+    if (!u->hq.busy || status_arrived(u))
+        return true;
+    (void)hostq_errors(u);
+    if (status_arrived(u))
+        return true;
+    if (overdue(&u->hq))
+        force_timeout(u);
+    return !u->hq.busy;
 }
 
 bool hostq_wait_or_arm(struct unit *u)
 {
     struct host_queue *q = &u->hq;
 
+    if (!q->busy)
+        return true;
     if (iommu_opts.wait_us) {
         if (status_arrived(u)) /* before the clock is even read */
             return true;
-        if (!q->since_us)
-            q->since_us = env_now_us();
         do {
             if (hostq_done(u))
                 return true;
@@ -271,31 +328,8 @@ bool hostq_wait_or_arm(struct unit *u)
     return false;
 }
 
-bool hostq_settle(struct unit *u)
+void hostq_settle(struct unit *u)
 {
-    struct host_queue *q = &u->hq;
-    u64 start;
-
-    if (!q->busy || status_arrived(u))
-        return true;
-    start = env_now_us();
-    while (!hostq_done(u)) {
-        if (env_now_us() - start > HARD_DEADLINE_US) {
-            env_log_limited(ENV_ERR, "unit %u: invalidation queue does not answer (IQH %llx, IQT %x)",
-                            u->index, (unsigned long long)env_read64(u->regs, REG_IQH), q->tail * 16);
-            return false;
-        }
+    while (!hostq_done(u)) /* ends: each deadline that passes takes a function away, or the unit */
         env_relax();
-    }
-    return true;
-}
-
-void hostq_lost(struct unit *u)
-{
-    struct host_queue *q = &u->hq;
-
-    /* What it has not fetched stays in the ring, and is not written over. */
-    q->first = (u32)(env_read64(u->regs, REG_IQH) / sizeof(struct desc)) & q->mask;
-    q->suspect = 0;
-    q->busy = false;
 }

@@ -23,11 +23,14 @@ static int command(struct unit *u, u32 bit, bool on, const char *name)
 {
     u32 state = env_read32(u->regs, REG_GSTS) & GSTS_PERSISTENT;
 
+    if (u->hq.lost)
+        return ERR_TIMEDOUT; /* once is enough */
     env_write32(u->regs, REG_GCMD, on ? state | bit : state & ~bit);
     if (wait_gsts(u, bit, on))
         return 0;
     env_log(ENV_ERR, "unit %u at %llx: %s does not take effect; the unit is broken", u->index,
             (unsigned long long)u->base, name);
+    hostq_lose(u);
     return ERR_TIMEDOUT;
 }
 
@@ -103,15 +106,23 @@ static int start_queue(struct unit *u)
     return command(u, GCMD_QIE, true, "enabling the invalidation queue");
 }
 
+int hw_restart_queue(struct unit *u)
+{
+    int err = command(u, GCMD_QIE, false, "disabling the invalidation queue");
+
+    env_write32(u->regs, REG_FSTS, FSTS_IQE | FSTS_ITE | FSTS_ICE);
+    return err ? err : start_queue(u);
+}
+
 static void write_buffer_flush(struct unit *u)
 {
     u32 state = env_read32(u->regs, REG_GSTS) & GSTS_PERSISTENT;
 
-    if (!(u->cap & CAP_RWBF))
+    if (!(u->cap & CAP_RWBF) || u->hq.lost)
         return;
     env_write32(u->regs, REG_GCMD, state | GCMD_WBF);
     if (!wait_gsts(u, GCMD_WBF, false))
-        env_log_limited(ENV_ERR, "unit %u: write buffer flush does not end", u->index);
+        hostq_lose(u);
 }
 
 void hw_publish(struct unit *u, const void *page)
@@ -218,8 +229,7 @@ int hw_takeover(struct unit *u)
         return err;
     plan_everything(u);
     emit_batch(u);
-    if (!hostq_settle(u))
-        return ERR_TIMEDOUT;
+    hostq_settle(u);
     plan_reset(u);
     err = command(u, GCMD_TE, true, "enabling translation");
     if (err)

@@ -26,6 +26,8 @@ int iommu_protect(const struct iommu_options *options)
             err = context_init(u);
         if (!err)
             err = ir_init(u);
+        if (!err && !plan_more_waits(u))
+            err = ERR_NOMEM;
         if (err) {
             env_log(ENV_ERR, "not enough memory for unit %u's tables; give more with mem=", i);
             return err;
@@ -50,6 +52,7 @@ static struct unit *unit_at(u64 gpa)
 void iommu_mmio(u64 gpa, unsigned width, bool write, u64 *value)
 {
     struct unit *u = unit_at(gpa);
+    bool went_on;
 
     if (!u) {
         if (!write)
@@ -57,11 +60,12 @@ void iommu_mmio(u64 gpa, unsigned width, bool write, u64 *value)
         return;
     }
     env_lock(&u->lock);
-    if (u->hq.busy && replay_continue(u)) /* progress for a guest that only polls registers */
-        replay_run(u);
+    went_on = u->hq.busy && replay_continue(u); /* progress for a guest that only polls registers */
     if (write)
         vregs_write(u, (u32)(gpa - u->base), width, *value);
-    else
+    if (went_on) /* now: what a tail write adds goes with it */
+        replay_run(u);
+    if (!write)
         *value = vregs_read(u, (u32)(gpa - u->base), width);
     env_unlock(&u->lock);
 }
@@ -87,8 +91,6 @@ bool iommu_event(void)
             replay_run(u);
             ours = true;
         }
-        if (!u->hq.busy && !plan_empty(u)) /* the batch before was given up: this one may take its time */
-            replay_submit(u);
         env_unlock(&u->lock);
     }
     return ours;
@@ -97,7 +99,7 @@ bool iommu_event(void)
 bool iommu_busy(void)
 {
     for (unsigned i = 0; i < nr_units; i++)
-        if (units[i]->hq.busy || !plan_empty(units[i]))
+        if (units[i]->hq.busy)
             return true;
     return false;
 }

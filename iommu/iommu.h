@@ -70,6 +70,9 @@ void iommu_ats_change(u16 segment, u16 sid, bool on, u8 depth, u16 pfsid);
 /* The function was reset or removed: its device TLB is empty and ATS is off. */
 void iommu_function_gone(u16 segment, u16 sid);
 
+/* Is the function quarantined, or its unit lost? Then it must not become a bus master. */
+bool iommu_stopped(u16 segment, u16 sid);
+
 /* [base, base+size) (4K-aligned) may now be reached by DMA, or no longer: env_dma_allowed() already says so.
  * The identity map and all shadows follow; when this returns, no cache holds the old state. */
 void iommu_dma_changed(u64 base, u64 size);

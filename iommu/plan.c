@@ -15,7 +15,8 @@ bool plan_empty(const struct unit *u)
     const struct plan *p = &u->plan;
 
     return !p->iec_all && !p->nr_iec && !p->context_all && !p->pasid_all && !p->iotlb_all && !p->devtlb_all &&
-           p->touched == 0 && !p->nr_context && !p->nr_pasid && !p->nr_whole && !p->nr_devtlb && !p->nr_waits;
+           !p->asked_all && p->touched == 0 && !p->nr_context && !p->nr_pasid && !p->nr_whole &&
+           !p->nr_devtlb && !p->nr_waits;
 }
 
 void plan_reset(struct unit *u)
@@ -33,10 +34,20 @@ void plan_reset(struct unit *u)
     }
     for (unsigned i = 0; i < p->nr_whole; i++)
         u->fns[p->whole[i]].whole = false;
-    p->context_all = p->pasid_all = p->iotlb_all = p->devtlb_all = p->iec_all = false;
+    p->context_all = p->pasid_all = p->iotlb_all = p->devtlb_all = p->asked_all = p->iec_all = false;
     p->nr_iec = 0;
     p->touched = p->nr_ranges = p->nr_devtlb = p->nr_context = p->nr_pasid = p->nr_whole = p->nr_waits = 0;
     p->looked = 0;
+}
+
+bool plan_more_waits(struct unit *u)
+{
+    struct plan *p = &u->plan;
+    unsigned page = p->nr_waits / WAITS_PER_PAGE;
+
+    if (page < PLAN_WAIT_PAGES && !p->waits[page])
+        p->waits[page] = (struct guest_wait *)shadow_alloc();
+    return p->waits[page];
 }
 
 static void touch(struct unit *u, struct domain *d)
@@ -199,8 +210,12 @@ static void request_devtlb(struct unit *u, const struct request *r)
     struct fn *f = fn_find(u, r->sid);
 
     /* A source-id without ATS holds nothing: the descriptor completes and nothing is sent. */
-    if (!f)
+    if (!f || p->asked_all)
         return;
+    if (p->nr_devtlb == PLAN_DEVTLB) {
+        p->asked_all = true;
+        return;
+    }
     p->devtlb[p->nr_devtlb++] = (struct devtlb_request){ .fn = (u16)(f - u->fns),
                                                          .range = r->range,
                                                          .pasid = r->pasid,
@@ -264,8 +279,9 @@ void plan_request(struct unit *u, const struct request *r)
         request_piotlb(u, r);
         break;
     case DESC_WAIT:
-        p->waits[p->nr_waits++] =
+        p->waits[p->nr_waits / WAITS_PER_PAGE][p->nr_waits % WAITS_PER_PAGE] =
             (struct guest_wait){ r->status_addr, r->status_data, r->wait_status, r->wait_interrupt };
+        p->nr_waits++;
         break;
     default:
         break;

@@ -22,7 +22,8 @@ static void count_guest(struct unit *u, enum desc_type type)
     u->guest_count[kind[type]]++;
 }
 
-/* Fetches and decodes until the tail, an error, or as much as one batch holds. */
+/* Fetches and decodes until the tail or an error: a batch is as much as the guest has submitted, so that
+ * its tables are walked once whatever the ring holds. Without memory for its waits it is less. */
 static void fetch(struct unit *u)
 {
     u64 iqa = vreg64(u, REG_IQA);
@@ -40,7 +41,8 @@ static void fetch(struct unit *u)
         error = IQEI_TAIL;
     else if (wide && tail & IQT_DW_RSVD)
         error = IQEI_ALIGN;
-    for (unsigned n = 0; !error && head != tail && n < PLAN_REQUESTS && u->plan.nr_waits < PLAN_WAITS; n++) {
+    while (!error && head != tail &&
+           (u->plan.waits[u->plan.nr_waits / WAITS_PER_PAGE] || plan_more_waits(u))) {
         struct request r;
         struct desc copy;
         u64 upper = 0;
@@ -70,32 +72,31 @@ static void fetch(struct unit *u)
         vregs_iqe(u, error);
 }
 
-static void write_status(struct unit *u, const struct guest_wait *w)
+/* False: refused. */
+static bool write_status(struct unit *u, const struct guest_wait *w)
 {
     volatile u32 *page = env_guest_page(w->address);
 
     if (!page) {
         env_log_limited(ENV_WARN, "unit %u: guest's wait status address %llx is not its memory: refused",
                         u->index, (unsigned long long)w->address);
-        return;
+        return false;
     }
     __atomic_store_n(&page[w->address % PAGE_SIZE / sizeof(u32)], w->data, __ATOMIC_RELEASE);
+    return true;
 }
 
 /* Our wait is done: nothing stale is cached any more, so what was unlinked may be reused and the guest may
  * know. */
 static void finish(struct unit *u)
 {
-    struct guest_wait *waits = u->plan.waits;
-    unsigned count = u->plan.nr_waits;
-
     domain_reap(u);
-    for (unsigned i = 0; i < count; i++) {
-        if (waits[i].status && !env_guest_page(waits[i].address))
-            waits[i].interrupt = false; /* a refused status gives no sign at all */
-        if (waits[i].status)
-            write_status(u, &waits[i]);
-        if (waits[i].interrupt)
+    for (unsigned i = 0; i < u->plan.nr_waits; i++) {
+        const struct guest_wait *w = &u->plan.waits[i / WAITS_PER_PAGE][i % WAITS_PER_PAGE];
+
+        if (w->status && !write_status(u, w))
+            continue; /* a refused status gives no sign at all */
+        if (w->interrupt)
             vregs_completion(u);
     }
     vregs_finish(u);
@@ -122,7 +123,8 @@ void replay_submit(struct unit *u)
 
 void replay_run(struct unit *u)
 {
-    /* The tail cannot move while we hold the lock, so this is at most one pass over the ring. */
+    /* The tail cannot move while we hold the lock, so this is at most one pass over the ring; and one batch,
+     * unless memory is short. */
     while (!u->hq.busy && !queue_stopped(u) && vreg32(u, REG_IQH) != vreg32(u, REG_IQT)) {
         fetch(u);
         if (!plan_empty(u))
@@ -132,23 +134,10 @@ void replay_run(struct unit *u)
 
 void replay_settle(struct unit *u)
 {
-    u16 waits;
-
     if (!u->hq.busy)
         return;
-    if (hostq_settle(u)) {
-        finish(u);
-        return;
-    }
-    /* Lost, and reported. What it might still read is never reused. Should the unit come back, it begins with
-     * a flush of everything, and only behind that one do the guest's waits complete. */
-    waits = u->plan.nr_waits;
-    hostq_lost(u);
-    u->dying = 0;
-    u->limbo = NULL;
-    plan_reset(u);
-    u->plan.nr_waits = waits;
-    plan_everything(u);
+    hostq_settle(u);
+    finish(u);
 }
 
 void replay_now(struct unit *u)
@@ -157,5 +146,6 @@ void replay_now(struct unit *u)
     if (plan_empty(u))
         return;
     emit_batch(u);
-    replay_settle(u);
+    hostq_settle(u);
+    finish(u);
 }

@@ -122,14 +122,16 @@ struct guest_wait {
     u32 data;
     bool status, interrupt;
 };
+#define WAITS_PER_PAGE (PAGE_SIZE / sizeof(struct guest_wait))
+_Static_assert(sizeof(struct guest_wait) == 16, "a page of waits");
 
 /* What one batch must do: filled by decoding, turned into host descriptors by plan_emit(). */
-#define PLAN_REQUESTS 256 /* guest descriptors in one batch */
-#define PLAN_RANGES   256
-#define PLAN_CONTEXT  64
-#define PLAN_WHOLE    64
-#define PLAN_IEC      64
-#define PLAN_WAITS    64
+#define PLAN_DEVTLB     256
+#define PLAN_RANGES     256
+#define PLAN_CONTEXT    64
+#define PLAN_WHOLE      64
+#define PLAN_IEC        64
+#define PLAN_WAIT_PAGES 128 /* the longest ring has 2^15 entries */
 /* Entries looked at one by one; more than that and all are looked at, once, when the batch is emitted. */
 #define PLAN_LOOKS 512
 struct plan {
@@ -138,6 +140,7 @@ struct plan {
     bool pasid_all;   /* likewise for PASID-table entries */
     bool iotlb_all;
     bool devtlb_all; /* every ATS function of the unit, whole */
+    bool asked_all;  /* likewise, and the guest itself asked: its requests are more than the list holds */
     u16 touched;     /* list of domains, NIL ends */
     u16 nr_ranges;
     u16 nr_devtlb;
@@ -148,7 +151,7 @@ struct plan {
     u16 nr_waits;
     u32 looked;
     struct planned_range ranges[PLAN_RANGES];
-    struct devtlb_request devtlb[PLAN_REQUESTS]; /* the guest's own */
+    struct devtlb_request devtlb[PLAN_DEVTLB]; /* the guest's own */
     struct {
         u16 sid, did; /* did: host domain-id of the entry before the change */
     } context[PLAN_CONTEXT];
@@ -161,14 +164,17 @@ struct plan {
         u8 order;
     } iec[PLAN_IEC];
     u16 whole[PLAN_WHOLE]; /* functions all of whose device TLB goes */
-    struct guest_wait waits[PLAN_WAITS];
+    /* In the guest's order: a batch may be a whole ring. The pages come when they are needed, and stay. */
+    struct guest_wait *waits[PLAN_WAIT_PAGES + 1];
 };
 
 /* The real unit's queue. At most one batch is outstanding, so that a batch is also the unit of waiting. */
 #define HQ_PAGES 16
 /* A flush of everything always fits: two requests to each function, in descriptors that take two slots each.
  */
-_Static_assert(HQ_PAGES *PAGE_SIZE / (2 * sizeof(struct desc)) >= 2 * MAX_FNS + 8, "see hostq_room()");
+_Static_assert(HQ_PAGES *PAGE_SIZE / (2 * sizeof(struct desc)) >= 2 * MAX_FNS + PLAN_DEVTLB + 10,
+               "hostq_room()");
+#define UNIT_ALONE 0xffff /* no function at all */
 struct host_queue {
     struct desc *ring; /* in scalable mode each descriptor takes two slots, the second one 0 */
     u32 mask;          /* slots - 1 */
@@ -185,6 +191,7 @@ struct host_queue {
     u64 since_us;
     u32 retries;
     u16 suspect; /* somebody does not answer, and this is the function that is asked now; 0 = all are */
+    bool lost;   /* the unit obeys no more: nothing is sent to it, and nothing behind it may do DMA */
 };
 
 enum count_kind {
@@ -275,6 +282,7 @@ int hw_takeover(struct unit *u) __must_check; /* queue, root pointer, TE; see th
 int hw_set_irta(struct unit *u, u64 irta) __must_check;
 int hw_remap(struct unit *u, bool compatibility) __must_check;
 int hw_set_root(struct unit *u, const struct root_entry *root) __must_check;
+int hw_restart_queue(struct unit *u) __must_check; /* nothing that it held is left */
 /* Before a new table is linked: from here on the unit sees what is in it, not what was there before (6.8). */
 void hw_publish(struct unit *u, const void *page);
 
@@ -282,16 +290,13 @@ void hw_publish(struct unit *u, const void *page);
 int hostq_init(struct unit *u) __must_check;
 void hostq_push(struct unit *u, struct desc d);
 u32 hostq_room(const struct unit *u); /* descriptors that still fit before the wait */
-/* Nothing fits behind what a lost unit has not fetched: a batch that only hostq_lost() ends. */
-void hostq_stall(struct unit *u);
-void hostq_submit(struct unit *u); /* adds our wait, moves the tail: one register write */
-bool hostq_errors(struct unit *u); /* handles the unit's queue errors; true when there was one */
-bool hostq_done(struct unit *u);   /* has the outstanding batch completed? Handles errors too. */
+void hostq_submit(struct unit *u);    /* adds our wait, moves the tail: one register write */
+bool hostq_errors(struct unit *u);    /* handles the unit's queue errors; true when there was one */
+bool hostq_done(struct unit *u);      /* has the outstanding batch completed? Handles errors too. */
 /* Waits at most wait_us, then arms the completion event. True when done. */
 bool hostq_wait_or_arm(struct unit *u);
-/* Waits for the outstanding batch to the hard deadline; false: the unit is lost. */
-bool hostq_settle(struct unit *u) __must_check;
-void hostq_lost(struct unit *u); /* gives up the outstanding batch */
+void hostq_settle(struct unit *u); /* waits for the outstanding batch, or until its deadline has ended it */
+void hostq_lose(struct unit *u);   /* the unit obeys no more */
 
 /* --- domain.c: host domains --- */
 struct domain *domain_get(struct unit *u, u16 did);
@@ -371,6 +376,7 @@ enum fault_reason ir_fault(struct unit *u, u32 index);
 /* --- plan.c: what a batch must do --- */
 void plan_reset(struct unit *u);
 bool plan_empty(const struct unit *u);
+bool plan_more_waits(struct unit *u); /* makes room for more waits; false: no memory for them now */
 void plan_request(struct unit *u, const struct request *r); /* one decoded guest descriptor */
 /* One context entry, cached under a host domain-id. */
 void plan_context(struct unit *u, u16 sid, u16 old_did);
@@ -390,7 +396,7 @@ void replay_run(struct unit *u); /* goes on with the guest's queue as far as it 
 /* Emits the plan; finishes it now or leaves that to the completion event. */
 void replay_submit(struct unit *u);
 bool replay_continue(struct unit *u); /* finishes the outstanding batch if it is done; true when it was */
-/* Waits out what is outstanding, to the hard deadline; afterwards the plan is empty and the queue is free. */
+/* Waits out what is outstanding, or forces it; afterwards the plan is empty and the queue is free. */
 void replay_settle(struct unit *u);
 /* Emits the plan and waits for it: rare operations that must be done on return. */
 void replay_now(struct unit *u);

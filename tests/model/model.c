@@ -90,6 +90,11 @@ void model_set_pace(struct model *m, enum model_pace pace, unsigned pace_max)
     m->cfg.pace_max = pace_max;
 }
 
+void model_set_dead(struct model *m, bool dead)
+{
+    m->dead = dead;
+}
+
 /* Exactly one of the things that may happen next. */
 static bool step_one(struct model *m)
 {
@@ -122,6 +127,8 @@ bool model_step(struct model *m)
 {
     bool moved;
 
+    if (m->dead)
+        return false;
     mdl_speculate(m);
     if (m->cfg.shadow)
         mdl_evict_some(m);

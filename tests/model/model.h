@@ -144,6 +144,8 @@ void model_writeback(struct model *m, uint64_t pa, uint64_t len);
 /* Changes of policy in the middle of a test. */
 void model_set_keep(struct model *m, enum model_class c, enum model_keep keep);
 void model_set_pace(struct model *m, enum model_pace pace, unsigned pace_max);
+/* A broken unit: registers keep what they show, whatever is written; no step does anything. */
+void model_set_dead(struct model *m, bool dead);
 
 /* ---- PCI functions ------------------------------------------------------------------------------ */
 

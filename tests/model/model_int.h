@@ -366,6 +366,7 @@ struct model {
     struct mdl_event ev[EVENTS];
     u64 frcd[FRCDS][2];
     u16 frcd_next;
+    bool dead; /* obeys nothing */
     bool rooted;
     bool need_cc, need_iotlb; /* root pointer set, global flushes still owed */
     bool root_overdue;        /* a wait completed meanwhile: the software believes it is done */

@@ -389,7 +389,7 @@ uint64_t model_reg_read(struct model *m, uint32_t off, unsigned width)
 void model_reg_write(struct model *m, uint32_t off, unsigned width, uint64_t value)
 {
     mdl_trace(m, MODEL_EV_REG_WRITE, off, value, width, NULL);
-    if (!good_access(m, off, width))
+    if (!good_access(m, off, width) || m->dead)
         return;
     write32(m, off, value);
     if (width == 8)

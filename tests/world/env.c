@@ -234,6 +234,9 @@ bool env_send_interrupt(u64 address, u32 data)
 /* Root port 00:1c.0 leads to bus 1, 00:1d.0 to buses 2 and 3; there is nothing else to see. */
 u32 env_pci_read32(u16 segment, u16 sid, u32 off)
 {
+    for (unsigned f = 0; off == 4 && !segment && f < W.nr_fns; f++)
+        if (W.cfg.fn[f].sid == sid)
+            return 0;
     if (segment || off != 0x18)
         return ~0u;
     if (sid == (0x1c << 3))
@@ -241,6 +244,13 @@ u32 env_pci_read32(u16 segment, u16 sid, u32 off)
     if (sid == (0x1d << 3))
         return 0x030200;
     return ~0u;
+}
+
+void env_bus_master_off(u16 segment, u16 sid)
+{
+    for (unsigned f = 0; !segment && f < W.nr_fns; f++)
+        if (W.cfg.fn[f].sid == sid)
+            model_fn_set_bus_master(W.fn[f], false);
 }
 
 /* --- the log --- */
