@@ -148,42 +148,6 @@ u16 desc_fm_bits(u64 fm)
     return 7 & ~(7u >> (fm & 3)); /* bit 2, bits 2:1, bits 2:0 */
 }
 
-static enum iqei decode_context(const struct desc_rules *rules, struct desc d, struct request *out)
-{
-    if (d.lo & ~(DESC_TYPE | DESC_G | DESC_DID | DESC_CC_SID | DESC_CC_FM) || d.hi)
-        return IQEI_RESERVED;
-    out->granularity = (u8)field_get(d.lo, DESC_G);
-    if (!out->granularity)
-        return IQEI_RESERVED;
-    out->did = (u16)(field_get(d.lo, DESC_DID) & (BIT(rules->did_bits) - 1));
-    out->sid = (u16)field_get(d.lo, DESC_CC_SID);
-    out->fm = desc_fm_bits(field_get(d.lo, DESC_CC_FM));
-    return IQEI_NONE;
-}
-
-static enum iqei decode_iotlb(const struct desc_rules *rules, struct desc d, struct request *out)
-{
-    unsigned am = (unsigned)field_get(d.hi, DESC_AM);
-
-    if (d.lo & ~(DESC_TYPE | DESC_G | DESC_DID | DESC_IOTLB_DW | DESC_IOTLB_DR) ||
-        d.hi & ~(DESC_ADDR | DESC_IH | DESC_AM))
-        return IQEI_RESERVED;
-    out->granularity = (u8)field_get(d.lo, DESC_G);
-    out->did = (u16)(field_get(d.lo, DESC_DID) & (BIT(rules->did_bits) - 1));
-    if (!out->granularity)
-        return IQEI_RESERVED;
-    if (out->granularity != DESC_G_PAGE)
-        return IQEI_NONE;
-    if (am > rules->mamv)
-        return IQEI_RESERVED;
-    /* A page-selective request where it is not announced is undefined: widened, never narrowed. */
-    if (!rules->psi)
-        out->granularity = DESC_G_DOMAIN;
-    /* The address below AM is ignored by hardware; aligning it down covers what was asked. */
-    out->range = block(field_get(d.hi, DESC_ADDR), am);
-    return IQEI_NONE;
-}
-
 /* What a device-TLB request covers: ones from bit 12 up, ended by a zero, give the size. */
 static struct range devtlb_range(u64 hi, u64 s)
 {
@@ -194,120 +158,85 @@ static struct range devtlb_range(u64 hi, u64 s)
     return order >= ORDER_ALL ? RANGE_ALL : block(page, order);
 }
 
-static enum iqei decode_devtlb(const struct desc_rules *rules, struct desc d, struct request *out)
-{
-    if (!rules->dt)
-        return IQEI_TYPE;
-    if (d.lo & ~(DESC_TYPE | DESC_DT_PFSID_LO | DESC_DT_MIP | DESC_DT_SID | DESC_DT_PFSID_HI) ||
-        d.hi & ~(DESC_ADDR | DESC_DT_S))
-        return IQEI_RESERVED;
-    out->sid = (u16)field_get(d.lo, DESC_DT_SID);
-    out->range = devtlb_range(d.hi, DESC_DT_S);
-    return IQEI_NONE;
-}
-
-static enum iqei decode_pdevtlb(const struct desc_rules *rules, struct desc d, struct request *out)
-{
-    if (!rules->dt)
-        return IQEI_TYPE;
-    if (d.lo & ~(DESC_TYPE | DESC_PDT_MIP | DESC_DT_PFSID_LO | DESC_PDT_SID | DESC_PASID_ID |
-                 DESC_DT_PFSID_HI) ||
-        d.hi & ~(DESC_ADDR | DESC_PDT_S | DESC_PDT_G))
-        return IQEI_RESERVED;
-    out->sid = (u16)field_get(d.lo, DESC_PDT_SID);
-    out->pasid = (u32)field_get(d.lo, DESC_PASID_ID);
-    out->all_pasids = d.hi & DESC_PDT_G;
-    out->range = devtlb_range(d.hi, DESC_PDT_S);
-    return IQEI_NONE;
-}
-
-static enum iqei decode_pasid(const struct desc_rules *rules, struct desc d, struct request *out)
-{
-    if (d.lo & ~(DESC_TYPE | DESC_G | DESC_DID | DESC_PASID_ID) || d.hi)
-        return IQEI_RESERVED;
-    out->granularity = (u8)field_get(d.lo, DESC_G);
-    if (out->granularity == 2)
-        return IQEI_RESERVED;
-    out->did = (u16)(field_get(d.lo, DESC_DID) & (BIT(rules->did_bits) - 1));
-    out->pasid = (u32)field_get(d.lo, DESC_PASID_ID);
-    return IQEI_NONE;
-}
-
-static enum iqei decode_piotlb(const struct desc_rules *rules, struct desc d, struct request *out)
-{
-    unsigned am = (unsigned)field_get(d.hi, DESC_AM);
-
-    if (d.lo & ~(DESC_TYPE | DESC_G | DESC_DID | DESC_PASID_ID) || d.hi & ~(DESC_ADDR | DESC_IH | DESC_AM))
-        return IQEI_RESERVED;
-    out->granularity = (u8)field_get(d.lo, DESC_G);
-    if (out->granularity < DESC_PIOTLB_PASID)
-        return IQEI_RESERVED;
-    out->did = (u16)(field_get(d.lo, DESC_DID) & (BIT(rules->did_bits) - 1));
-    out->pasid = (u32)field_get(d.lo, DESC_PASID_ID);
-    out->range = RANGE_ALL;
-    if (out->granularity == DESC_PIOTLB_PAGE && am < ORDER_ALL) /* any AM is legal here (6.5.2.6) */
-        out->range = block(field_get(d.hi, DESC_ADDR), am);
-    return IQEI_NONE;
-}
-
-static enum iqei decode_iec(const struct desc_rules *rules, struct desc d, struct request *out)
-{
-    if (!rules->ir)
-        return IQEI_TYPE;
-    if (d.lo & ~(DESC_TYPE | DESC_IEC_INDEX | DESC_IEC_IM | DESC_IEC_IIDX) || d.hi)
-        return IQEI_RESERVED;
-    out->iec_all = !(d.lo & DESC_IEC_INDEX);
-    out->iec_index = (u16)field_get(d.lo, DESC_IEC_IIDX);
-    out->iec_order = (u8)field_get(d.lo, DESC_IEC_IM);
-    return IQEI_NONE;
-}
-
-static enum iqei decode_wait(struct desc d, struct request *out)
-{
+/* All bits that may be set, every other one is reserved; and a bit for each value of G that means something.
+ */
+static const struct {
+    u64 lo, hi;
+    u8 granularities;
+} format[NR_DESC] = {
+    [DESC_CONTEXT] = { DESC_TYPE | DESC_G | DESC_DID | DESC_CC_SID | DESC_CC_FM, 0, 0xe },
+    [DESC_IOTLB] = { DESC_TYPE | DESC_G | DESC_DID | DESC_IOTLB_DW | DESC_IOTLB_DR,
+                     DESC_ADDR | DESC_IH | DESC_AM, 0xe },
+    [DESC_DEVTLB] = { DESC_TYPE | DESC_DT_PFSID_LO | DESC_DT_MIP | DESC_DT_SID | DESC_DT_PFSID_HI,
+                      DESC_ADDR | DESC_DT_S, 0xf },
+    [DESC_IEC] = { DESC_TYPE | DESC_IEC_INDEX | DESC_IEC_IM | DESC_IEC_IIDX, 0, 0xf },
     /* PD is reserved as long as page-request drain is not announced. */
-    if (d.lo & ~(DESC_TYPE | DESC_WAIT_IF | DESC_WAIT_SW | DESC_WAIT_FN | DESC_WAIT_DATA) || d.hi & 3)
-        return IQEI_RESERVED;
-    out->wait_status = d.lo & DESC_WAIT_SW;
-    out->wait_interrupt = d.lo & DESC_WAIT_IF;
-    out->status_addr = d.hi;
-    out->status_data = (u32)field_get(d.lo, DESC_WAIT_DATA);
-    return IQEI_NONE;
+    [DESC_WAIT] = { DESC_TYPE | DESC_WAIT_IF | DESC_WAIT_SW | DESC_WAIT_FN | DESC_WAIT_DATA, MASK(63, 2),
+                    0xf },
+    [DESC_PIOTLB] = { DESC_TYPE | DESC_G | DESC_DID | DESC_PASID_ID, DESC_ADDR | DESC_IH | DESC_AM, 0xc },
+    [DESC_PASID] = { DESC_TYPE | DESC_G | DESC_DID | DESC_PASID_ID, 0, 0xb },
+    [DESC_PDEVTLB] = { DESC_TYPE | DESC_PDT_MIP | DESC_DT_PFSID_LO | DESC_PDT_SID | DESC_PASID_ID |
+                           DESC_DT_PFSID_HI,
+                       DESC_ADDR | DESC_PDT_S | DESC_PDT_G, 0xf },
+};
+
+static bool announced(const struct desc_rules *rules, u64 type)
+{
+    if (type == DESC_DEVTLB || type == DESC_PDEVTLB ? !rules->dt : type == DESC_IEC && !rules->ir)
+        return false;
+    return type && type < (rules->scalable ? NR_DESC : DESC_PIOTLB);
 }
 
 enum iqei desc_decode(const struct desc_rules *rules, struct desc d, u64 upper, struct request *out)
 {
-    enum iqei error;
+    u64 type = d.lo & DESC_TYPE;
+    unsigned am = (unsigned)field_get(d.hi, DESC_AM);
+    u8 g = (u8)field_get(d.lo, DESC_G);
 
-    *out = (struct request){ .type = (enum desc_type)(d.lo & DESC_TYPE) };
-    if ((d.lo & DESC_TYPE) >= DESC_PIOTLB && !rules->scalable)
+    if (!announced(rules, type))
         return IQEI_TYPE;
-    switch (d.lo & DESC_TYPE) {
-    case DESC_CONTEXT:
-        error = decode_context(rules, d, out);
-        break;
+    if (d.lo & ~format[type].lo || d.hi & ~format[type].hi || upper || !(format[type].granularities >> g & 1))
+        return IQEI_RESERVED;
+    /* Each field from where those types keep it that have it. */
+    out->type = (enum desc_type)type;
+    out->granularity = g;
+    out->did = (u16)(field_get(d.lo, DESC_DID) & ((1u << rules->did_bits) - 1));
+    out->sid = (u16)field_get(d.lo, type == DESC_PDEVTLB ? DESC_PDT_SID : DESC_DT_SID);
+    out->fm = desc_fm_bits(field_get(d.lo, DESC_CC_FM));
+    out->pasid = (u32)field_get(d.lo, DESC_PASID_ID);
+    out->all_pasids = type == DESC_PDEVTLB && d.hi & DESC_PDT_G;
+    out->iec_all = !(d.lo & DESC_IEC_INDEX);
+    out->iec_index = (u16)field_get(d.lo, DESC_IEC_IIDX);
+    out->iec_order = (u8)field_get(d.lo, DESC_IEC_IM);
+    out->wait_status = d.lo & DESC_WAIT_SW;
+    out->wait_interrupt = d.lo & DESC_WAIT_IF;
+    out->status_addr = d.hi;
+    out->status_data = (u32)field_get(d.lo, DESC_WAIT_DATA);
+    out->range = RANGE_ALL;
+    switch (out->type) {
     case DESC_IOTLB:
-        error = decode_iotlb(rules, d, out);
+        if (g != DESC_G_PAGE)
+            break;
+        if (am > rules->mamv)
+            return IQEI_RESERVED;
+        /* A page-selective request where it is not announced is undefined: widened, never narrowed. */
+        if (!rules->psi)
+            out->granularity = DESC_G_DOMAIN;
+        /* The address below AM is ignored by hardware; aligning it down covers what was asked. */
+        out->range = block(field_get(d.hi, DESC_ADDR), am);
+        break;
+    case DESC_PIOTLB: /* any AM is legal here (6.5.2.6) */
+        if (g == DESC_PIOTLB_PAGE && am < ORDER_ALL)
+            out->range = block(field_get(d.hi, DESC_ADDR), am);
         break;
     case DESC_DEVTLB:
-        error = decode_devtlb(rules, d, out);
-        break;
-    case DESC_IEC:
-        error = decode_iec(rules, d, out);
-        break;
-    case DESC_WAIT:
-        error = decode_wait(d, out);
-        break;
-    case DESC_PIOTLB:
-        error = decode_piotlb(rules, d, out);
-        break;
-    case DESC_PASID:
-        error = decode_pasid(rules, d, out);
+        out->range = devtlb_range(d.hi, DESC_DT_S);
         break;
     case DESC_PDEVTLB:
-        error = decode_pdevtlb(rules, d, out);
+        out->range = devtlb_range(d.hi, DESC_PDT_S);
         break;
     default:
-        return IQEI_TYPE;
+        break;
     }
-    return error == IQEI_NONE && upper ? IQEI_RESERVED : error;
+    return IQEI_NONE;
 }

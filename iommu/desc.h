@@ -127,21 +127,22 @@ struct desc_rules {
     bool scalable; /* the table mode latched by SRTP */
 };
 
+/* Only the fields that a type has mean something. */
 struct request {
     enum desc_type type;
     u8 granularity; /* DESC_G_*, context-cache and IOTLB */
-    u16 did;        /* masked to the announced width */
-    u16 sid;        /* context-cache and device-TLB */
-    u32 pasid;      /* PASID-cache, PASID-IOTLB, PASID device-TLB */
-    bool iec_all;
-    u16 iec_index;
     u8 iec_order;
-    bool all_pasids;    /* PASID device-TLB: of the function */
-    u16 fm;             /* context-cache: which bits of the source-id are ignored */
-    struct range range; /* IOTLB page-selective, device-TLB: at least what the descriptor asks for */
+    u16 did;   /* masked to the announced width */
+    u16 sid;   /* context-cache and device-TLB */
+    u16 fm;    /* context-cache: which bits of the source-id are ignored */
+    u32 pasid; /* PASID-cache, PASID-IOTLB, PASID device-TLB */
+    u16 iec_index;
+    bool iec_all;
+    bool all_pasids; /* PASID device-TLB: of the function */
     bool wait_status, wait_interrupt;
-    u64 status_addr;
     u32 status_data;
+    u64 status_addr;
+    struct range range; /* IOTLB page-selective, device-TLB: at least what the descriptor asks for */
 };
 
 /*
