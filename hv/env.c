@@ -26,9 +26,7 @@ int env_init(void)
 
 volatile void *env_guest_page(u64 gpa)
 {
-    u64 page = align_down(gpa, PAGE_SIZE);
-
-    return mem_is_guest_ram(page, PAGE_SIZE) ? phys_to_virt(page) : NULL;
+    return mem_is_guest_page(gpa) ? (void *)(DIRECT_VA + align_down(gpa, PAGE_SIZE)) : NULL;
 }
 
 bool env_dma_allowed(u64 addr, u64 *extent)

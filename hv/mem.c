@@ -36,7 +36,7 @@ static struct edge edges[MAX_EDGES];
 static unsigned nr_edges;
 static struct span spans[MAX_EDGES + 1];
 static unsigned nr_spans;
-static u64 hot_base, hot_end; /* the largest piece of guest RAM: nearly every address asked for is in it */
+volatile u64 mem_large[2];
 static const struct boot_info *firmware;
 
 /* Look-ups take no lock: they repeat when a writer was at work meanwhile (odd = at work now). */
@@ -68,13 +68,14 @@ static void rebuild(void)
         at = edges[e].at;
     }
     nr_spans = n;
-    hot_base = hot_end = 0;
+    mem_large[0] = mem_large[1] = 0;
     for (unsigned i = 0; i < n; i++) {
-        u64 end = i + 1 < n ? spans[i + 1].base : MEM_END;
-        if (owner_of[spans[i].kind] == MEM_GUEST_RAM && end - spans[i].base > hot_end - hot_base) {
-            hot_base = spans[i].base;
-            hot_end = end;
-        }
+        u64 base = spans[i].base, end = i + 1 < n ? spans[i + 1].base : MEM_END;
+        u64 pages = MIN((end - base) >> PAGE_SHIFT, MASK(31, 0));
+        volatile u64 *large = &mem_large[base >= BIT(32)];
+
+        if (spans[i].kind == K_RAM && base < BIT(32 + PAGE_SHIFT) && pages > *large >> 32)
+            *large = pages << 32 | base >> PAGE_SHIFT;
     }
     __atomic_store_n(&generation, generation + 1, __ATOMIC_RELEASE);
 }
@@ -187,9 +188,13 @@ static bool read_again(u32 seen)
 
 u64 mem_extent(u64 pa, enum mem_owner *owner)
 {
-    u64 end;
+    u64 end, piece = mem_large[pa >= BIT(32)], page = (pa >> PAGE_SHIFT) - (u32)piece;
     u32 seen;
 
+    if (page < piece >> 32) {
+        *owner = MEM_GUEST_RAM;
+        return (((piece >> 32) - page) << PAGE_SHIFT) - (pa & (PAGE_SIZE - 1));
+    }
     if (pa >= MEM_END) {
         *owner = MEM_DEVICE;
         return -pa; /* up to 2^64 */
@@ -216,14 +221,8 @@ enum mem_owner mem_owner(u64 pa)
 bool mem_is_guest_ram(u64 pa, u64 size)
 {
     enum mem_owner owner;
-    bool hot;
-    u32 seen;
 
-    do {
-        seen = read_begin();
-        hot = pa >= hot_base && pa < hot_end && size - 1 < hot_end - pa;
-    } while (read_again(seen));
-    return hot || (size && mem_extent(pa, &owner) >= size && owner == MEM_GUEST_RAM);
+    return size && mem_extent(pa, &owner) >= size && owner == MEM_GUEST_RAM;
 }
 
 bool mem_is_fixed(u64 pa, u64 size)

@@ -45,6 +45,19 @@ u64 mem_extent(u64 pa, enum mem_owner *owner);
 /* Is all of [pa, pa+size) guest RAM? False when it wraps. size 0 is false. */
 bool mem_is_guest_ram(u64 pa, u64 size);
 
+/*
+ * The largest pieces of guest RAM, below 4G and above, where nearly every address asked for lies: the number
+ * of pages (63:32) and the first one (31:0) in one word, which is read at once and needs no lock.
+ */
+extern volatile u64 mem_large[2];
+
+static inline bool mem_is_guest_page(u64 pa)
+{
+    u64 piece = mem_large[pa >= BIT(32)], page = pa >> PAGE_SHIFT;
+
+    return page - (u32)piece < piece >> 32 || mem_is_guest_ram(page << PAGE_SHIFT, PAGE_SIZE);
+}
+
 /* Does [pa, pa+size), widened to whole pages, touch what nothing may be moved over: the region, a unit, or a
  * declared MEM_DEVICE? True when it wraps. */
 bool mem_is_fixed(u64 pa, u64 size);
