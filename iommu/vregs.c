@@ -263,64 +263,33 @@ static void iotlb_command(struct unit *u)
 /* --- accesses --- */
 
 /* Bits the guest can set, and bits it clears by writing 1. What is not listed is read-only. */
-static void masks_of(const struct unit *u, u32 off, u32 *rw, u32 *w1c)
-{
-    *rw = *w1c = 0;
-    switch (off) {
-    case REG_RTADDR:
-        *rw = 0xfffffc00;
-        break;
-    case REG_RTADDR + 4:
-    case REG_CCMD:
-    case REG_FECTL + MSG_UADDR:
-    case REG_IECTL + MSG_UADDR:
-    case REG_IQA + 4:
-    case REG_IRTA + 4:
-    case V_IRO + REG_IVA + 4:
-    case V_IRO + REG_IOTLB + 4:
-        *rw = ~0u;
-        break;
-    case REG_CCMD + 4:
-        *rw = ~0u & ~(u32)(CCMD_CAIG >> 32);
-        break;
-    case REG_FECTL:
-    case REG_IECTL:
-        *rw = MSG_IM;
-        break;
-    case REG_FECTL + MSG_DATA:
-    case REG_IECTL + MSG_DATA:
-        *rw = 0xffff;
-        break;
-    case REG_FECTL + MSG_ADDR:
-    case REG_IECTL + MSG_ADDR:
-        *rw = 0xfffffffc;
-        break;
-    case REG_IQT:
-        *rw = (u32)IQT_QT;
-        break;
-    case REG_IQA:
-        *rw = (u32)((IQA_IQA & 0xffffffff) | IQA_DW | IQA_QS);
-        break;
-    case V_IRO + REG_IVA:
-        *rw = 0xfffff07f;
-        break;
-    case REG_IRTA:
-        *rw = (u32)(IRTA_IRTA | IRTA_EIME | IRTA_S);
-        break;
-    case REG_FSTS:
-        *w1c = FSTS_PFO | FSTS_IQE | FSTS_ICE | FSTS_ITE;
-        break;
-    case REG_ICS:
-        *w1c = ICS_IWC;
-        break;
-    case V_FRCD + 12:
-        *w1c = (u32)(FRCD_F >> 32);
-        break;
-    }
-    /* The queue's address is fixed while the queue is on (11.4.9.3). */
-    if ((off == REG_IQA || off == REG_IQA + 4) && vreg32(u, REG_GSTS) & GCMD_QIE)
-        *rw = 0;
-}
+static const struct {
+    u32 rw, w1c;
+} writable[VREGS_SIZE / 4] = {
+    [REG_RTADDR / 4] = { .rw = 0xfffffc00 },
+    [REG_RTADDR / 4 + 1] = { .rw = ~0u },
+    [REG_CCMD / 4] = { .rw = ~0u },
+    [REG_CCMD / 4 + 1] = { .rw = ~0u & ~(u32)(CCMD_CAIG >> 32) },
+    [REG_FSTS / 4] = { .w1c = FSTS_PFO | FSTS_IQE | FSTS_ICE | FSTS_ITE },
+    [REG_FECTL / 4] = { .rw = MSG_IM },
+    [(REG_FECTL + MSG_DATA) / 4] = { .rw = 0xffff },
+    [(REG_FECTL + MSG_ADDR) / 4] = { .rw = 0xfffffffc },
+    [(REG_FECTL + MSG_UADDR) / 4] = { .rw = ~0u },
+    [REG_IQT / 4] = { .rw = (u32)IQT_QT },
+    [REG_IQA / 4] = { .rw = (u32)((IQA_IQA & 0xffffffff) | IQA_DW | IQA_QS) },
+    [REG_IQA / 4 + 1] = { .rw = ~0u },
+    [REG_ICS / 4] = { .w1c = ICS_IWC },
+    [REG_IECTL / 4] = { .rw = MSG_IM },
+    [(REG_IECTL + MSG_DATA) / 4] = { .rw = 0xffff },
+    [(REG_IECTL + MSG_ADDR) / 4] = { .rw = 0xfffffffc },
+    [(REG_IECTL + MSG_UADDR) / 4] = { .rw = ~0u },
+    [REG_IRTA / 4] = { .rw = (u32)(IRTA_IRTA | IRTA_EIME | IRTA_S) },
+    [REG_IRTA / 4 + 1] = { .rw = ~0u },
+    [(V_IRO + REG_IVA) / 4] = { .rw = 0xfffff07f },
+    [(V_IRO + REG_IVA) / 4 + 1] = { .rw = ~0u },
+    [(V_IRO + REG_IOTLB) / 4 + 1] = { .rw = ~0u },
+    [V_FRCD / 4 + 3] = { .w1c = (u32)(FRCD_F >> 32) },
+};
 
 static void written(struct unit *u, u32 off, u32 old)
 {
@@ -369,15 +338,17 @@ static void written(struct unit *u, u32 off, u32 old)
 
 static void write32(struct unit *u, u32 off, u32 value)
 {
-    u32 rw, w1c, old = *reg(u, off);
+    u32 rw = writable[off / 4].rw, w1c = writable[off / 4].w1c, old = *reg(u, off);
 
     if (off == REG_GCMD) {
         command(u, value);
         return;
     }
-    masks_of(u, off, &rw, &w1c);
     if (!rw && !w1c)
         return;
+    /* The queue's address is fixed while the queue is on (11.4.9.3). */
+    if ((off == REG_IQA || off == REG_IQA + 4) && vreg32(u, REG_GSTS) & GCMD_QIE)
+        rw = 0;
     *reg(u, off) = ((old & ~rw) | (value & rw)) & ~(value & w1c);
     written(u, off, old);
 }
