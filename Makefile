@@ -43,6 +43,13 @@ LDFLAGS := -nostdlib -static -z max-page-size=4096 -z noexecstack --build-id=non
 # No -g: its line table holds the path of the tree, and the image must not depend on where it is built.
 ASFLAGS := -f elf64 -Wall -w-unknown-warning -w-reloc -Werror -I./
 
+# Programs for the Linux guest, which are put into its initramfs; statically linked, they run anywhere.
+LINUX_TOOLS := $(patsubst tools/linux/%.c,$(BUILD)/linux/%,$(sort $(wildcard tools/linux/*.c)))
+$(BUILD)/linux/%: tools/linux/%.c $(BUILD)/flags
+	@mkdir -p $(@D)
+	@echo '  CC    $<'
+	$(Q)$(CC) -std=gnu11 -O2 -static -s $(WARN) -o $@ $<
+
 # ---- Host side: tests, the model, iommu/ as a library --------------------------------------------
 
 HOST_CFLAGS := -std=gnu11 -g -O1 -fsanitize=address,undefined -fno-sanitize-recover=all \
@@ -57,7 +64,7 @@ WORLD_SRC   := $(sort $(wildcard tests/world/*.c))
         check-headers check-lint clean distclean help FORCE
 
 all: image guests unit ## Build the hypervisor, the test guests and the host tests
-image: $(IMAGE)
+image: $(IMAGE) $(LINUX_TOOLS)
 unit: $(UNIT_BIN)
 guests:
 
@@ -151,7 +158,7 @@ SUBMAKE = $(MAKE) --no-print-directory $(if $(findstring -j,$(MAKEFLAGS)),,-j$(s
 # Sub-makes, because what builds may only just have been installed by the line before.
 run: ## Boot Debian's kernel on Sluice in QEMU (SHELL=1, GUEST=, CMDLINE=, INITRD=, BARE=1, FIRMWARE=)
 	@tools/setup build run
-	@$(if $(BARE),true,$(SUBMAKE) image)
+	@$(SUBMAKE) $(if $(BARE),$(LINUX_TOOLS),image)
 	@$(PYTHON) tools/run.py
 
 test: ## Install what is missing, build, run all tests; the last line is `N passed, N failed`
@@ -179,7 +186,7 @@ coverage: ## Table of the lines and branches of iommu/ that the host tests reach
 
 iso: ## Build build/sluice.iso: GRUB, Sluice and Debian's kernel as its guest
 	@tools/setup build run
-	@$(if $(BARE),true,$(SUBMAKE) image)
+	@$(SUBMAKE) $(if $(BARE),$(LINUX_TOOLS),image)
 	@$(PYTHON) tools/run.py --iso-only
 
 setup: ## Install every package that building, running, testing and checking need
@@ -189,9 +196,9 @@ check: ## Compile with gcc and clang, check the format, the headers, and lint
 	@tools/setup build check
 	@$(SUBMAKE) -k check-gcc check-clang check-format check-headers check-lint
 
-ALL_C := $(sort $(wildcard $(foreach d,$(IMAGE_DIRS) boot/efi tests/unit tests/model tests/world tests/guests tests/guests/lib tests/boot tests/fuzz tests/proof,$(d)/*.[ch])))
+ALL_C := $(sort $(wildcard $(foreach d,$(IMAGE_DIRS) boot/efi tests/unit tests/model tests/world tests/guests tests/guests/lib tests/boot tests/fuzz tests/proof tools/linux,$(d)/*.[ch])))
 # boot/efi/ is compiled with flags of its own, which is where its headers are tried.
-HEADERS := $(filter %.h,$(filter-out tests/% boot/efi/%,$(ALL_C)))
+HEADERS := $(filter %.h,$(filter-out tests/% boot/efi/% tools/%,$(ALL_C)))
 
 check-gcc check-clang: check-%:
 	@$(MAKE) --no-print-directory CC=$* BUILD=$(BUILD)/check/$* all

@@ -106,6 +106,7 @@ void refuse(const char *fmt, ...)
 
 /* The CPU that reports, plus one; only one does. */
 static u32 panicking;
+void (*panic_more)(void);
 
 void vpanic(const struct regs *regs, const char *fmt, va_list args)
 {
@@ -120,6 +121,8 @@ void vpanic(const struct regs *regs, const char *fmt, va_list args)
     if (regs)
         except_dump(regs);
     except_backtrace(regs);
+    if (panic_more)
+        panic_more();
 }
 
 void panic(const char *fmt, ...)

@@ -44,6 +44,7 @@ extern bool refuse_resets;
 void refuse(const char *fmt, ...) __printf(1, 2) __noreturn;
 
 /* Sluice itself is broken: one report with a backtrace, then stop (machine reset after a machine check). */
+extern void (*panic_more)(void); /* what hv/ adds to the report; NULL at first */
 void panic(const char *fmt, ...) __printf(1, 2) __noreturn;
 #define ASSERT(cond)                                       \
     do {                                                   \

@@ -44,7 +44,16 @@ struct vcpu_exit {
     u64 code, info1, info2; /* raw, for reports */
 };
 
-enum vcpu_seg { SEG_ES, SEG_CS, SEG_SS, SEG_DS, SEG_FS, SEG_GS, NR_SEG };
+enum vcpu_seg {
+    SEG_ES,
+    SEG_CS,
+    SEG_SS,
+    SEG_DS,
+    SEG_FS,
+    SEG_GS,
+    NR_SEG,
+    SEG_TR
+}; /* TR: in the order of the VMCS */
 
 struct vcpu_segment {
     u16 selector;

@@ -91,6 +91,11 @@ u64 env_now_us(void)
     return clock_us();
 }
 
+u64 env_ticks(void)
+{
+    return rdtsc();
+}
+
 void env_relax(void)
 {
     cpu_pause();

@@ -35,6 +35,7 @@ static void __noreturn shutdown(struct vcpu *v)
     log_err("the guest is dead (triple fault)");
     report(v);
     iommu_counters();
+    iommu_inside_show();
     if (options.shutdown_halt) {
         log_err("halted, as on-shutdown=halt asks for");
         cpu_halt_forever();

@@ -1,17 +1,88 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * VMMCALL or VMCALL: number in RAX, answer in RAX. There is one call so far.
+ * VMMCALL or VMCALL: number in RAX, answer in RAX. docs/hypercalls.md is for those who call.
  */
+#include "arch/cpu.h"
 #include "hv/exit.h"
 #include "hv/fetch.h"
+#include "iommu/iommu.h"
 
+#define NOT_ALLOWED  ((u64)-1)
 #define NO_SUCH_CALL ((u64)-38)
 
-enum { HYPERCALL_VERSION };
+enum { HYPERCALL_VERSION, HYPERCALL_CLOCK, HYPERCALL_TRACE, HYPERCALL_COUNTERS };
+
+/* Who may use this port may program every device of the machine: nothing is hidden from him. */
+#define GATE_PORT   0xcf8
+#define TSS_IO_BASE 102 /* in 32- and 64-bit task segments */
+#define RFLAGS_IOPL MASK(13, 12)
+#define ROOM        32 /* records that one call gives */
+
+/* Judged as the CPU judges an access to the port (AMD APM 2, 12.2.4), page faults included. False: one was
+ * injected, the call will come again. */
+static bool judge(struct vcpu *v, const struct vcpu_mode *mode, bool *allowed)
+{
+    struct vcpu_mode kernel = *mode;
+    struct vcpu_segment tss;
+    u16 base, bits;
+
+    *allowed = mode->cpl <= field_get(v->rflags, RFLAGS_IOPL);
+    vcpu_ops->get_segment(v, SEG_TR, &tss);
+    if (*allowed || tss.limit < TSS_IO_BASE + 1)
+        return true;
+    kernel.cpl = 0;
+    if (!guest_access(v, &kernel, tss.base + TSS_IO_BASE, &base, sizeof(base), false))
+        return false;
+    u32 at = base + GATE_PORT / 8u;
+    if (at + 1 > tss.limit)
+        return true;
+    if (!guest_access(v, &kernel, tss.base + at, &bits, sizeof(bits), false))
+        return false;
+    *allowed = !(bits >> GATE_PORT % 8 & 1);
+    return true;
+}
+
+/* RDI = unit, RSI = linear address to write to, as the caller may, RDX = from where on, RCX = room in
+ * records. False: a page fault was injected. */
+static bool read_inside(struct vcpu *v, enum inside_table table, u64 *answer, u64 *at)
+{
+    struct inside_record records[ROOM];
+    struct vcpu_mode mode;
+    bool allowed;
+
+    vcpu_ops->get_mode(v, &mode);
+    if (!judge(v, &mode, &allowed))
+        return false;
+    *answer = NOT_ALLOWED;
+    if (!allowed)
+        return true;
+    int n = iommu_inside(table, v->gpr[RDI], at, records, (unsigned)MIN(v->gpr[RCX], (u64)ROOM));
+    *answer = (u64)(s64)n;
+    return n <= 0 || guest_access(v, &mode, v->gpr[RSI], records, (unsigned)n * sizeof(records[0]), true);
+}
 
 void handle_hypercall(struct vcpu *v)
 {
+    u64 answer = NO_SUCH_CALL, at = v->gpr[RDX];
+
+    switch (v->gpr[RAX]) {
+    case HYPERCALL_VERSION:
+        answer = SLUICE_VERSION;
+        break;
+    case HYPERCALL_CLOCK:
+        answer = clock_tsc_per_us();
+        break;
+    case HYPERCALL_TRACE:
+        if (!read_inside(v, INSIDE_TRACE, &answer, &at))
+            return;
+        break;
+    case HYPERCALL_COUNTERS:
+        if (!read_inside(v, INSIDE_COUNTERS, &answer, &at))
+            return;
+        break;
+    }
     if (!fetch_skip(v, vcpu_ops->hypercall, sizeof(vcpu_ops->hypercall)))
         return;
-    v->gpr[RAX] = v->gpr[RAX] == HYPERCALL_VERSION ? SLUICE_VERSION : NO_SUCH_CALL;
+    v->gpr[RAX] = answer;
+    v->gpr[RDX] = at;
 }

@@ -77,6 +77,7 @@ static void contain_devices(struct acpi_header *dmar)
 {
     if (iommu_protect(&options.iommu))
         refuse("the VT-d units cannot be used (see above)");
+    panic_more = iommu_inside_show;
     iommu_edit_dmar(dmar, dmar->length);
     acpi_fix_checksum(dmar);
 }

@@ -29,10 +29,11 @@ static bool devtlb_wanted(const struct unit *u, const struct fn *f, bool asked)
 }
 
 /* All that a function may hold, for its plain requests and for every PASID it has used. */
-static void emit_function(struct unit *u, const struct fn *f, bool asked)
+static void emit_function(struct unit *u, struct fn *f, bool asked)
 {
     if (!devtlb_wanted(u, f, asked))
         return;
+    f->sent++;
     hostq_push(u, desc_devtlb(f->sid, f->pfsid, f->depth, 0, ORDER_ALL));
     if (f->pasids)
         hostq_push(u, desc_pdevtlb_all(f->sid, f->pfsid, f->depth));
@@ -41,11 +42,12 @@ static void emit_function(struct unit *u, const struct fn *f, bool asked)
 /* What a function may hold of a range through one of its ways into a domain. */
 static void emit_att(struct unit *u, const struct att *a, struct range r)
 {
-    const struct fn *f = &u->fns[a->fn];
+    struct fn *f = &u->fns[a->fn];
     unsigned order = range_order(r);
 
     if (!devtlb_wanted(u, f, false))
         return;
+    f->sent++;
     if (a->rid)
         hostq_push(u, desc_devtlb(f->sid, f->pfsid, f->depth, r.first, order));
     else
@@ -55,11 +57,12 @@ static void emit_att(struct unit *u, const struct att *a, struct range r)
 /* The guest's own request, with the host's values. */
 static void emit_asked(struct unit *u, const struct devtlb_request *r)
 {
-    const struct fn *f = &u->fns[r->fn];
+    struct fn *f = &u->fns[r->fn];
     unsigned order = range_order(r->range);
 
     if (!devtlb_wanted(u, f, true))
         return;
+    f->sent++;
     if (r->all_pasids)
         hostq_push(u, desc_pdevtlb_all(f->sid, f->pfsid, f->depth));
     else if (r->with_pasid)
@@ -103,6 +106,7 @@ static void emit_iotlb_range(struct unit *u, struct domain *d, struct range r)
             d->all = true;
             return;
         }
+        d->sent++;
         hostq_push(u, desc_iotlb_pages(d->did, blocks[i].first, order, u->drain_reads, u->drain_writes));
     }
 }
@@ -190,8 +194,10 @@ static void emit_iotlb(struct unit *u)
         if (!d->all)
             for (u16 i = d->first_range; i != NIL && !d->all; i = p->ranges[i].next)
                 emit_iotlb_range(u, d, p->ranges[i].range);
-        if (d->all)
+        if (d->all) {
+            d->sent++;
             hostq_push(u, desc_iotlb_domain(d->did, u->drain_reads, u->drain_writes));
+        }
         did = d->next_touched;
     }
 }
@@ -296,6 +302,7 @@ void emit_batch(struct unit *u)
     if (u->hq.lost)
         return; /* nothing behind it does DMA */
     sync_domains(u);
+    inside_step(u);
     if (needed(u) > hostq_room(u)) /* one global flush is cheaper than a full ring, and always fits */
         plan_everything(u);
     emit_context(u);

@@ -48,6 +48,7 @@ void env_writeback(const void *p, size_t len);
 
 /* --- time and locks --- */
 u64 env_now_us(void); /* monotonic */
+u64 env_ticks(void);  /* the CPU's own counter, for traces */
 void env_relax(void); /* inside a bounded wait loop */
 struct env_lock {
     volatile u32 taken;

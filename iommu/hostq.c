@@ -50,6 +50,7 @@ void hostq_push(struct unit *u, struct desc d)
     q->ring[q->tail] = d;
     q->tail = (q->tail + q->step) & q->mask;
     u->host_count[kind_of[d.lo & DESC_TYPE]]++;
+    inside_add(u, INSIDE_HOST, d.lo, d.hi);
 }
 
 static void move_tail(struct unit *u)

@@ -23,6 +23,8 @@ int iommu_protect(const struct iommu_options *options)
         u->nr_fns = 1;
         err = hostq_init(u);
         if (!err)
+            err = inside_init(u);
+        if (!err)
             err = context_init(u);
         if (!err)
             err = ir_init(u);

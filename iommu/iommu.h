@@ -77,6 +77,27 @@ bool iommu_stopped(u16 segment, u16 sid);
  * The identity map and all shadows follow; when this returns, no cache holds the old state. */
 void iommu_dma_changed(u64 base, u64 size);
 
+/*
+ * What goes on inside, for tools/inside.c: docs/hypercalls.md. A descriptor that a guest submitted or the
+ * real unit was sent, with the TSC when its batch was fetched or built; the end of a batch; or a counter.
+ */
+struct inside_record {
+    u64 time;
+    u64 lo, hi; /* of the descriptor; counters: asked for by the guest, sent to the unit */
+    u32 batch;  /* domains: the guest's domain-id */
+    u16 id;     /* counters: kind, host domain-id or source-id */
+    u8 unit;
+    u8 what;
+};
+enum inside_what { INSIDE_GUEST, INSIDE_HOST, INSIDE_DONE, INSIDE_UNIT = 16, INSIDE_DOMAIN, INSIDE_FUNCTION };
+enum inside_table { INSIDE_TRACE, INSIDE_COUNTERS };
+/* At most `room` records from *at on, which moves behind them; ERR_NODEV when there is no such unit. Trace:
+ * *at is the number of an entry since boot. Counters: a place in a sparse row, whose end is reached when
+ * neither *at moves nor a record comes. */
+int iommu_inside(enum inside_table table, u64 unit, u64 *at, struct inside_record *out,
+                 unsigned room) __must_check;
+void iommu_inside_show(void); /* the last entries, on the console */
+
 /* The lines of the boot summary, logged one by one; and the counters of `make run`'s table:
  * "count unit=0 kind=<cc|iotlb|dtlb|iec|wait> guest=<n> host=<n>". */
 void iommu_summary(void);

@@ -197,6 +197,7 @@ static void request_iotlb(struct unit *u, const struct request *r)
      * already. One that nobody knows holds nothing. */
     d = domain_of_guest(u, r->did);
     for (; d; d = d->next_same ? domain_get(u, d->next_same) : NULL) {
+        d->asked++;
         if (r->granularity == DESC_G_PAGE)
             plan_range(u, d, r->range);
         else
@@ -210,7 +211,10 @@ static void request_devtlb(struct unit *u, const struct request *r)
     struct fn *f = fn_find(u, r->sid);
 
     /* A source-id without ATS holds nothing: the descriptor completes and nothing is sent. */
-    if (!f || p->asked_all)
+    if (!f)
+        return;
+    f->asked++;
+    if (p->asked_all)
         return;
     if (p->nr_devtlb == PLAN_DEVTLB) {
         p->asked_all = true;

@@ -34,6 +34,7 @@ static void fetch(struct unit *u)
     unsigned slots = wide ? 2 : 1;
     enum iqei error = IQEI_NONE;
 
+    inside_step(u);
     /* 256-bit descriptors need the scalable mode announced; its tables need them (11.4.9.9). */
     if (wide ? !(u->v.ecap & ECAP_SMTS) : u->v.rules.scalable)
         error = IQEI_WIDTH;
@@ -63,6 +64,7 @@ static void fetch(struct unit *u)
         error = desc_decode(&u->v.rules, copy, upper, &r);
         if (error)
             break;
+        inside_add(u, INSIDE_GUEST, copy.lo, copy.hi);
         plan_request(u, &r);
         count_guest(u, r.type);
         head = (head + slots * (u32)sizeof(copy)) & (size - 1);
@@ -90,6 +92,9 @@ static bool write_status(struct unit *u, const struct guest_wait *w)
  * know. */
 static void finish(struct unit *u)
 {
+    inside_step(u);
+    inside_add(u, INSIDE_DONE, u->plan.nr_waits, u->hq.cookie);
+    u->batch++;
     domain_reap(u);
     for (unsigned i = 0; i < u->plan.nr_waits; i++) {
         const struct guest_wait *w = &u->plan.waits[i / WAITS_PER_PAGE][i % WAITS_PER_PAGE];

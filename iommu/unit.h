@@ -39,13 +39,14 @@ static inline u16 *idmap_slot(struct idmap *map, u16 id, bool create)
 struct fn {
     u16 sid;
     u16 pfsid;
-    u8 depth;      /* ATS invalidate queue depth, 0 = 32 */
-    bool gate;     /* policy trusts it: a context entry of its may say TT_ATS */
-    bool dead;     /* did not answer an invalidation: quarantined */
-    bool silent;   /* ATS is about to be switched on: it holds nothing and would not answer */
-    bool whole;    /* this batch: flush all it holds */
-    bool pasids;   /* requests of its have carried PASIDs since ATS came on */
-    u16 first_att; /* the domains it reaches */
+    u8 depth;        /* ATS invalidate queue depth, 0 = 32 */
+    bool gate;       /* policy trusts it: a context entry of its may say TT_ATS */
+    bool dead;       /* did not answer an invalidation: quarantined */
+    bool silent;     /* ATS is about to be switched on: it holds nothing and would not answer */
+    bool whole;      /* this batch: flush all it holds */
+    bool pasids;     /* requests of its have carried PASIDs since ATS came on */
+    u16 first_att;   /* the domains it reaches */
+    u32 asked, sent; /* device-TLB descriptors of the guest and of ours */
 };
 #define MAX_FNS 512
 
@@ -98,9 +99,10 @@ struct domain {
     u16 nr_ranges;
     u16 cursor; /* where the last search in that list ended */
     u16 nr_atts;
-    u32 pages;      /* this batch: sum of its ranges, to see when one pass over all of them is cheaper */
-    u64 guest_root; /* guest-physical; unused for the identity domain */
-    u64 *root;      /* our top-level table */
+    u32 pages;       /* this batch: sum of its ranges, to see when one pass over all of them is cheaper */
+    u64 guest_root;  /* guest-physical; unused for the identity domain */
+    u64 *root;       /* our top-level table */
+    u32 asked, sent; /* IOTLB descriptors of the guest and of ours */
 };
 #define DOMAINS_PER_PAGE 64
 _Static_assert(sizeof(struct domain) * DOMAINS_PER_PAGE <= PAGE_SIZE, "a page of domains");
@@ -266,7 +268,15 @@ struct unit {
     struct host_queue hq;
     struct vunit v;
     u64 guest_count[NR_COUNT], host_count[NR_COUNT];
+    struct inside_record *ring;
+    u64 ring_next; /* entries ever written */
+    u64 ring_time;
+    u32 batch;
 };
+
+/* A power of two, in whole pages. */
+#define RING_ENTRIES 2048u
+_Static_assert(sizeof(struct inside_record) == 32, "two share a cache line; docs/hypercalls.md");
 
 extern struct iommu_options iommu_opts;
 #define MAX_UNITS 16
@@ -418,6 +428,20 @@ static inline u32 vreg32(const struct unit *u, u32 off)
 static inline u64 vreg64(const struct unit *u, u32 off)
 {
     return vreg32(u, off) | (u64)vreg32(u, off + 4) << 32;
+}
+
+/* --- inside.c: what the guest may see of all this --- */
+int inside_init(struct unit *u) __must_check;
+/* One time for all that one step of a batch writes: a dozen instructions for each entry are spent always. */
+static inline void inside_step(struct unit *u)
+{
+    u->ring_time = env_ticks();
+}
+static inline void inside_add(struct unit *u, enum inside_what what, u64 lo, u64 hi)
+{
+    u->ring[u->ring_next++ % RING_ENTRIES] = (struct inside_record){
+        .time = u->ring_time, .lo = lo, .hi = hi, .batch = u->batch, .unit = (u8)u->index, .what = (u8)what
+    };
 }
 
 /* --- fault.c: the real unit's faults --- */

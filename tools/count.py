@@ -18,9 +18,6 @@ TITLES = {
     "page": "page-group response",
 }
 
-# QEMU before 11 carries PASID-cache descriptors out without tracing them: nothing received says nothing then.
-UNTRACED = {"pasid"}
-
 # QEMU before 11 accepts these without a trace event: there the trace is no witness, and the table says so.
 UNTRACED = {"pasid"}
 

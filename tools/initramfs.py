@@ -2,10 +2,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Builds the initramfs of the Linux guest: busybox, tools/linux/init and the kernel modules it needs.
 
-usage: initramfs.py LINUX-DIRECTORY OUTPUT
+usage: initramfs.py LINUX-DIRECTORY OUTPUT PROGRAM...
 
 LINUX-DIRECTORY is what tools/kernel unpacked. Modules are found by name, with what they depend on, and
-listed in the order in which they can be loaded. The same input gives the same bytes.
+listed in the order in which they can be loaded. Each PROGRAM goes into /bin; scripts of tools/linux into /. The same
+input gives the same bytes.
 """
 
 import gzip
@@ -16,7 +17,7 @@ import sys
 
 WANTED = ["nvme", "virtio_pci", "virtio_net", "virtio_blk", "e1000e"]
 BUSYBOX = pathlib.Path("/bin/busybox")
-INIT = pathlib.Path(__file__).parent / "linux" / "init"
+SCRIPTS = pathlib.Path(__file__).parent / "linux"
 
 
 def canonical(name):
@@ -82,7 +83,10 @@ def main():
     # init writes to the console before it has mounted anything.
     archive.add("dev/console", stat.S_IFCHR | 0o600, device=(5, 1))
     archive.add("bin/busybox", stat.S_IFREG | 0o755, BUSYBOX.read_bytes())
-    archive.add("init", stat.S_IFREG | 0o755, INIT.read_bytes())
+    for path in sorted(p for p in SCRIPTS.iterdir() if not p.suffix):
+        archive.add(path.name, stat.S_IFREG | 0o755, path.read_bytes())
+    for path in map(pathlib.Path, sys.argv[3:]):
+        archive.add(f"bin/{path.name}", stat.S_IFREG | 0o755, path.read_bytes())
     modules = module_order(linux / "lib" / "modules")
     for path in modules:
         archive.add(f"modules/{path.name}", stat.S_IFREG | 0o644, path.read_bytes())

@@ -66,10 +66,12 @@ def debian_guest(args):
     """Paths of Debian's kernel and of the initrd built here, both made when missing or out of date."""
     subprocess.run([TOOLS / "kernel", args.cache], check=True)
     linux, initrd = args.cache / "linux", args.build / "linux" / "initrd.gz"
-    sources = [linux / "vmlinuz", TOOLS / "initramfs.py", TOOLS / "linux" / "init"]
+    scripts = [p for p in (TOOLS / "linux").iterdir() if not p.suffix]
+    programs = [args.build / "linux" / p.stem for p in sorted((TOOLS / "linux").glob("*.c"))]
+    sources = [linux / "vmlinuz", TOOLS / "initramfs.py", *scripts, *programs]
     if not initrd.exists() or any(s.stat().st_mtime > initrd.stat().st_mtime for s in sources):
         say(f"building {initrd}")
-        subprocess.run([sys.executable, TOOLS / "initramfs.py", linux, initrd], check=True)
+        subprocess.run([sys.executable, TOOLS / "initramfs.py", linux, initrd, *programs], check=True)
     return linux / "vmlinuz", initrd
 
 

@@ -101,7 +101,8 @@ void svm_get_mode(struct vcpu *v, struct vcpu_mode *out)
 void svm_get_segment(struct vcpu *v, enum vcpu_seg seg, struct vcpu_segment *out)
 {
     const struct vmcb *b = svm_of(v)->vmcb;
-    const struct vmcb_segment *from = &b->es + seg; /* in the order of their numbers */
+    const struct vmcb_segment *from =
+        seg == SEG_TR ? &b->tr : &b->es + seg; /* in the order of their numbers */
 
     *out = (struct vcpu_segment){ from->selector, from->attrib, from->limit, from->base };
 }

@@ -9,84 +9,12 @@ unit's own events.
 import re
 from dataclasses import dataclass, field
 
+from tools.descriptor import Descriptor, covered  # noqa: F401  pylint: disable=unused-import
+
 # Trace events that tests/e2e needs; one per line, as `-trace events=FILE` wants them.
 EVENTS = "vtd_*\n-vtd_reg_read\n-vtd_iotlb_*\n-vtd_inv_qi_head\nfw_cfg_select\n"
 
 PART_BASE = 0x3000
-GRANULARITY = {1: "global", 2: "domain", 3: "page"}
-WHOLE = 64
-
-
-@dataclass
-class Descriptor:
-    """One descriptor that the unit accepted."""
-
-    kind: str  # context, iotlb, device, interrupt, wait, other
-    lo: int
-    hi: int
-
-    @property
-    def granularity(self):
-        if self.kind == "context" and self.lo >> 4 & 3 == 3:
-            return "device"
-        return GRANULARITY.get(self.lo >> 4 & 3, "?")
-
-    @property
-    def domain(self):
-        return self.lo >> 16 & 0xFFFF
-
-    @property
-    def sid(self):
-        return self.lo >> 32 & 0xFFFF
-
-    @property
-    def order(self):
-        """log2 of the 4K pages that are flushed; WHOLE for everything."""
-        if self.kind == "iotlb":
-            return self.hi & 0x3F if self.granularity == "page" else WHOLE
-        if self.kind == "device":
-            if not self.hi & 1:
-                return 0
-            pages = self.hi >> 12
-            ones = 0
-            while pages >> ones & 1:
-                ones += 1
-            return WHOLE if ones >= 51 else ones + 1
-        return WHOLE
-
-    @property
-    def first(self):
-        return (self.hi >> 12) >> self.order << self.order
-
-    @property
-    def end(self):
-        """The page behind the last one that is flushed."""
-        return self.first + (1 << self.order)
-
-    def __str__(self):
-        if self.kind == "wait":
-            return f"wait(data={self.lo >> 32:#x} at {self.hi:#x})"
-        if self.kind == "device":
-            what = "all" if self.order == WHOLE else f"{self.first << 12:#x}+2^{self.order}"
-            return f"device(sid={self.sid:#x} {what})"
-        if self.kind == "context":
-            return f"context({self.granularity} domain={self.domain:#x} sid={self.sid:#x})"
-        if self.kind == "iotlb" and self.granularity == "page":
-            return f"iotlb(domain={self.domain:#x} {self.first << 12:#x}+2^{self.order})"
-        return f"{self.kind}({self.granularity} domain={self.domain:#x})"
-
-
-def covered(flush, others):
-    """Do `others` together flush every page that `flush` does?"""
-    if any(d.order == WHOLE for d in others):
-        return True
-    if flush.order == WHOLE:
-        return False
-    page = flush.first
-    for d in sorted(others, key=lambda d: d.first):
-        if d.first <= page:
-            page = max(page, d.end)
-    return page >= flush.end
 
 
 @dataclass
@@ -135,16 +63,11 @@ class Part:
         return [e for e in self.events if isinstance(e, Translate) and sid in (None, e.sid)]
 
 
-KINDS = {1: "context", 2: "iotlb", 3: "device", 4: "interrupt", 5: "wait"}
-
-
-def _descriptor(m):
-    hi, lo = int(m[1], 16), int(m[2], 16)
-    return Descriptor(KINDS.get((lo & 0xF) | (lo >> 9 & 7) << 4, "other"), lo, hi)
-
-
 PATTERNS = {
-    "vtd_inv_desc": (r"high 0x(\w+) low 0x(\w+)", _descriptor),
+    "vtd_inv_desc": (
+        r"high 0x(\w+) low 0x(\w+)",
+        lambda m: Descriptor.of(int(m[1], 16), int(m[2], 16)),
+    ),
     "vtd_dmar_fault": (
         r"sid 0x(\w+) fault (\d+) addr 0x(\w+) write (\d)",
         lambda m: Fault(int(m[1], 16), int(m[2]), int(m[3], 16), m[4] == "1"),

@@ -185,6 +185,11 @@ u64 env_now_us(void)
     return W.now_us;
 }
 
+u64 env_ticks(void)
+{
+    return W.now_us;
+}
+
 void env_relax(void)
 {
     bool moved = false;

@@ -247,7 +247,8 @@ int world_boot(const struct world_cfg *cfg)
     get_memory();
     W.cfg = *cfg;
     fill_defaults(&W.cfg);
-    W.pages = W.cfg.pages;
+    /* What is counted is what tables may take; the rings of iommu/inside.c come on top. */
+    W.pages = MIN(W.cfg.pages + RING_PAGES * W.cfg.units, (unsigned)(REGION_MAX / 4096));
     for (unsigned u = 0; u < W.cfg.units; u++)
         start_unit(u);
     W.nr_fns = W.cfg.nr_fns;

@@ -41,6 +41,9 @@
 #define EVENT_ADDR      0xfee00000ull /* what reaches iommu_event() */
 #define EVENT_DATA      0x400u
 
+/* What iommu/ keeps for its trace of each unit: of Sluice's memory, but not counted in world_cfg.pages. */
+#define RING_PAGES 16u
+
 #define MAX_WORLD_UNITS  2
 #define MAX_WORLD_FNS    16
 #define MAX_SCALABLE_FNS 5
