@@ -149,7 +149,7 @@ $(foreach t,$(UNIT_SRC:.c=),$(eval $(call unit-rule,$(t))))
 # ---- What a user calls ---------------------------------------------------------------------------
 
 # What tools/run.py takes from the command line of make.
-export GUEST CMDLINE INITRD BARE FIRMWARE OPTIONS SLUICE_CACHE WANT_SHELL
+export GUEST CMDLINE INITRD BARE FIRMWARE SMP OPTIONS SLUICE_CACHE WANT_SHELL
 export BUILD PYTHON TIMEOUT
 
 # As many jobs as there are processors, unless the caller said how many.

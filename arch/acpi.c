@@ -32,8 +32,9 @@ _Static_assert(sizeof(struct rsdp) == 36, "ACPI 5.2.5.3");
 #define BIOS_SIZE    0x20000
 
 /* FADT fields that lead to the DSDT (ACPI 5.2.9). */
-#define FADT_DSDT   40
-#define FADT_X_DSDT 140
+#define FADT_DSDT    40
+#define FADT_X_DSDT  140
+#define MADT_ENTRIES 44 /* ACPI 5.2.12 */
 
 static u64 rsdp_pa;
 static u64 root_pa; /* XSDT or RSDT */
@@ -165,6 +166,18 @@ struct acpi_header *acpi_find(const char signature[4])
             return table;
     }
     return NULL;
+}
+
+const u8 *acpi_madt_next(const u8 *entry)
+{
+    const struct acpi_header *madt = acpi_find("APIC");
+    const u8 *start = (const u8 *)madt;
+
+    if (!madt)
+        return NULL;
+    entry = entry ? entry + entry[1] : start + MADT_ENTRIES;
+    u64 left = entry < start + madt->length ? (u64)(start + madt->length - entry) : 0;
+    return left >= 2 && entry[1] >= 2 && entry[1] <= left ? entry : NULL;
 }
 
 void acpi_fix_checksum(struct acpi_header *table)

@@ -31,6 +31,9 @@ u64 acpi_rsdp(void);
  */
 struct acpi_header *acpi_find(const char signature[4]);
 
+/* The MADT's entries one by one (type, length, ...): NULL first, NULL after the last. */
+const u8 *acpi_madt_next(const u8 *entry);
+
 /* Makes the table sum to 0 again after an edit. */
 void acpi_fix_checksum(struct acpi_header *table);
 

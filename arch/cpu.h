@@ -106,6 +106,9 @@ void clock_init(void);
 void __noreturn cpu_halt_forever(void);
 void __noreturn machine_reset(void);
 
+/* Halts while *word is `unless` and until an NMI comes, which is not lost between the look and the halt. */
+void cpu_idle(const u32 *word, u32 unless);
+
 struct spinlock {
     volatile u32 taken;
 };
@@ -127,8 +130,8 @@ struct percpu {
     u32 index; /* dense, 0 = the CPU that booted */
     u32 apic_id;
     struct vcpu *vcpu;
-    volatile u32 nmi_count; /* NMIs taken by the host's handler; compared around stgi/clgi */
-    void *stack_top;
+    volatile u32 nmi_count;    /* NMIs taken by the host's handler; compared around stgi/clgi */
+    volatile int arrival;      /* arch/smp.c */
     struct cpu_stacks *stacks; /* arch/percpu.h */
     /* exception tables */
     u64 gdt[8];
@@ -146,7 +149,10 @@ static inline struct percpu *this_cpu(void)
 }
 struct percpu *percpu_of(u32 index); /* NULL when there is none */
 
-/* On that CPU: GDT, IDT, TSS with own stacks for NMI, #DF, #MC; GS base. refuse()s when memory is short. */
-void percpu_init(u32 index);
+/* The block and the stacks of another CPU than the first. refuse()s when memory is short. */
+struct percpu *percpu_create(u32 index);
+
+/* On that CPU: GDT, IDT, TSS with own stacks for NMI, #DF, #MC; GS base. */
+void percpu_init(struct percpu *cpu);
 
 #endif

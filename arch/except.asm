@@ -30,16 +30,32 @@ except_%1:
 
 ; Counted, nothing else: the code that lets NMIs through compares the count. No log, no lock, no string
 ; instruction, no register. One that comes on the last steps into a VMX guest makes that entry give up, or the
-; guest would run on without a look at it (arch/vmx/entry.asm).
+; guest would run on without a look at it (arch/vmx/entry.asm). The same between cpu_idle's look and its halt.
+%macro WINDOW 3                         ; first, behind the last, where to go on instead
+        cmp qword [rsp], %1
+        jb %%outside
+        cmp qword [rsp], %2
+        jae %%outside
+        mov qword [rsp], %3
+%%outside:
+%endmacro
+
 align 16
 except_2:
         inc dword [gs:NMI_COUNT]
-        cmp qword [rsp], vmx_window
-        jb .done
-        cmp qword [rsp], vmx_window_end
-        jae .done
-        mov qword [rsp], vmx_window_nmi
-.done:  iretq
+        WINDOW vmx_window, vmx_window_end, vmx_window_nmi
+        WINDOW idle_window, idle_done, idle_done
+        iretq
+
+; void cpu_idle(const u32 *word, u32 unless)
+global cpu_idle
+cpu_idle:
+idle_window:
+        cmp [rdi], esi
+        jne idle_done
+        hlt
+idle_done:
+        ret
 
 align 16
 exception_common:

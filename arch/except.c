@@ -57,7 +57,9 @@ void except_init(void)
         u64 base;
     } __attribute__((packed)) idtr = { .limit = sizeof(idt) - 1, .base = (u64)idt };
 
-    for (unsigned v = 0; v < NR_VECTORS; v++) {
+    static bool built;
+
+    for (unsigned v = 0; v < NR_VECTORS && !built; v++) {
         u64 entry = except_entries[v];
 
         idt[v] = (struct gate){
@@ -72,6 +74,7 @@ void except_init(void)
                                  : 0,
         };
     }
+    built = true;
     __asm__ volatile("lidt %0" ::"m"(idtr));
 }
 

@@ -8,6 +8,7 @@
 #include "arch/logring.h"
 #include "arch/serial.h"
 #include "arch/string.h"
+#include "arch/vcpu.h"
 
 #define LINE_MAX 512
 static const char line_prefix[] = "sluice: ";
@@ -59,7 +60,7 @@ void log_line(enum log_level level, const char *fmt, ...)
 
 #define BUCKET_BURST 10
 
-bool log_limited(struct log_bucket *bucket)
+static bool limited(struct log_bucket *bucket, u32 *suppressed)
 {
     u64 now = clock_us();
     u64 refill = (now - bucket->last_us) / 1000000;
@@ -76,11 +77,22 @@ bool log_limited(struct log_bucket *bucket)
         return true;
     }
     bucket->tokens--;
-    if (bucket->suppressed) {
-        log_warn("(%u lines like the next one were left out)", bucket->suppressed);
-        bucket->suppressed = 0;
-    }
+    *suppressed = bucket->suppressed;
+    bucket->suppressed = 0;
     return false;
+}
+
+bool log_limited(struct log_bucket *bucket)
+{
+    static struct spinlock lock;
+    u32 suppressed = 0;
+
+    spin_lock(&lock);
+    bool silent = limited(bucket, &suppressed);
+    spin_unlock(&lock);
+    if (suppressed)
+        log_warn("(%u lines like the next one were left out)", suppressed);
+    return silent;
 }
 
 #define READING_TIME_US 10000000
@@ -117,6 +129,7 @@ void vpanic(const struct regs *regs, const char *fmt, va_list args)
             console_line("panic inside the report: ", fmt, args);
         cpu_halt_forever();
     }
+    vcpu_stop_others();
     console_line("panic: ", fmt, args);
     if (regs)
         except_dump(regs);

@@ -273,6 +273,16 @@ void *mmio_map(u64 pa, u64 size)
     return va;
 }
 
+const u64 *paging_root(void)
+{
+    return phys_to_virt(root);
+}
+
+void paging_load(void)
+{
+    __asm__ volatile("mov %0, %%cr3" ::"r"(root) : "memory");
+}
+
 bool paging_guard(const void *page)
 {
     u64 va = (u64)page, table = root;

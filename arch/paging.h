@@ -54,6 +54,10 @@ void *direct_map(u64 pa, u64 size) __must_check;
 /* Maps [pa, pa+size) uncached. Boot only; NULL when the window is full. */
 void *mmio_map(u64 pa, u64 size) __must_check;
 
+/* The tables for a CPU that has just been started: to be copied from, to be switched to. */
+const u64 *paging_root(void);
+void paging_load(void);
+
 /* Unmaps one page of the pool, for good: the guard below a stack. False: no memory for splitting. Boot only.
  */
 bool paging_guard(const void *page) __must_check;

@@ -27,7 +27,7 @@ struct cpu_stacks cpu0_stacks;
 /* linker.ld puts the boot stack's top there. */
 _Static_assert(offsetof(struct cpu_stacks, main) + MAIN_STACK == 0x9000, "boot_stack_top");
 
-static struct percpu cpu0;
+static struct percpu cpu0 = { .stacks = &cpu0_stacks };
 static struct percpu *percpu_table[MAX_CPUS] = { &cpu0 };
 
 struct descriptor_ptr {
@@ -122,27 +122,24 @@ static u32 own_apic_id(void)
     return r[1] >> 24;
 }
 
-void percpu_init(u32 index)
+struct percpu *percpu_create(u32 index)
 {
-    if (index >= MAX_CPUS)
-        refuse("more than %u CPUs", MAX_CPUS);
-    if (index && !percpu_table[index]) {
-        percpu_table[index] = pages_alloc(align_up(sizeof(struct percpu), PAGE_SIZE) / PAGE_SIZE);
-        struct cpu_stacks *stacks = pages_alloc(sizeof(struct cpu_stacks) / PAGE_SIZE);
-        if (!percpu_table[index] || !stacks || !paging_guard(stacks->main_guard) ||
-            !paging_guard(stacks->nmi_guard) || !paging_guard(stacks->df_guard) ||
-            !paging_guard(stacks->mc_guard))
-            refuse("no memory for CPU %u; give Sluice more with mem=", index);
-        percpu_table[index]->stacks = stacks;
-    }
+    struct percpu *cpu = pages_alloc(align_up(sizeof(*cpu), PAGE_SIZE) / PAGE_SIZE);
+    struct cpu_stacks *stacks = pages_alloc(sizeof(*stacks) / PAGE_SIZE);
 
-    struct percpu *cpu = percpu_table[index];
-    if (!index)
-        cpu->stacks = &cpu0_stacks;
-    cpu->self = cpu;
+    if (!cpu || !stacks || !paging_guard(stacks->main_guard) || !paging_guard(stacks->nmi_guard) ||
+        !paging_guard(stacks->df_guard) || !paging_guard(stacks->mc_guard))
+        refuse("no memory for CPU %u; give Sluice more with mem=", index);
     cpu->index = index;
+    cpu->stacks = stacks;
+    percpu_table[index] = cpu;
+    return cpu;
+}
+
+void percpu_init(struct percpu *cpu)
+{
+    cpu->self = cpu;
     cpu->apic_id = own_apic_id();
-    cpu->stack_top = cpu->stacks->main + MAIN_STACK;
     load_descriptors(cpu);
     except_init();
     set_cpu_state();

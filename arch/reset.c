@@ -3,6 +3,7 @@
  * The two ends of a CPU.
  */
 #include "arch/cpu.h"
+#include "arch/vcpu.h"
 
 #define RESET_PORT      0xcf9 /* the chipset's reset control */
 #define RESET_FULL      0x0e
@@ -23,6 +24,7 @@ void machine_reset(void)
         u64 base;
     } __attribute__((packed)) no_idt;
 
+    vcpu_stop_others();
     outb(RESET_PORT, RESET_FULL & ~4);
     outb(RESET_PORT, RESET_FULL);
     for (unsigned i = 0; i < 100000; i++)

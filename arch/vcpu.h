@@ -93,14 +93,30 @@ struct vcpu {
     u64 gpr[NR_GPR]; /* valid between run() and the next run(); RSP, RAX included */
     u64 rip;
     u64 rflags;
-    u32 index;
-    bool waiting_for_sipi;
-    bool started;
+    u32 index;           /* of its CPU */
     void *backend;       /* the backend's own state: VMCB page and so on */
     void *emulator;      /* hv/fetch.c's */
     unsigned mismatches; /* hv/mmio.c: accesses in a row that found other bytes */
     u64 exits;
+
+    /* Shared with other CPUs. */
+    u32 requests;  /* VCPU_* */
+    bool in_guest; /* or about to be: requests have been looked at */
+    bool kicked;   /* an NMI of ours is on its way here */
+    u8 apic_ldr;   /* logical destination and its format, in xAPIC mode */
+    u8 apic_dfr;
+    bool apic_off; /* as the guest sees it */
 };
+
+/* What other CPUs may ask; vcpu_take_requests() takes all but VCPU_WAITING, which is a state. */
+#define VCPU_VECTOR  0xffu /* of VCPU_SIPI */
+#define VCPU_SIPI    0x100u
+#define VCPU_INIT    0x200u
+#define VCPU_WAITING 0x400u /* for a start-up message */
+#define VCPU_NMI     0x800u
+#define VCPU_FLUSH   0x1000u /* the nested table has changed */
+#define VCPU_MTRRS   0x2000u
+#define VCPU_STOP    0x4000u
 
 struct vcpu_backend {
     const char *name; /* "SVM", "VMX" */
@@ -148,8 +164,11 @@ struct vcpu_backend {
      * has no means for that. */
     void (*exit_within)(struct vcpu *v, u32 us);
 
-    /* After a change of the nested table: no CPU uses the old one when this returns. */
-    void (*nested_flush_all)(void);
+    /* On the CPU of v: what it remembers of the nested table is gone at the next entry. */
+    void (*nested_flush)(struct vcpu *v);
+
+    /* Halts this CPU, NMIs let in, until one comes or v->requests is not `unless` any more. */
+    void (*idle)(struct vcpu *v, u32 unless);
 
     /* The CPU's MTRRs are others now: the nested table and the CPUs follow. NULL: the CPU does so itself. */
     void (*mtrrs_changed)(void);
@@ -172,6 +191,41 @@ struct vcpu_backend {
  */
 extern bool (*vcpu_guest_access)(struct vcpu *v, const struct vcpu_mode *mode, u64 linear, void *data,
                                  unsigned size, bool write);
+
+/* NULL from the first index on that no CPU has. */
+struct vcpu *vcpu_of(u32 index);
+
+/* Asks it of one CPU, which does it before its next entry. */
+void vcpu_request(struct vcpu *v, u32 what);
+
+/* INIT, and a start-up message, which only a CPU that waits for one takes. */
+void vcpu_init_ipi(struct vcpu *v);
+void vcpu_sipi(struct vcpu *v, u8 vector);
+
+/* On its own CPU. */
+u32 vcpu_take_requests(struct vcpu *v);
+
+/* When this returns, no other CPU is in the guest that has not done it first. */
+void vcpu_request_others(u32 what);
+
+/* After a change of the nested table: no CPU uses the old one when this returns. */
+void vcpu_flush_all(void);
+
+/* Before the machine stops or is reset: the others leave the guest for good, if they still can. */
+void vcpu_stop_others(void);
+
+/* Before each entry. True: there are requests, to be served first. */
+static inline bool vcpu_asked(struct vcpu *v)
+{
+    (void)__atomic_exchange_n(&v->in_guest, true, __ATOMIC_SEQ_CST);
+    return __atomic_load_n(&v->requests, __ATOMIC_RELAXED);
+}
+
+/* After each exit. */
+static inline void vcpu_out(struct vcpu *v)
+{
+    __atomic_store_n(&v->in_guest, false, __ATOMIC_RELEASE);
+}
 
 extern struct vcpu_backend svm_backend;
 

@@ -28,7 +28,7 @@ void __noreturn boot_start(u64 info_pa, u64 load_base, u32 loader)
 {
     serial_init();
     paging_early(load_base);
-    percpu_init(0);
+    percpu_init(percpu_of(0));
 
     if (loader == BOOT_BY_EFI) {
         memcpy(&info, phys_to_virt(info_pa), sizeof(info));

@@ -32,6 +32,7 @@ static void report(struct vcpu *v)
 
 static void __noreturn shutdown(struct vcpu *v)
 {
+    vcpu_stop_others();
     log_err("the guest is dead (triple fault)");
     report(v);
     iommu_counters();
@@ -73,22 +74,28 @@ static void handle_xsetbv(struct vcpu *v)
         (void)!fetch_skip(v, opcode, sizeof(opcode));
 }
 
-/* Returns when the guest may go on. `early`: a unit's event was handled before its NMI had come. */
-static void handle_nmi(struct vcpu *v, bool early)
+/* A unit's event was handled, by any CPU, before its NMI has come to the CPU that booted. */
+static bool early;
+
+/* Each NMI is another CPU's kick, a unit's event, or the guest's. */
+static void handle_nmi(struct vcpu *v)
 {
     vcpu_ops->take_nmi(v);
-    if (!iommu_event() && !early)
+    bool ours = __atomic_exchange_n(&v->kicked, false, __ATOMIC_SEQ_CST);
+    if (!v->index)
+        ours |= __atomic_exchange_n(&early, false, __ATOMIC_SEQ_CST);
+    if (!iommu_event() && !ours)
         vcpu_ops->inject_nmi(v);
 }
 
-static void dispatch(struct vcpu *v, const struct vcpu_exit *exit, bool early)
+static void dispatch(struct vcpu *v, const struct vcpu_exit *exit)
 {
     switch (exit->kind) {
     case VEXIT_NESTED:
         handle_nested_fault(v, exit);
         break;
     case VEXIT_NMI:
-        handle_nmi(v, early);
+        handle_nmi(v);
         break;
     case VEXIT_AGAIN:
         break;
@@ -135,21 +142,18 @@ static void dispatch(struct vcpu *v, const struct vcpu_exit *exit, bool early)
 void guest_run(struct vcpu *v)
 {
     struct vcpu_exit exit = { 0 };
-    bool early = false;
 
-    if (fetch_init(v))
-        refuse("no memory for the virtual CPU; give Sluice more with memory=");
-    msr_init();
     for (;;) {
-        bool was_early = early;
-
-        early = false;
+        while (vcpu_asked(v))
+            cpu_serve(v);
         vcpu_ops->run(v, &exit);
+        vcpu_out(v);
         v->exits++;
-        dispatch(v, &exit, was_early);
+        dispatch(v, &exit);
         if (!iommu_busy())
             continue;
-        early = iommu_event();
+        if (iommu_event())
+            early = true;
         /* Should its event get lost, or its deadline pass while the guest never exits. */
         if (vcpu_ops->exit_within && iommu_busy())
             vcpu_ops->exit_within(v, BACKSTOP_US);

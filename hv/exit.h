@@ -20,6 +20,9 @@
 
 void __noreturn guest_run(struct vcpu *v);
 
+/* Does what other CPUs have asked for; a CPU that waits for its start-up message stays in it. */
+void cpu_serve(struct vcpu *v);
+
 /* One policy each; called by guest_run(). */
 void handle_cpuid(struct vcpu *v);
 void handle_rdmsr(struct vcpu *v);
@@ -35,10 +38,14 @@ bool mtrr_read(u32 msr, u64 *value) __must_check;
 bool mtrr_write(u32 msr, u64 value) __must_check;
 bool mtrr_is(u32 msr);
 void mtrr_init(void);
-bool apic_write_base(u64 value) __must_check;
-bool apic_write_x2(u32 msr, u64 value) __must_check;
+void mtrr_load(void); /* makes this CPU's those of all */
+u64 apic_read_base(const struct vcpu *v);
+bool apic_write_base(struct vcpu *v, u64 value) __must_check;
+bool apic_write_x2(struct vcpu *v, u32 msr, u64 value) __must_check;
 
-int apic_init(void) __must_check;       /* traps ICR writes in xAPIC and x2APIC mode; dropped start-up IPIs */
+int apic_init(void) __must_check;       /* traps ICR writes in xAPIC and x2APIC mode */
+void apic_cpu_init(struct vcpu *v);     /* on each CPU: what firmware left in its APIC */
+void apic_reset(struct vcpu *v);        /* what an INIT does to it */
 int pci_filter_init(void) __must_check; /* 0xCF8/0xCFC, ECAM writes; tells iommu/ about ATS */
 int power_init(void) __must_check;      /* PM1_CNT and sleep control: S5 goes through after the counters are
                                            printed,      S1/S3 refused */

@@ -9,10 +9,8 @@
 #include "hv/mem.h"
 
 /* MADT (ACPI 5.2.12) and HPET tables. */
-#define MADT_ENTRIES     44
 #define MADT_IOAPIC      1
 #define MADT_IOAPIC_ADDR 4
-#define MADT_MAX_ENTRIES 4096
 #define HPET_ADDRESS     44
 
 /* Where chipsets put what ACPI need not name. The interrupt range is the local APICs' and every MSI's. */
@@ -29,21 +27,14 @@ static const struct {
 
 static int declare_ioapics(void)
 {
-    const struct acpi_header *madt = acpi_find("APIC");
-    const u8 *p = (const u8 *)madt;
-    u32 off = MADT_ENTRIES;
     int err = 0;
 
-    for (unsigned i = 0; madt && !err && i < MADT_MAX_ENTRIES && off + 2 <= madt->length; i++) {
-        u8 type = p[off], len = p[off + 1];
+    for (const u8 *entry = NULL; !err && (entry = acpi_madt_next(entry)) != NULL;) {
         u32 address;
-        if (len < 2 || off + len > madt->length)
-            break;
-        if (type == MADT_IOAPIC && len >= MADT_IOAPIC_ADDR + sizeof(address)) {
-            memcpy(&address, p + off + MADT_IOAPIC_ADDR, sizeof(address));
+        if (entry[0] == MADT_IOAPIC && entry[1] >= MADT_IOAPIC_ADDR + sizeof(address)) {
+            memcpy(&address, entry + MADT_IOAPIC_ADDR, sizeof(address));
             err = mem_declare(address, PAGE_SIZE, MEM_DEVICE);
         }
-        off += len;
     }
     return err;
 }

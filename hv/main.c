@@ -13,6 +13,7 @@
 #include "arch/vcpu.h"
 #include "arch/vmx/vmx.h"
 #include "hv/bus.h"
+#include "hv/cpus.h"
 #include "hv/env.h"
 #include "hv/exit.h"
 #include "hv/fixed.h"
@@ -24,8 +25,6 @@
 #include "iommu/iommu.h"
 
 #define MIB 20
-
-static struct vcpu boot_vcpu;
 
 static void need(int err, const char *what)
 {
@@ -127,14 +126,15 @@ static void __noreturn start_guest(const struct boot_info *info)
 {
     struct vcpu_start start;
 
-    need(vcpu_ops->cpu_enable(), "switching virtualisation on");
-    need(vcpu_ops->vcpu_create(&boot_vcpu), "creating the virtual CPU");
-    this_cpu()->vcpu = &boot_vcpu;
+    msr_init();
+    need(cpu_setup(), "switching virtualisation on");
+    u32 count = cpus_start(info);
+    log_info("CPUs         %u, each in Sluice from its first instruction on", count);
     guest_load(info, &start);
-    vcpu_ops->vcpu_start(&boot_vcpu, &start);
+    vcpu_ops->vcpu_start(this_cpu()->vcpu, &start);
     log_promises();
     log_info("entering the guest %lu ms after start", clock_us() / 1000);
-    guest_run(&boot_vcpu);
+    guest_run(this_cpu()->vcpu);
 }
 
 void __noreturn hv_main(const struct boot_info *info)

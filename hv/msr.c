@@ -3,6 +3,7 @@
  * Model-specific registers: an allowlist. What is not in the table does not exist for the guest.
  */
 #include "arch/cpu.h"
+#include "arch/lapic.h"
 #include "arch/log.h"
 #include "hv/exit.h"
 #include "hv/fetch.h"
@@ -10,7 +11,6 @@
 enum { VEC_GP = 13 };
 
 #define MSR_TSC             0x10u
-#define MSR_APIC_BASE       0x1bu
 #define MSR_FEATURE_CONTROL 0x3au
 #define MSR_MISC_ENABLE     0x1a0u
 #define MSR_DEBUGCTL        0x1d9u
@@ -46,30 +46,30 @@ struct rule {
 };
 
 static const struct rule rules[] = {
-    { 0x0000, 0x0001, PASS, PASS },     /* P5_MC_ADDR, P5_MC_TYPE */
-    { MSR_TSC, MSR_TSC, GUEST, GUEST }, /* */
-    { 0x0017, 0x0017, REAL, QUIET },    /* PLATFORM_ID */
-    { 0x001b, 0x001b, REAL, SPECIAL },  /* APIC_BASE */
-    { 0x002a, 0x002a, REAL, QUIET },    /* EBL_CR_POWERON */
-    { 0x0034, 0x0034, REAL, QUIET },    /* SMI_COUNT */
-    { 0x003a, 0x003a, SPECIAL, QUIET }, /* FEATURE_CONTROL */
-    { 0x003b, 0x003b, GUEST, GUEST },   /* TSC_ADJUST */
-    { 0x0048, 0x0049, PASS, PASS },     /* SPEC_CTRL, PRED_CMD */
-    { 0x0079, 0x0079, QUIET, IGNORE },  /* microcode update */
-    { 0x008b, 0x008b, REAL, IGNORE },   /* microcode revision */
-    { 0x009b, 0x009e, QUIET, QUIET },   /* SMM_MONITOR_CTL, SMBASE */
-    { 0x00c1, 0x00c8, PASS, PASS },     /* performance counters */
-    { 0x00ce, 0x00cf, REAL, QUIET },    /* PLATFORM_INFO, CORE_CAPABILITIES */
-    { 0x00e1, 0x00e1, PASS, PASS },     /* UMWAIT_CONTROL */
-    { 0x00e7, 0x00e8, REAL, REAL },     /* MPERF, APERF */
-    { 0x00fe, 0x00fe, REAL, QUIET },    /* MTRRCAP */
-    { 0x010a, 0x010b, REAL, REAL },     /* ARCH_CAPABILITIES, FLUSH_CMD */
-    { 0x0122, 0x0123, REAL, REAL },     /* TSX_CTRL, MCU_OPT_CTRL */
-    { 0x0140, 0x0140, REAL, REAL },     /* MISC_FEATURES_ENABLES */
-    { 0x0174, 0x0176, PASS, PASS },     /* SYSENTER */
-    { 0x0179, 0x017b, REAL, REAL },     /* MCG_CAP, MCG_STATUS, MCG_CTL */
-    { 0x0186, 0x018d, PASS, PASS },     /* performance event selection */
-    { 0x0198, 0x019d, REAL, REAL },     /* PERF_STATUS, thermal */
+    { 0x0000, 0x0001, PASS, PASS },       /* P5_MC_ADDR, P5_MC_TYPE */
+    { MSR_TSC, MSR_TSC, GUEST, GUEST },   /* */
+    { 0x0017, 0x0017, REAL, QUIET },      /* PLATFORM_ID */
+    { 0x001b, 0x001b, SPECIAL, SPECIAL }, /* APIC_BASE */
+    { 0x002a, 0x002a, REAL, QUIET },      /* EBL_CR_POWERON */
+    { 0x0034, 0x0034, REAL, QUIET },      /* SMI_COUNT */
+    { 0x003a, 0x003a, SPECIAL, QUIET },   /* FEATURE_CONTROL */
+    { 0x003b, 0x003b, GUEST, GUEST },     /* TSC_ADJUST */
+    { 0x0048, 0x0049, PASS, PASS },       /* SPEC_CTRL, PRED_CMD */
+    { 0x0079, 0x0079, QUIET, IGNORE },    /* microcode update */
+    { 0x008b, 0x008b, REAL, IGNORE },     /* microcode revision */
+    { 0x009b, 0x009e, QUIET, QUIET },     /* SMM_MONITOR_CTL, SMBASE */
+    { 0x00c1, 0x00c8, PASS, PASS },       /* performance counters */
+    { 0x00ce, 0x00cf, REAL, QUIET },      /* PLATFORM_INFO, CORE_CAPABILITIES */
+    { 0x00e1, 0x00e1, PASS, PASS },       /* UMWAIT_CONTROL */
+    { 0x00e7, 0x00e8, REAL, REAL },       /* MPERF, APERF */
+    { 0x00fe, 0x00fe, REAL, QUIET },      /* MTRRCAP */
+    { 0x010a, 0x010b, REAL, REAL },       /* ARCH_CAPABILITIES, FLUSH_CMD */
+    { 0x0122, 0x0123, REAL, REAL },       /* TSX_CTRL, MCU_OPT_CTRL */
+    { 0x0140, 0x0140, REAL, REAL },       /* MISC_FEATURES_ENABLES */
+    { 0x0174, 0x0176, PASS, PASS },       /* SYSENTER */
+    { 0x0179, 0x017b, REAL, REAL },       /* MCG_CAP, MCG_STATUS, MCG_CTL */
+    { 0x0186, 0x018d, PASS, PASS },       /* performance event selection */
+    { 0x0198, 0x019d, REAL, REAL },       /* PERF_STATUS, thermal */
     { MSR_MISC_ENABLE, MSR_MISC_ENABLE, REAL, SPECIAL },
     { 0x01a2, 0x01a7, REAL, REAL }, /* temperature target, prefetch, off-core */
     { 0x01ad, 0x01b2, REAL, REAL }, /* turbo, energy bias, package thermal */
@@ -224,9 +224,12 @@ static bool write_efer(struct vcpu *v, u64 value)
     return vcpu_ops->write_msr(v, MSR_EFER, value);
 }
 
-static bool special_read(u32 msr, u64 *value)
+static bool special_read(const struct vcpu *v, u32 msr, u64 *value)
 {
     switch (msr) {
+    case MSR_APIC_BASE:
+        *value = apic_read_base(v);
+        return true;
     case MSR_FEATURE_CONTROL:
         if (!rdmsr_safe(msr, value))
             return false;
@@ -254,7 +257,7 @@ static bool special_write(struct vcpu *v, u32 msr, u64 value)
     case MSR_EFER:
         return write_efer(v, value);
     case MSR_APIC_BASE:
-        return apic_write_base(value);
+        return apic_write_base(v, value);
     case MSR_MISC_ENABLE:
         return write_bits(msr, value, ~(MISC_ENABLE_NX_OFF | MISC_ENABLE_LIMIT));
     case MSR_DEBUGCTL:
@@ -286,7 +289,7 @@ static bool read_msr(struct vcpu *v, u32 msr, u64 *value)
     case GUEST:
         return vcpu_ops->read_msr(v, msr, value);
     case SPECIAL:
-        return special_read(msr, value);
+        return special_read(v, msr, value);
     case NONE:
         if (log_threshold >= LOG_DEBUG)
             tell("read of unknown", msr, 0, v->rip);
@@ -304,7 +307,7 @@ static bool write_msr(struct vcpu *v, u32 msr, u64 value)
     switch (rule ? rule->write : NONE) {
     case PASS:
         if (is_judged_x2apic(msr))
-            return apic_write_x2(msr, value);
+            return apic_write_x2(v, msr, value);
         return wrmsr_safe(msr, value);
     case REAL:
         return wrmsr_safe(msr, value);

@@ -36,7 +36,8 @@ struct mtrrs {
 
 static bool present;
 static unsigned nr_variable;
-static struct mtrrs guest, real;
+static struct mtrrs guest, real; /* real: of every CPU, or soon to be */
+static struct spinlock lock;
 static unsigned region_type;
 
 /* The type of one page above 1 MiB (AMD APM 2, 7.7.2). */
@@ -148,28 +149,49 @@ static bool is_valid(u32 msr, u64 value)
     return msr & 1 ? true : is_type(value & 0xff);
 }
 
-/* All that differs goes to the CPU; the type register is off meanwhile, as the manuals ask for. */
-static void load_real(void)
+/* All that differs goes to this CPU; the type register is off meanwhile, as the manuals ask for. */
+void mtrr_load(void)
 {
-    bool off = false;
+    bool changed = false;
+    u64 now;
 
+    if (!present)
+        return;
+    spin_lock(&lock);
     for (unsigned i = 0; i <= NR_FIXED + 2 * nr_variable; i++) {
         u32 msr = nth_msr(i);
-        u64 want = *place(&guest, msr);
+        u64 want = *place(&real, msr);
 
-        if (*place(&real, msr) == want)
+        if (msr == MSR_DEF_TYPE || !rdmsr_safe(msr, &now) || now == want)
             continue;
-        if (!off && msr != MSR_DEF_TYPE) {
+        if (!changed) {
             __asm__ volatile("wbinvd" ::: "memory");
             wrmsr(MSR_DEF_TYPE, real.def_type & ~DEF_TYPE_E);
-            off = true;
         }
-        if (wrmsr_safe(msr, want))
-            *place(&real, msr) = want;
+        changed = true;
+        (void)!wrmsr_safe(msr, want);
     }
-    if (off)
+    if (changed || rdmsr(MSR_DEF_TYPE) != real.def_type) {
         wrmsr(MSR_DEF_TYPE, real.def_type);
-    __asm__ volatile("wbinvd" ::: "memory");
+        __asm__ volatile("wbinvd" ::: "memory");
+    }
+    spin_unlock(&lock);
+}
+
+/* True: the CPUs' registers must become others. */
+static bool store(u64 *at, u64 value)
+{
+    bool accepted = false;
+
+    spin_lock(&lock);
+    if (*at != value) {
+        *at = value;
+        accepted = type_of_region(&guest) == region_type;
+        if (accepted)
+            real = guest;
+    }
+    spin_unlock(&lock);
+    return accepted;
 }
 
 bool mtrr_write(u32 msr, u64 value)
@@ -178,11 +200,9 @@ bool mtrr_write(u32 msr, u64 value)
 
     if (!at || !is_valid(msr, value))
         return false;
-    if (*at == value)
-        return true;
-    *at = value;
-    if (type_of_region(&guest) == region_type) {
-        load_real();
+    if (store(at, value)) {
+        mtrr_load();
+        vcpu_request_others(VCPU_MTRRS);
         if (vcpu_ops->mtrrs_changed)
             vcpu_ops->mtrrs_changed();
     }

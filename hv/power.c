@@ -94,7 +94,7 @@ static int trap_sleep(const struct sleep_register *r)
     return map ? bus_add_mmio(page, PAGE_SIZE, true, sleep_mmio, map) : ERR_NOMEM;
 }
 
-static void __noreturn full_reset(const char *why)
+void power_reset(const char *why)
 {
     iommu_counters();
     log_info("power        %s: the machine is reset", why);
@@ -105,7 +105,7 @@ void power_reset_control(u8 value)
 {
     /* RST_CPU; SYS_RST (bit 1) says whether it is more than INIT. */
     if (value & BIT(2))
-        full_reset(value & BIT(1) ? "the guest asks for a reset" : "the guest asks for a soft reset");
+        power_reset(value & BIT(1) ? "the guest asks for a reset" : "the guest asks for a soft reset");
     outb(RESET_CONTROL_PORT, value);
 }
 
@@ -122,7 +122,7 @@ static void fast_reset_port(void *ctx, struct vcpu *v, u16 port, unsigned width,
         u8 byte = (u8)(*value >> 8 * i);
         if (port + i == 0x92) {
             if (byte & BIT(0))
-                full_reset("the guest asks for a soft reset (port 92h)");
+                power_reset("the guest asks for a soft reset (port 92h)");
             byte |= BIT(1);
         }
         outb((u16)(port + i), byte);
@@ -132,6 +132,7 @@ static void fast_reset_port(void *ctx, struct vcpu *v, u16 port, unsigned width,
 /* The keyboard controller: its output port has A20 and the CPU's reset line. */
 static void keyboard_port(void *ctx, struct vcpu *v, u16 port, unsigned width, bool in, u32 *value)
 {
+    static struct spinlock lock;  /* the controller must see bytes in the order in which they are judged */
     static bool output_port_next; /* command D1h: the next data byte goes to the output port */
 
     (void)ctx;
@@ -140,23 +141,25 @@ static void keyboard_port(void *ctx, struct vcpu *v, u16 port, unsigned width, b
         raw_port(port, width, true, value);
         return;
     }
+    spin_lock(&lock);
     for (unsigned i = 0; i < width; i++) {
         u16 at = (u16)(port + i);
         u8 byte = (u8)(*value >> 8 * i);
         if (at == 0x64) {
             output_port_next = byte == 0xd1;
             if (byte >= 0xf0 && !(byte & BIT(0))) /* pulses the lines whose bits are 0 */
-                full_reset("the guest asks for a soft reset (keyboard controller)");
+                power_reset("the guest asks for a soft reset (keyboard controller)");
             if (byte == 0xdd) /* A20 off, on some */
                 byte = 0xdf;
         } else if (at == 0x60 && output_port_next) {
             output_port_next = false;
             if (!(byte & BIT(0)))
-                full_reset("the guest asks for a soft reset (keyboard controller)");
+                power_reset("the guest asks for a soft reset (keyboard controller)");
             byte |= BIT(1);
         }
         outb(at, byte);
     }
+    spin_unlock(&lock);
 }
 
 #define FADT_SMI_CMD 48 /* 4 bytes; 0 = the machine has none (ACPI 5.2.9) */

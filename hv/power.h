@@ -10,6 +10,8 @@
 
 #define RESET_CONTROL_PORT 0xcf9
 
+void __noreturn power_reset(const char *why);
+
 /* The guest writes the chipset's reset control. Returns unless that resets the machine. */
 void power_reset_control(u8 value);
 

@@ -54,6 +54,7 @@ def arguments():
     parser.add_argument("--bare", action="store_true", default=bool(env("BARE")), help="without Sluice")
     parser.add_argument("--shell", action="store_true", default=bool(env("WANT_SHELL")))
     parser.add_argument("--iso-only", action="store_true", help="write sluice.iso into the build directory")
+    parser.add_argument("--smp", type=int, default=int(env("SMP") or 2), help="processors")
     parser.add_argument("--timeout", type=float, default=float(env("TIMEOUT") or 300), help="seconds")
     return parser.parse_args()
 
@@ -115,7 +116,7 @@ def machine(args, iso, disk, served):
     """QEMU's command line: q35 with SVM and VT-d, an NVMe disk, a virtio network card with ATS."""
     work = args.work
     (work / "events").write_text("vtd_inv_desc\nvtd_dmar_fault\n", encoding="utf-8")
-    command = ["qemu-system-x86_64", "-machine", "q35,accel=tcg", "-cpu", "max", "-m", "1G", "-smp", "1"]
+    command = ["qemu-system-x86_64", "-machine", "q35,accel=tcg", "-cpu", "max", "-m", "1G", "-smp", str(args.smp)]
     command += ["-nodefaults", "-display", "none", "-no-reboot"]
     if args.firmware == "ovmf":
         # A variable store of its own for each run: what one boot wrote must not change the next.
@@ -186,13 +187,16 @@ def sha256(data):
     return hashlib.sha256(data).hexdigest()
 
 
-def check_linux(console, disk, before, served):
+def check_linux(args, console, disk, before, served):
     """What Debian's guest reported against what the host knows: a list of (what, passed)."""
     after = disk.read_bytes()
     payload = (served / "payload").read_bytes()
     half = DISK_BYTES // 2
+    restarts = re.findall(rf"LINUX: processors {args.smp - 1}, then {args.smp}$", console, re.M)
     return [
         ("the guest found the unit and turned translation on", "LINUX: translation on" in console),
+        (f"the guest runs on all processors ({args.smp})", f"LINUX: processors {args.smp}\n" in console),
+        ("each but the first went off and came back", len(restarts) == args.smp - 1),
         ("the NVMe disk reads back what the host wrote", f"LINUX: disk sha256 {sha256(before)}" in console),
         ("the disk holds what the guest wrote", after[half:] == before[:half] == after[:half]),
         ("ATS is on for the network card", re.search(r"LINUX: pci .* ats on", console) is not None),
@@ -225,7 +229,7 @@ def main():
     console = ESCAPES.sub("", (args.work / "serial.log").read_text(encoding="utf-8", errors="replace"))
     checks = [("the machine ended by itself", ended)]
     if not args.guest:
-        checks += check_linux(console, disk, before, served)
+        checks += check_linux(args, console, disk, before, served)
     trace, faults = count.from_trace(args.work / "trace.log")
     lines, wrong = count.table(trace, None if args.bare else count.from_sluice(console))
     if not args.bare:

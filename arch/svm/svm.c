@@ -29,9 +29,6 @@ u8 svm_iopm[3 * PAGE_SIZE] __attribute__((aligned(PAGE_SIZE)));
 u8 svm_msrpm[2 * PAGE_SIZE] __attribute__((aligned(PAGE_SIZE)));
 u64 svm_host_pa;
 
-static struct svm_vcpu *vcpus[MAX_CPUS];
-static unsigned nr_vcpus;
-
 static const char *svm_probe(void)
 {
     u32 r[4];
@@ -89,15 +86,13 @@ static int svm_vcpu_create(struct vcpu *v)
     struct svm_vcpu *s = page_alloc();
     struct vmcb *b = page_alloc();
 
-    if (!s || !b || nr_vcpus == MAX_CPUS)
+    if (!s || !b)
         return ERR_NOMEM;
     s->vmcb = b;
     s->vmcb_pa = virt_to_phys(b);
     s->host_pa = svm_host_pa;
     s->flush = s->attention = true;
     v->backend = s;
-    v->index = nr_vcpus;
-    vcpus[nr_vcpus++] = s;
 
     /* Neither INTR nor INIT: interrupts are the guest's, and an INIT must never arrive (hv/apic.c). */
     b->intercept_misc1 = INTERCEPT1_NMI | INTERCEPT1_CPUID | INTERCEPT1_INVD | INTERCEPT1_INVLPGA |
@@ -139,13 +134,16 @@ static void svm_pass_msr(u32 msr, bool read, bool write)
     set_bit_to(svm_msrpm, bit + 1, !write);
 }
 
-/* The calling CPU flushes at its next entry; guests on others would have to be brought to exit. */
-static void svm_nested_flush_all(void)
+static void svm_nested_flush(struct vcpu *v)
 {
-    for (unsigned i = 0; i < nr_vcpus; i++) {
-        vcpus[i]->flush = true;
-        __atomic_store_n(&vcpus[i]->attention, true, __ATOMIC_RELEASE);
-    }
+    svm_of(v)->flush = svm_of(v)->attention = true;
+}
+
+static void svm_idle(struct vcpu *v, u32 unless)
+{
+    __asm__ volatile("stgi" ::: "memory");
+    cpu_idle(&v->requests, unless);
+    __asm__ volatile("clgi" ::: "memory");
 }
 
 /* The guest's accesses count as user accesses (APM 2, 15.25.5). Accessed and dirty are set beforehand, so
@@ -182,7 +180,8 @@ struct vcpu_backend svm_backend = {
     .write_msr = svm_write_msr,
     .trap_port = svm_trap_port,
     .pass_msr = svm_pass_msr,
-    .nested_flush_all = svm_nested_flush_all,
+    .nested_flush = svm_nested_flush,
+    .idle = svm_idle,
     .nested_leaf = svm_nested_leaf,
     .nested_link = svm_nested_link,
     .dump = svm_dump,

@@ -29,9 +29,9 @@ struct svm_vcpu {
     u64 host_pa; /* what VMLOAD gives the host back on this CPU */
 
     /* Something must be done before the next entry: the flags below and nmi_pending are looked at. */
-    volatile bool attention;
-    volatile bool flush; /* the nested table has changed */
-    bool shutdown;       /* a fault on the way into the double-fault handler */
+    bool attention;
+    bool flush;    /* the nested table has changed */
+    bool shutdown; /* a fault on the way into the double-fault handler */
 
     /* NMIs. Blocking by the CPU itself is not relied upon: not every emulator has it. */
     bool nmi_pending;

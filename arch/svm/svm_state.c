@@ -38,7 +38,13 @@ static void set_data(struct vmcb *b, struct vmcb_segment data)
 
 void svm_start(struct vcpu *v, const struct vcpu_start *start)
 {
-    struct vmcb *b = svm_of(v)->vmcb;
+    struct svm_vcpu *s = svm_of(v);
+    struct vmcb *b = s->vmcb;
+
+    s->shutdown = s->nmi_pending = s->nmi_blocked = s->iret_pending = s->stepping = false;
+    b->intercept_misc1 &= ~INTERCEPT1_IRET;
+    b->intercept_exceptions = 0;
+    s->flush = s->attention = true; /* what the CPU cached belongs to a life before */
 
     __builtin_memcpy(v->gpr, start->gpr, sizeof(v->gpr));
     v->rip = start->rip;
@@ -81,7 +87,6 @@ void svm_start(struct vcpu *v, const struct vcpu_start *start)
         set_data(b, (struct vmcb_segment){ 0x18, ATTR_DATA | ATTR_G | ATTR_D, ~0u, 0 });
         break;
     }
-    v->started = true;
 }
 
 void svm_get_mode(struct vcpu *v, struct vcpu_mode *out)

@@ -28,7 +28,6 @@
 enum { INV_ONE = 1, INV_ALL = 2 };
 
 static struct mtrr_state mtrrs;
-volatile u64 vmx_ept_generation;
 
 void vmx_mtrrs_read(void)
 {
@@ -55,7 +54,7 @@ void vmx_mtrrs_changed(void)
 {
     vmx_mtrrs_read();
     nested_refresh();
-    vmx_nested_flush_all();
+    vcpu_flush_all();
 }
 
 u64 vmx_nested_leaf(u64 pa, unsigned level, bool write)
@@ -98,18 +97,14 @@ void vmx_flush_vpid(const struct vmx_vcpu *vm)
     __asm__ volatile("invvpid %0, %1" ::"m"(what), "r"(type) : "memory", "cc");
 }
 
-/* Each CPU forgets before its next entry; one that is in the guest now is not reached. */
-void vmx_nested_flush_all(void)
+void vmx_nested_flush(struct vcpu *v)
 {
-    __atomic_fetch_add(&vmx_ept_generation, 1, __ATOMIC_SEQ_CST);
+    ((struct vmx_vcpu *)v->backend)->ept_stale = true;
 }
 
 void vmx_flush_if_stale(struct vmx_vcpu *vm)
 {
-    u64 now = __atomic_load_n(&vmx_ept_generation, __ATOMIC_ACQUIRE);
-
-    if (vm->ept_seen == now)
-        return;
-    vm->ept_seen = now;
-    invept();
+    if (vm->ept_stale)
+        invept();
+    vm->ept_stale = false;
 }

@@ -53,7 +53,6 @@ void vmx_vcpu_start(struct vcpu *v, const struct vcpu_start *start)
     memcpy(v->gpr, start->gpr, sizeof(v->gpr));
     v->rip = start->mode == START_REAL ? 0 : start->rip;
     v->rflags = RFLAGS_FIXED;
-    v->started = true;
 }
 
 static void write_cr0(u64 value)

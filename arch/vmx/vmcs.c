@@ -24,19 +24,17 @@ void vmwrite_failed(u64 field, u64 value)
 
 int vmx_vcpu_create(struct vcpu *v)
 {
-    static u32 created;
+    struct vmx_vcpu *vm = &vmx_vcpus[v->index];
 
-    if (created == MAX_CPUS)
-        return ERR_NOMEM;
-    struct vmx_vcpu *vm = &vmx_vcpus[created];
     vm->vmcs = page_alloc();
     if (!vm->vmcs)
         return ERR_NOMEM;
     *(u32 *)vm->vmcs = (u32)(vmx_caps.basic & BASIC_REVISION);
     vm->v = v;
     vm->cpu = NO_CPU;
+    /* What an earlier user of VMX may have left in this CPU's caches goes before the first entry. */
+    vm->ept_stale = true;
     v->backend = vm;
-    v->index = created++;
     return 0;
 }
 

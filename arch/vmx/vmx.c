@@ -150,11 +150,12 @@ static int cpu_enable(void)
     __asm__ volatile("mov %0, %%cr0" ::"r"(cr0) : "memory");
     write_cr4(read_cr4() | vmx_caps.cr4_fixed0 | own_features());
     __asm__ volatile("vmxon %1" : "=@ccbe"(failed) : "m"(pa) : "memory");
-    if (failed)
-        return ERR_IO;
-    /* What an earlier user of VMX may have left in this CPU's caches goes before the first entry. */
-    vmx_nested_flush_all();
-    return 0;
+    return failed ? ERR_IO : 0;
+}
+
+static void idle(struct vcpu *v, u32 unless)
+{
+    cpu_idle(&v->requests, unless);
 }
 
 static void pass_msr(u32 msr, bool read, bool write)
@@ -182,7 +183,8 @@ struct vcpu_backend vmx_backend = {
     .write_msr = vmx_write_msr,
     .trap_port = trap_port,
     .pass_msr = pass_msr,
-    .nested_flush_all = vmx_nested_flush_all,
+    .nested_flush = vmx_nested_flush,
+    .idle = idle,
     .mtrrs_changed = vmx_mtrrs_changed,
     .nested_leaf = vmx_nested_leaf,
     .nested_link = vmx_nested_link,

@@ -31,7 +31,7 @@ struct vmx_vcpu {
     struct vcpu_start start; /* applied on its own CPU */
 
     u64 rip, rsp, rflags; /* as in the VMCS */
-    u64 ept_seen;         /* vmx_ept_generation at the last INVEPT */
+    bool ept_stale;       /* INVEPT before the next entry */
 
     /* The event the next entry delivers; as in the VMCS. */
     u32 event, event_code, event_length;
@@ -50,7 +50,6 @@ struct vmx_vcpu {
 
 extern struct vmx_controls vmx_controls; /* valid after probe */
 extern struct vmx_caps vmx_caps;
-extern volatile u64 vmx_ept_generation;
 extern u8 vmx_io_bitmap[2 * PAGE_SIZE], vmx_msr_bitmap[PAGE_SIZE];
 
 /* vmcs.c. Makes v's VMCS this CPU's current one, and applies a pending start. */
@@ -93,7 +92,7 @@ void vmx_mtrrs_changed(void);
 u64 vmx_nested_leaf(u64 pa, unsigned level, bool write);
 u64 vmx_nested_link(u64 table_pa);
 u64 vmx_ept_pointer(void);
-void vmx_nested_flush_all(void);
+void vmx_nested_flush(struct vcpu *v);
 void vmx_flush_if_stale(struct vmx_vcpu *vm);
 void vmx_flush_vpid(const struct vmx_vcpu *vm); /* the guest's own translations */
 

@@ -62,7 +62,7 @@ def test_linux(tmp_path):
 
 
 def test_two_processors(tmp_path):
-    """The guest's start-up IPIs are dropped, whatever form they have."""
+    """Start-up messages, INIT of running processors, NMIs."""
     bochs.sluice(tmp_path, "smp", smp=2).assert_passed()
 
 

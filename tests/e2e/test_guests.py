@@ -62,7 +62,7 @@ def test_cpu(boot, where, cpu):
 
 @pytest.mark.parametrize("where", BOTH)
 def test_start_up_ipis(boot, where):
-    """No processor but the first ever runs guest code on Sluice; on the bare machine it does."""
+    """The other processors start, in Sluice as on the bare machine."""
     boot(where, "smp", smp=3, events=QUIET).assert_passed()
 
 

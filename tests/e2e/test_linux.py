@@ -26,9 +26,9 @@ def row(output, title):
     return [int(n.replace(",", "")) for n in found[1].split()]
 
 
-@pytest.mark.parametrize("firmware", ["ovmf", "seabios"])
-def test_linux(tmp_path, firmware):
-    done = run_linux(tmp_path, "--firmware", firmware)
+@pytest.mark.parametrize("firmware,smp", [("ovmf", "2"), ("seabios", "1"), ("seabios", "4")])
+def test_linux(tmp_path, firmware, smp):
+    done = run_linux(tmp_path, "--firmware", firmware, "--smp", smp)
     assert done.returncode == 0, done.stdout + done.stderr
     # Caching mode is announced, so this kernel sends fewer device-TLB flushes than IOTLB flushes; the unit
     # must have received one for each flush that covers the network card all the same.
@@ -38,10 +38,13 @@ def test_linux(tmp_path, firmware):
     assert dtlb >= guest
 
 
-@pytest.mark.parametrize("unit", ["x-scalable-mode=on,intremap=off", "x-scalable-mode=on,intremap=on,eim=on"])
-def test_scalable(tmp_path, unit):
+@pytest.mark.parametrize(
+    "unit,smp", [("x-scalable-mode=on,intremap=off", "1"), ("x-scalable-mode=on,intremap=on,eim=on", "2")]
+)
+def test_scalable(tmp_path, unit, smp):
     """Second-stage tables in scalable mode; with interrupt remapping the guest uses x2APIC."""
-    done = run_linux(tmp_path, "--firmware", "seabios", "--unit", unit, "--append", "intel_iommu=sm_on")
+    options = ["--firmware", "seabios", "--unit", unit, "--append", "intel_iommu=sm_on", "--smp", smp]
+    done = run_linux(tmp_path, *options)
     assert done.returncode == 0, done.stdout + done.stderr
     assert row(done.stdout, "IOTLB")[0] > 1000
     assert "PASID-cache" in done.stdout

@@ -3,7 +3,7 @@
 
 import pytest
 
-SOFT = ["cf9-soft", "cf9-word", "port92", "port92-wide", "keyboard-pulse", "keyboard-output"]
+SOFT = ["cf9-soft", "cf9-word", "port92", "port92-wide", "keyboard-pulse", "keyboard-output", "init-self", "init-all"]
 
 
 @pytest.mark.parametrize("how", ["cf9-hard", *SOFT])

@@ -45,6 +45,11 @@ void guest_main(void)
     } else if (streq(how, "keyboard-output")) {
         keyboard_put(0x64, 0xd1);
         keyboard_put(0x60, 0xde);
+    } else if (streq(how, "init-self")) {
+        mmio_write32(0xfee00310, 0);
+        mmio_write32(0xfee00300, 0x4500);
+    } else if (streq(how, "init-all")) {
+        mmio_write32(0xfee00300, 0x84500);
     } else if (streq(how, "a20")) {
         outb(0x92, inb(0x92) & ~2u & ~1u);
         a20();
