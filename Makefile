@@ -112,9 +112,18 @@ $(BUILD)/sluice.pre.elf: $(OBJ) $(BUILD)/symbols.pre.o linker.ld
 $(IMAGE): $(BUILD)/symbols.o
 endif
 
+# All bytes of the image before .digest, which is at its end, are hashed into it: see boot/start.c.
+define seal
+	$(Q)objcopy -O binary $(1) $(1).bytes
+	$(Q)printf "$$(head -c -32 $(1).bytes | sha256sum | cut -c -64 | sed 's/../\\x&/g')" > $(1).digest
+	$(Q)objcopy --update-section .digest=$(1).digest $(1)
+	$(Q)rm $(1).bytes $(1).digest
+endef
+
 $(IMAGE): $(OBJ) linker.ld
 	@echo '  LD    $@'
 	$(Q)$(LD) $(LDFLAGS) -T linker.ld -o $@ $(filter %.o,$^)
+	$(call seal,$@)
 
 $(BUILD)/host/%.o: %.c $(BUILD)/flags
 	@mkdir -p $(@D)

@@ -28,7 +28,7 @@
 #define MMIO_SIZE  (1ull << 39) /* what one entry of the top table maps */
 
 extern const u8 image_text[], image_text_end[], image_rodata[], image_rodata_end[], image_data[],
-    image_data_end[], image_symbols[], image_end[];
+    image_data_end[], image_end[], image_work[], image_work_end[];
 
 void switch_space(void *dst, const void *src, u64 size, u64 cr3);
 
@@ -48,12 +48,22 @@ u64 image_size(void)
     return (u64)image_end - IMAGE_VA;
 }
 
+u64 image_extent(void)
+{
+    return (u64)image_work_end - IMAGE_VA;
+}
+
+void paging_work(void)
+{
+    pages_init((u64)image_work, (u64)image_work_end);
+}
+
 void paging_early(u64 load_base)
 {
     u32 r[4];
 
     region_at.base = load_base;
-    region_at.size = image_size();
+    region_at.size = image_extent();
     cpuid(0x80000001, 0, r);
     max_leaf = r[3] & BIT(26) ? 3 : 2;
     cpuid(0x80000000, 0, r);
@@ -212,7 +222,6 @@ static bool build(u64 top, u64 base, u64 size, const struct boot_info *info)
 
     return map_image(top, base, image_text, image_text_end, MAP_TEXT) &&
            map_image(top, base, image_rodata, image_rodata_end, MAP_RODATA) && map_data(top, base) &&
-           map_image(top, base, image_symbols, image_end, MAP_RODATA) &&
            map(top, IMAGE_VA + used, base + used, size - used, MAP_DATA) && map_memory(top, base, size, info);
 }
 
@@ -259,8 +268,10 @@ void *mmio_map(u64 pa, u64 size)
     u64 start = align_down(pa, PAGE_SIZE), length = align_up(pa + size, PAGE_SIZE) - start;
     void *va = NULL;
 
-    if (!root || !size || pa >= phys_top || size > phys_top - pa || in_region(pa, size))
+    if (!size || pa >= phys_top || size > phys_top - pa || in_region(pa, size))
         return NULL;
+    if (!root) /* what firmware says in its MTRRs makes it uncached */
+        return pa + size <= BIT(32) ? phys_to_virt(pa) : NULL;
     spin_lock(&lock);
     /* Congruent to the physical address, so that large windows get large pages. */
     u64 at = length >= SIZE_2M ? align_up(next_mmio, SIZE_2M) + (start & (SIZE_2M - 1)) : next_mmio;

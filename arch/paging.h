@@ -30,7 +30,11 @@ void paging_relocate(u64 base, u64 size, const struct boot_info *info);
 
 /* Tells phys_to_virt() where the image was loaded; before anything else of this header. */
 void paging_early(u64 load_base);
-u64 image_size(void); /* bytes from IMAGE_VA, page-aligned; what a move copies */
+u64 image_size(void);   /* bytes from IMAGE_VA, page-aligned; what a move copies */
+u64 image_extent(void); /* with the pages of the first start behind it */
+
+/* Makes those pages the pool, until the move. */
+void paging_work(void);
 
 /* Where the region lies (physical, bytes). Before paging_relocate() it is the image. */
 u64 region_base(void);
@@ -51,7 +55,7 @@ u64 virt_to_phys(const void *va);
  */
 void *direct_map(u64 pa, u64 size) __must_check;
 
-/* Maps [pa, pa+size) uncached. Boot only; NULL when the window is full. */
+/* Maps [pa, pa+size) uncached. Boot only; NULL when the window is full, or, before the move, above 4 GiB. */
 void *mmio_map(u64 pa, u64 size) __must_check;
 
 /* The tables for a CPU that has just been started: to be copied from, to be switched to. */

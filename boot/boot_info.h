@@ -67,8 +67,10 @@ struct boot_info {
     u64 efi_system_table;           /* physical, 0 = not started by EFI firmware */
     struct boot_efi_map efi_map;
     struct boot_framebuffer framebuffer;
-    u64 image_base; /* where the image runs until paging_relocate(): */
-    u64 image_size; /* the region must lie elsewhere */
+    u64 image_base;     /* where the image runs until paging_relocate(): */
+    u64 image_size;     /* the region must lie elsewhere */
+    u64 start_tsc;      /* at Sluice's first instruction */
+    u64 shut_out_ticks; /* from there until devices were shut out; 0 = they were not */
     unsigned nr_ranges;
     struct boot_range ranges[BOOT_MAX_RANGES];
     bool ranges_cut;

@@ -4,6 +4,9 @@
 ; in 64-bit mode and is brought down to the same 32-bit state first: whatever firmware left on (five levels of
 ; tables, PCID, shadow stacks) can only be turned off there, and from then on there is one path.
 ;
+; It is gone twice. Until the units translate, a device may write anywhere, so the first start does nothing but
+; protect memory and check the image; then .data and .bss are made new, and Sluice starts.
+;
 ; The entry runs wherever the loader put the image (2 MiB aligned, below 4 GiB). It maps the first 4 GiB at 0
 ; and at DIRECT_VA, and the image at IMAGE_VA; paging_relocate() replaces that with the final tables.
 
@@ -31,6 +34,12 @@ CS32            equ 0x18
 extern entry_boot_tables                ; distances from the load address, see linker.ld
 extern entry_image_size
 extern entry_stack
+extern entry_kept
+extern entry_data
+extern entry_data_words
+extern entry_data_kept
+extern entry_fresh
+extern entry_fresh_words
 extern boot_stack_top
 extern boot_start
 
@@ -83,13 +92,32 @@ multiboot2_entry:
 .here:
         pop ebp
         sub ebp, .here - $$             ; from here on EBP = load address
-        lea esp, [ebp + entry_stack]
 
-; From here on one path: EAX = who loaded us, EBX = boot information, EBP = load address, ESP = top of stack.
+; From here on one path. EAX = who loaded us, EBX = boot information, EBP = load address: struct boot_kept.
+first_start:
+        mov [ebp + entry_kept], eax
+        mov [ebp + entry_kept + 4], ebx
+        rdtsc
+        mov [ebp + entry_kept + 8], eax
+        mov [ebp + entry_kept + 12], edx
+        lea esi, [ebp + entry_data]
+        lea edi, [ebp + entry_data_kept]
+        mov ecx, entry_data_words
+        rep movsd
+        jmp enter
+
+second_start:
+        lea edi, [ebp + entry_fresh]
+        mov ecx, entry_fresh_words
+        xor eax, eax
+        rep stosd
+        lea esi, [ebp + entry_data_kept]
+        lea edi, [ebp + entry_data]
+        mov ecx, entry_data_words
+        rep movsd
+
 enter:
-        push eax                        ; for boot_start
-        mov edi, ebx
-
+        lea esp, [ebp + entry_stack]
         test ebp, IMAGE_ALIGN - 1
         mov esi, text_unaligned
         jnz refuse
@@ -205,8 +233,13 @@ efi_entry:
         cli
         cld
         mov ebx, edi
+        mov esi, first_start - $$
+        lea rsp, [rel header]
+        add rsp, entry_stack
+
+; ESI = where to go on in 32-bit mode, as an offset in this section.
+to_32:
         lea rbp, [rel header]
-        lea rsp, [rbp + entry_stack]
         lea rax, [rel boot_gdt]
         push rax
         sub rsp, 2
@@ -227,7 +260,8 @@ bits 32
         and eax, ~CR0_PG
         mov cr0, eax
         mov eax, EFI_LOADED
-        jmp enter
+        add esi, ebp
+        jmp esi
 
 ; ---- 64-bit mode, own tables ----------------------------------------------------------------------------
 
@@ -241,12 +275,12 @@ entry64:
         mov fs, eax
         mov gs, eax
         mov rsp, boot_stack_top
-        mov edx, [rsp - 4]              ; what `enter` pushed there
-        mov esi, ebp
+        mov edi, ebp
         xor ebp, ebp                    ; ends backtraces
         mov rax, boot_start
-        call rax                        ; (boot information, load address, who loaded us): start.c
-        ud2
+        call rax                        ; (load address): start.c. Comes back from the first start
+        mov esi, second_start - $$
+        jmp to_32
 
 align 8
 boot_gdt:

@@ -14,13 +14,11 @@
 _Static_assert(sizeof(struct env_lock) == sizeof(struct spinlock), "one is used as the other");
 _Static_assert((int)ENV_ERR == (int)LOG_ERR && (int)ENV_DEBUG == (int)LOG_DEBUG, "same levels");
 
-static u64 *page_notes; /* one for each page of the region */
+static u64 *page_notes; /* one for each page of the pool from there on */
 
 int env_init(void)
 {
-    u64 pages = region_size() / PAGE_SIZE;
-
-    page_notes = pages_alloc(align_up(pages * sizeof(*page_notes), PAGE_SIZE) / PAGE_SIZE);
+    page_notes = pages_alloc(align_up(pages_available() * sizeof(*page_notes), PAGE_SIZE) / PAGE_SIZE);
     return page_notes ? 0 : ERR_NOMEM;
 }
 
@@ -59,7 +57,7 @@ size_t env_pages_available(void)
 
 u64 *env_page_note(const void *page)
 {
-    return &page_notes[(virt_to_phys(page) - region_base()) / PAGE_SIZE];
+    return &page_notes[((u64)page - (u64)page_notes) / PAGE_SIZE];
 }
 
 u64 env_phys(const void *page)

@@ -133,17 +133,45 @@ static void __noreturn start_guest(const struct boot_info *info)
     guest_load(info, &start);
     vcpu_ops->vcpu_start(this_cpu()->vcpu, &start);
     log_promises();
-    log_info("entering the guest %lu ms after start", clock_us() / 1000);
+    u64 ticks = rdtsc() - info->start_tsc;
+    log_debug("start took %lu ticks, %lu of them until devices were shut out", ticks, info->shut_out_ticks);
+    log_info("entering the guest %lu ms after start", ticks / clock_tsc_per_us() / 1000);
     guest_run(this_cpu()->vcpu);
 }
 
-void __noreturn hv_main(const struct boot_info *info)
+static void judge(const struct boot_info *info)
 {
     if (info->cmdline_cut)
         refuse("Sluice's command line is too long; at most %d characters", BOOT_CMDLINE_MAX - 1);
     options_parse(info->cmdline);
     if (info->ranges_cut)
         refuse("firmware's memory map has too many ranges; at most %d", BOOT_MAX_RANGES);
+}
+
+bool hv_shut_out(const struct boot_info *info)
+{
+    bool bare;
+
+    judge(info);
+    /* Tables above 4 GiB are out of reach until the second start: hv_main() then says what is missing. */
+    if (options.iommu_off || acpi_init(info->rsdp) || !acpi_find("DMAR"))
+        return false;
+    paging_work();
+    need(env_init(), "setting pages aside");
+    pci_init();
+    (void)find_units();
+    if (iommu_guard(info->image_base, info->image_size, &bare))
+        refuse("the VT-d units cannot be used (see above)");
+    if (bare)
+        pci_stop_masters();
+    if (iommu_shut_out())
+        refuse("the VT-d units cannot be used (see above)");
+    return true;
+}
+
+void __noreturn hv_main(const struct boot_info *info)
+{
+    judge(info);
     move_high(info);
 
     if (acpi_init(info->rsdp))

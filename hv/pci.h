@@ -72,6 +72,8 @@ struct pci_function {
 
 /* Looks at every bus: fills the table, declares what functions decode, turns ATS off where firmware left it
  * on. Before protection starts. */
+/* Bus mastering off for all that firmware reserves no memory for. */
+void pci_stop_masters(void);
 int pci_scan(void) __must_check;
 unsigned pci_function_count(void);
 

@@ -154,6 +154,29 @@ static int scan_segment(u16 segment, unsigned first, unsigned last)
     return 0;
 }
 
+/* Only buses that bridges lead to, for this is done before devices are contained: what is overlooked is shut
+ * out a moment later by the units. Bridges go on forwarding, for those who keep the right to. */
+void pci_stop_masters(void)
+{
+    bool reached[256] = { [0] = true };
+
+    for (unsigned sid = 0, id; sid < 0x10000; sid++) {
+        if (!reached[sid >> 8]) {
+            sid |= 0xff;
+            continue;
+        }
+        bool present = is_present(0, (pci_sid)sid, &id);
+        u32 type = pci_read(0, (pci_sid)sid, PCI_HEADER_TYPE, 1);
+        u32 command = pci_read(0, (pci_sid)sid, PCI_COMMAND, 2);
+        if (present && (type & 0x7f) == 1)
+            reached[pci_read(0, (pci_sid)sid, PCI_PRIMARY_BUS + 1, 1)] = true;
+        else if (present && command & PCI_COMMAND_MASTER && !iommu_rmrr_device(0, (pci_sid)sid))
+            pci_write(0, (pci_sid)sid, PCI_COMMAND, 2, command & ~(u32)PCI_COMMAND_MASTER);
+        if (!(sid & 7) && !(present && type & 0x80))
+            sid |= 7; /* no other functions */
+    }
+}
+
 int pci_scan(void)
 {
     nr_functions = 0;

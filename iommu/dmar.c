@@ -267,14 +267,23 @@ struct unit *unit_of(u16 segment, u16 sid)
     return NULL;
 }
 
+static bool listed(u16 structure, u16 segment, u16 sid)
+{
+    for (unsigned i = 0; i < nr_scopes; i++)
+        if (scopes[i].structure == structure && scope_matches(&scopes[i], segment, sid))
+            return true;
+    return false;
+}
+
 bool dmar_ats_listed(u16 segment, u16 sid)
 {
     for (unsigned i = 0; i < nr_all_ports; i++)
         if (all_ports[i] == segment)
             return true;
-    for (unsigned i = 0; i < nr_scopes; i++)
-        if ((scopes[i].structure == TYPE_ATSR || scopes[i].structure == TYPE_SATC) &&
-            scope_matches(&scopes[i], segment, sid))
-            return true;
-    return false;
+    return listed(TYPE_ATSR, segment, sid) || listed(TYPE_SATC, segment, sid);
+}
+
+bool iommu_rmrr_device(u16 segment, u16 sid)
+{
+    return listed(TYPE_RMRR, segment, sid);
 }

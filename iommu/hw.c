@@ -41,6 +41,27 @@ static int missing(struct unit *u, const char *what)
     return ERR_NODEV;
 }
 
+static bool translates(struct unit *u)
+{
+    return env_read32(u->regs, REG_GSTS) & GCMD_TE;
+}
+
+static u64 mode_now(struct unit *u)
+{
+    return field_get(env_read64(u->regs, REG_RTADDR), RTADDR_TTM);
+}
+
+static u64 mode_wanted(const struct unit *u)
+{
+    return u->scalable ? TTM_SCALABLE : TTM_LEGACY;
+}
+
+/* The table mode may change under translation only with ESRTPS (11.4.5). */
+static bool stays_on(struct unit *u)
+{
+    return translates(u) && (mode_now(u) == mode_wanted(u) || u->cap & CAP_ESRTPS);
+}
+
 int hw_probe(struct unit *u)
 {
     u64 sagaw;
@@ -75,6 +96,9 @@ int hw_probe(struct unit *u)
     /* With the scalable mode the unit can do all of legacy mode too; only second-stage tables are used so
      * far. */
     u->scalable = u->ecap & ECAP_SMTS && u->ecap & ECAP_SSTS;
+    /* A mode that cannot change under translation, and which we can use, stays firmware's: nothing opens. */
+    if (translates(u) && !(u->cap & CAP_ESRTPS) && mode_now(u) == TTM_LEGACY)
+        u->scalable = false;
     u->coherent = u->coherent && (!u->scalable || u->ecap & ECAP_SMPWC);
     u->nr_frcd = (unsigned)field_get(u->cap, CAP_NFR) + 1;
     if (u->frcd_off + u->nr_frcd * 16 > u->size || u->iotlb_off + 16 > u->size)
@@ -134,8 +158,7 @@ void hw_publish(struct unit *u, const void *page)
 
 int hw_set_root(struct unit *u, const struct root_entry *root)
 {
-    env_write64(u->regs, REG_RTADDR,
-                env_phys(root) | field_prep(RTADDR_TTM, u->scalable ? TTM_SCALABLE : TTM_LEGACY));
+    env_write64(u->regs, REG_RTADDR, env_phys(root) | field_prep(RTADDR_TTM, mode_wanted(u)));
     write_buffer_flush(u);
     return command(u, GCMD_SRTP, true, "setting the root table pointer");
 }
@@ -197,30 +220,52 @@ static void arm_events(struct unit *u)
     }
 }
 
+/* Protected memory on or off (11.4.15). */
+static int protect_memory(struct unit *u, bool on)
+{
+    u64 start = env_now_us();
+
+    env_write32(u->regs, REG_PMEN, on ? PMEN_EPM : 0);
+    while (!!(env_read32(u->regs, REG_PMEN) & PMEN_PRS) != on) {
+        if (env_now_us() - start > COMMAND_DEADLINE_US)
+            return ERR_TIMEDOUT;
+        env_relax();
+    }
+    return 0;
+}
+
+int hw_guard(struct unit *u, u64 base, u64 size, bool *bare)
+{
+    bool has_regions = u->cap & (CAP_PLMR | CAP_PHMR);
+
+    if (stays_on(u) || (has_regions && env_read32(u->regs, REG_PMEN) & PMEN_PRS))
+        return 0;
+    *bare |= !(u->cap & CAP_PLMR);
+    if (!(u->cap & CAP_PLMR))
+        return 0;
+    env_write32(u->regs, REG_PLMBASE, (u32)base);
+    env_write32(u->regs, REG_PLMLIMIT, (u32)(base + size - 1));
+    return protect_memory(u, true);
+}
+
 /*
  * The order keeps whatever protection firmware had: its translation stays on while the root pointer is
  * replaced by ours, and its protected memory stays protected until our translation is on.
  */
-int hw_takeover(struct unit *u)
+int hw_translate(struct unit *u)
 {
-    u32 gsts = env_read32(u->regs, REG_GSTS);
-    int err;
+    int err = 0;
 
     env_write32(u->regs, REG_FECTL, MSG_IM);
     env_write32(u->regs, REG_IECTL, MSG_IM);
-    if (gsts & GCMD_TE &&
-        field_get(env_read64(u->regs, REG_RTADDR), RTADDR_TTM) != (u->scalable ? TTM_SCALABLE : TTM_LEGACY)) {
-        /* The table mode may change under translation only with ESRTPS (11.4.5). */
-        if (!(u->cap & CAP_ESRTPS)) {
-            env_log(ENV_WARN,
-                    "unit %u: firmware's translation is switched off for the takeover: other table mode",
-                    u->index);
-            err = command(u, GCMD_TE, false, "disabling firmware's translation");
-            if (err)
-                return err;
-        }
+    if (translates(u) && !stays_on(u)) {
+        env_log(ENV_WARN,
+                "unit %u: firmware's translation is switched off for the takeover: other table mode",
+                u->index);
+        err = command(u, GCMD_TE, false, "disabling firmware's translation");
     }
-    err = stop_queue(u);
+    if (!err)
+        err = stop_queue(u);
     if (!err)
         err = start_queue(u);
     if (!err)
@@ -231,20 +276,17 @@ int hw_takeover(struct unit *u)
     emit_batch(u);
     hostq_settle(u);
     plan_reset(u);
-    err = command(u, GCMD_TE, true, "enabling translation");
-    if (err)
-        return err;
-    if (u->cap & (CAP_PLMR | CAP_PHMR) && env_read32(u->regs, REG_PMEN) & PMEN_PRS) {
-        u64 start = env_now_us();
+    return command(u, GCMD_TE, true, "enabling translation");
+}
 
-        env_write32(u->regs, REG_PMEN, 0);
-        while (env_read32(u->regs, REG_PMEN) & PMEN_PRS) {
-            if (env_now_us() - start > COMMAND_DEADLINE_US)
-                return ERR_TIMEDOUT;
-            env_relax();
-        }
-    }
-    err = ir_apply(u);
+int hw_takeover(struct unit *u)
+{
+    int err = hw_translate(u);
+
+    if (!err && u->cap & (CAP_PLMR | CAP_PHMR) && env_read32(u->regs, REG_PMEN) & PMEN_PRS)
+        err = protect_memory(u, false);
+    if (!err)
+        err = ir_apply(u);
     if (err)
         return err;
     fault_collect(u); /* firmware's leftovers are nobody's news */

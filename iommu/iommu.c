@@ -6,41 +6,70 @@
 
 struct iommu_options iommu_opts = { .dtlb = DTLB_ALWAYS, .ats = ATS_LISTED, .wait_us = 50 };
 
+/* All units are judged before the first is touched: a machine is protected whole or refused. */
+static int probe(void)
+{
+    int err = 0;
+
+    for (unsigned i = 0; i < nr_units && !err; i++)
+        err = hw_probe(units[i]);
+    return err;
+}
+
+static int make_tables(struct unit *u, bool whole)
+{
+    u->nr_fns = 1;
+    int err = hostq_init(u);
+    if (!err)
+        err = inside_init(u);
+    if (!err)
+        err = context_init(u);
+    if (!err && whole)
+        err = ir_init(u);
+    if (!err && whole && !plan_more_waits(u))
+        err = ERR_NOMEM;
+    if (err)
+        env_log(ENV_ERR, "not enough memory for unit %u's tables; give more with mem=", u->index);
+    return err;
+}
+
+int iommu_guard(u64 base, u64 size, bool *bare)
+{
+    int err = probe();
+
+    *bare = false;
+    for (unsigned i = 0; i < nr_units && !err; i++)
+        err = hw_guard(units[i], base, size, bare);
+    return err;
+}
+
+int iommu_shut_out(void)
+{
+    int err = 0;
+
+    for (unsigned i = 0; i < nr_units && !err; i++) {
+        err = make_tables(units[i], false);
+        plan_reset(units[i]);
+        if (!err)
+            err = hw_translate(units[i]);
+    }
+    return err;
+}
+
 int iommu_protect(const struct iommu_options *options)
 {
-    int err;
-
     iommu_opts = *options;
-    /* All units are judged before the first is touched: a machine is protected whole or refused. */
-    for (unsigned i = 0; i < nr_units; i++) {
-        err = hw_probe(units[i]);
-        if (err)
-            return err;
-    }
-    for (unsigned i = 0; i < nr_units; i++) {
+    int err = probe();
+    for (unsigned i = 0; i < nr_units && !err; i++) {
         struct unit *u = units[i];
 
-        u->nr_fns = 1;
-        err = hostq_init(u);
-        if (!err)
-            err = inside_init(u);
-        if (!err)
-            err = context_init(u);
-        if (!err)
-            err = ir_init(u);
-        if (!err && !plan_more_waits(u))
-            err = ERR_NOMEM;
-        if (err) {
-            env_log(ENV_ERR, "not enough memory for unit %u's tables; give more with mem=", i);
-            return err;
-        }
+        err = make_tables(u, true);
         vregs_init(u);
         plan_reset(u);
-        err = hw_takeover(u);
-        if (err)
-            return err;
+        if (!err)
+            err = hw_takeover(u);
     }
-    return 0;
+    return err;
 }
 
 static struct unit *unit_at(u64 gpa)

@@ -41,6 +41,18 @@ int iommu_parse(const void *dmar, size_t size) __must_check;
 bool iommu_window(unsigned i, u64 *base, u64 *size);
 bool iommu_rmrr(unsigned i, u64 *base, u64 *size);
 
+/* Does firmware reserve memory for this function? */
+bool iommu_rmrr_device(u16 segment, u16 sid);
+
+/*
+ * The first start, before anything else. iommu_guard() keeps devices out of [base, base+size), where Sluice
+ * is, until units translate; *bare is set when there is a unit that can do nothing of the kind, so that
+ * devices themselves have to be stopped. iommu_shut_out() then turns translation on with tables that lead to
+ * nothing but RMRRs.
+ */
+int iommu_guard(u64 base, u64 size, bool *bare) __must_check;
+int iommu_shut_out(void) __must_check;
+
 /*
  * Takes the units over from firmware, whatever it left on, and turns translation on with the contained
  * identity map for every bus/devfn. 0, or a negative error after logging what is missing. From here on no

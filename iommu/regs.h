@@ -27,6 +27,10 @@
 #define REG_IQERCD 0x0b0 /* invalidation queue error record, 64 */
 #define REG_IRTA   0x0b8 /* interrupt remapping table address, 64 */
 
+/* Protected low memory. */
+#define REG_PLMBASE  0x068
+#define REG_PLMLIMIT 0x06c
+
 /* A message register group, relative to its control register. */
 #define MSG_DATA  4
 #define MSG_ADDR  8

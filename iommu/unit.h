@@ -286,7 +286,12 @@ extern unsigned nr_units;
 /* --- hw.c: bring-up and commands of the real unit --- */
 /* Reads capabilities and refuses what we cannot drive; changes nothing. */
 int hw_probe(struct unit *u) __must_check;
-int hw_takeover(struct unit *u) __must_check; /* queue, root pointer, TE; see the order there */
+int hw_takeover(struct unit *u) __must_check; /* hw_translate(), and all that follows it */
+/* Queue, root pointer, TE; see the order there. */
+int hw_translate(struct unit *u) __must_check;
+/* Until the unit translates for us, devices stay out of [base, base+size): by firmware's translation, or by
+ * protected memory. *bare is set where it has neither. */
+int hw_guard(struct unit *u, u64 base, u64 size, bool *bare) __must_check;
 /* The interrupt remapping table; then, after an interrupt-entry flush, remapping on, with
  * compatibility-format interrupts passed or blocked. */
 int hw_set_irta(struct unit *u, u64 irta) __must_check;

@@ -24,6 +24,7 @@ $(BOOT_OUT)/$(1).symbols.o: $(BOOT_OUT)/$(1).symbols.c
 $(BOOT_OUT)/$(1).elf: $(filter-out $(BUILD)/obj/$(2),$(OBJ)) $(3:%=$(BUILD)/obj/%) $(BOOT_OUT)/$(1).symbols.o linker.ld
 	@echo '  LD    $$@'
 	$(Q)$(LD) $(LDFLAGS) -T linker.ld -o $$@ $$(filter %.o,$$^)
+	$$(call seal,$$@)
 endef
 
 $(eval $(call boot-image,selftest,hv/main.o,tests/boot/selftest.o))

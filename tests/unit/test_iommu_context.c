@@ -526,6 +526,59 @@ static void hostile_37_firmware_in_scalable_mode(void **state)
         }
 }
 
+static void region_is_out_of_reach(void)
+{
+    for (unsigned f = 0; f < W.nr_fns; f++)
+        assert_int_equal(dma_lands(f, REGION_BASE, true), ~0ull);
+}
+
+/*
+ * The first start: from the guard on, no register write lets a device into the region, with firmware's
+ * translation on in either mode or off, with and without protected memory, with and without ESRTPS, on units
+ * with scalable mode that we can use and that we cannot. Then the second start takes over from the first.
+ */
+static void protection_is_never_dropped(void **state)
+{
+    (void)state;
+    for (unsigned set = 0; set < 24; set++)
+        for (unsigned pace = 0; pace <= MODEL_PACE_MANUAL; pace++) {
+            bool regions = set & 1, esrtps = set & 2, ours_is_scalable = set & 4, bare;
+            bool on = set / 8 != 0, scalable = set / 8 == 2;
+            u64 cap = CAP_DEFAULT | (regions ? 3ull << 5 : 0) | (esrtps ? C_ESRTPS : 0);
+            u64 ecap = ECAP_DEFAULT | 1ull << 43 | (ours_is_scalable ? 1ull << 46 : 1ull << 47);
+
+            assert_int_equal(
+                world_boot(&(struct world_cfg){
+                    .wait_us = 100, .ats = ATS_ALL, .pace = (u8)pace, .cap = cap, .ecap = ecap }),
+                0);
+            if (on) {
+                model_reg_write(W.unit[0], R_RTADDR, 8, 0x70000 | (scalable ? 1 << 10 : 0)); /* empty */
+                model_reg_write(W.unit[0], R_GCMD, 4, G_SRTP);
+                fw_wait(R_GSTS, G_SRTP, true);
+                model_reg_write(W.unit[0], R_GCMD, 4, G_TE);
+                fw_wait(R_GSTS, G_TE, true);
+            }
+            model_fill_all(W.unit[0]);
+            model_clear_violations(W.unit[0]);
+            assert_int_equal(iommu_guard(REGION_BASE, REGION_MAX, &bare), 0);
+            bool must_change = on && scalable && !ours_is_scalable && !esrtps;
+            assert_int_equal(bare, !regions && (!on || must_change));
+            W.on_write = bare ? NULL : region_is_out_of_reach;
+            assert_int_equal(iommu_shut_out(), 0);
+            W.on_write = region_is_out_of_reach;
+            region_is_out_of_reach();
+            assert_int_equal(world_protect(), 0);
+            W.on_write = NULL;
+            model_fill_all(W.unit[0]);
+            for (unsigned f = 0; f < W.nr_fns; f++) {
+                only_outcome(f, 0x3000, 0x3000);
+                only_outcome(f, REGION_BASE, ~0ull);
+            }
+            assert_int_equal(model_reg_read(W.unit[0], 0x64, 4), 0);
+            finish();
+        }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -544,6 +597,7 @@ int main(void)
         cmocka_unit_test(hostile_35_few_domain_ids),
         cmocka_unit_test(hostile_37_firmware_left_it_on),
         cmocka_unit_test(hostile_37_firmware_in_scalable_mode),
+        cmocka_unit_test(protection_is_never_dropped),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

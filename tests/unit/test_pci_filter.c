@@ -134,6 +134,12 @@ u32 pci_find_ext_cap(u16 segment, pci_sid sid, u16 id)
     return 0;
 }
 
+/* The plain device has memory reserved by firmware. */
+bool iommu_rmrr_device(u16 segment, u16 sid)
+{
+    return !segment && sid == devices[PLAIN].sid;
+}
+
 unsigned pci_ecam_count(void)
 {
     return 1;
@@ -718,6 +724,20 @@ static void ports_go_through_the_same_filter(void **state)
     assert_int_equal(in(0xcf8, 4), 0x00001840);
 }
 
+/* Before devices are contained: none but bridges, and those that firmware reserves memory for, may go on. */
+static void masters_are_stopped(void **state)
+{
+    (void)state;
+    for (unsigned d = 0; d < NR_DEVICES; d++) {
+        devices[d].space[4] |= 4;
+        devices[d].writable[4] |= 4;
+    }
+    pci_stop_masters();
+    for (unsigned d = 0; d < NR_DEVICES; d++)
+        if (devices[d].sid >> 8 != 3) /* no bridge leads there */
+            assert_int_equal(space_u8(d, 4) & 4, d == PORT || d == PLAIN ? 4 : 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -738,6 +758,7 @@ int main(void)
         cmocka_unit_test_setup(another_device_in_the_same_place, set_up),
         cmocka_unit_test_setup(every_width_and_straddling_access, set_up),
         cmocka_unit_test_setup(ports_go_through_the_same_filter, set_up),
+        cmocka_unit_test_setup(masters_are_stopped, set_up),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -33,11 +33,15 @@ u64 env_read64(void *regs, u32 off)
 void env_write32(void *regs, u32 off, u32 value)
 {
     model_reg_write(regs, off, 4, value);
+    if (W.on_write)
+        W.on_write();
 }
 
 void env_write64(void *regs, u32 off, u64 value)
 {
     model_reg_write(regs, off, 8, value);
+    if (W.on_write)
+        W.on_write();
 }
 
 /* --- memory --- */

@@ -151,6 +151,7 @@ struct world {
     bool bar_closing; /* ... and what is on its way there may still land */
 
     void (*on_trace)(const struct model_event *e); /* what a test wants to see of the units */
+    void (*on_write)(void);                        /* called when a register was written */
     void (*after_exit)(void);                      /* after each call of iommu/ */
 
     u64 guest_pages;     /* calls of env_guest_page() */
