@@ -163,8 +163,22 @@ static bool is_cpu(const u8 *entry, u32 *apic_id)
     return flags & MADT_CPU_ENABLED;
 }
 
+/* No other CPU in firmware's list: nobody to wait for. */
+static bool alone(void)
+{
+    u32 apic_id;
+
+    for (const u8 *entry = NULL; (entry = acpi_madt_next(entry)) != NULL;)
+        if (is_cpu(entry, &apic_id) && !known(1, apic_id))
+            return false;
+    return true;
+}
+
 u32 smp_start(const struct boot_info *info, int (*start)(void), void (*run)(void))
 {
+    if (alone())
+        return 1;
+
     u64 page = low_page(info);
     void *saved = page_alloc();
     u32 count = 1, apic_id;
