@@ -10,6 +10,7 @@ input gives the same bytes.
 """
 
 import gzip
+import lzma
 import pathlib
 import re
 import stat
@@ -25,21 +26,26 @@ def canonical(name):
     return name.replace("-", "_")
 
 
-def module_order(directory):
-    """The files of the wanted modules, each after those it depends on."""
-    files = {canonical(path.name.split(".ko")[0]): path for path in sorted(directory.rglob("*.ko"))}
+def module_order(directory, wanted):
+    """(file name, content) of the wanted modules, each after those it depends on."""
+    files = {canonical(path.name.split(".ko")[0]): path for path in sorted(directory.rglob("*.ko*"))}
+    builtin = "".join(path.read_text() for path in directory.rglob("modules.builtin"))
+    builtin = {canonical(name) for name in re.findall(r"([^/]+)\.ko$", builtin, re.M)}
+    contents = {}
     order = []
 
     def visit(name, wanted_by):
         if name not in files:
-            # Built into the kernel, or missing: the guest's init will say which when a load fails.
-            if wanted_by is None:
+            # Of what others need, the guest's init will say what is missing when a load fails.
+            if wanted_by is None and name not in builtin:
                 sys.exit(f"initramfs: no module {name} in {directory}")
             return
-        path = files[name]
-        if path in order:
+        if name in contents:
             return
-        info = path.read_bytes()
+        info = files[name].read_bytes()
+        if files[name].suffix == ".xz":
+            info = lzma.decompress(info)
+        contents[name] = info
         depends = re.search(rb"\0depends=([^\0]*)\0", info)
         soft = re.findall(rb"\0softdep=pre: ([^\0]*)\0", info)
         needs = depends.group(1).decode().split(",") if depends else []
@@ -47,11 +53,11 @@ def module_order(directory):
             needs += words.decode().split()
         for need in filter(None, needs):
             visit(canonical(need), name)
-        order.append(path)
+        order.append(name)
 
-    for name in WANTED:
+    for name in wanted:
         visit(name, None)
-    return order
+    return [(f"{name}.ko", contents[name]) for name in order]
 
 
 class Archive:
@@ -75,24 +81,30 @@ class Archive:
         return gzip.compress(bytes(self.data), compresslevel=6, mtime=0)
 
 
-def main():
-    linux, output = map(pathlib.Path, sys.argv[1:3])
+def build(init, linux=None, wanted=(), files=()):
+    """An archive with busybox, `init`, modules of the kernel in `linux`, and programs as (name, content)."""
     archive = Archive()
-    for directory in ("bin", "dev", "modules"):
+    for directory in ("bin", "dev", "modules", "proc", "sys", "tmp"):
         archive.add(directory, stat.S_IFDIR | 0o755)
     # init writes to the console before it has mounted anything.
     archive.add("dev/console", stat.S_IFCHR | 0o600, device=(5, 1))
     archive.add("bin/busybox", stat.S_IFREG | 0o755, BUSYBOX.read_bytes())
-    for path in sorted(p for p in SCRIPTS.iterdir() if not p.suffix):
-        archive.add(path.name, stat.S_IFREG | 0o755, path.read_bytes())
-    for path in map(pathlib.Path, sys.argv[3:]):
-        archive.add(f"bin/{path.name}", stat.S_IFREG | 0o755, path.read_bytes())
-    modules = module_order(linux / "lib" / "modules")
-    for path in modules:
-        archive.add(f"modules/{path.name}", stat.S_IFREG | 0o644, path.read_bytes())
-    archive.add("modules/order", stat.S_IFREG | 0o644, "".join(f"{p.name}\n" for p in modules).encode())
+    archive.add("init", stat.S_IFREG | 0o755, init)
+    modules = module_order(linux / "lib" / "modules", wanted) if wanted else []
+    for name, content in modules:
+        archive.add(f"modules/{name}", stat.S_IFREG | 0o644, content)
+    archive.add("modules/order", stat.S_IFREG | 0o644, "".join(f"{name}\n" for name, _ in modules).encode())
+    for name, content in files:
+        archive.add(name, stat.S_IFREG | 0o755, content)
+    return archive.finish()
+
+
+def main():
+    linux, output = map(pathlib.Path, sys.argv[1:3])
+    files = [(p.name, p.read_bytes()) for p in sorted(SCRIPTS.iterdir()) if not p.suffix and p.name != "init"]
+    files += [(f"bin/{p.name}", p.read_bytes()) for p in map(pathlib.Path, sys.argv[3:])]
     output.parent.mkdir(parents=True, exist_ok=True)
-    output.write_bytes(archive.finish())
+    output.write_bytes(build((SCRIPTS / "init").read_bytes(), linux, WANTED, files))
 
 
 if __name__ == "__main__":

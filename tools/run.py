@@ -66,7 +66,7 @@ def say(text):
 def debian_guest(args):
     """Paths of Debian's kernel and of the initrd built here, both made when missing or out of date."""
     subprocess.run([TOOLS / "kernel", args.cache], check=True)
-    linux, initrd = args.cache / "linux", args.build / "linux" / "initrd.gz"
+    linux, initrd = args.cache / "linux-6.1", args.build / "linux" / "initrd.gz"
     scripts = [p for p in (TOOLS / "linux").iterdir() if not p.suffix]
     programs = [args.build / "linux" / p.stem for p in sorted((TOOLS / "linux").glob("*.c"))]
     sources = [linux / "vmlinuz", TOOLS / "initramfs.py", *scripts, *programs]
