@@ -159,8 +159,9 @@ def make_iso(directory, options="", modules=(), image=IMAGE, acpi=None):
     return iso
 
 
-def collect(process, until, timeout):
-    """Read the console until the emulator ends, `until` matches, or time is up: (bytes, ended, timed out)."""
+def collect(process, until, timeout, react=None):
+    """Read the console until the emulator ends, `until` matches, or time is up: (bytes, ended, timed out).
+    `react` is called with all text so far whenever some has come."""
     data = b""
     pattern = re.compile(until) if until else None
     end = time.monotonic() + timeout
@@ -175,6 +176,8 @@ def collect(process, until, timeout):
             if not chunk:
                 return data, True, False
             data += chunk
+            if react:
+                react(clean(data))
             if pattern and pattern.search(clean(data)):
                 return data, False, False
 
@@ -210,6 +213,7 @@ def run(
     events=trace.EVENTS,
     until=None,
     timeout=60,
+    react=None,
 ):
     """Run one machine. `boot`: the emulator's arguments that say what to boot. `iommu` None: no unit."""
     directory = Path(directory)
@@ -235,7 +239,7 @@ def run(
         )
         patience = 0
         try:
-            data, ended, timed_out = collect(process, until, timeout)
+            data, ended, timed_out = collect(process, until, timeout, react)
             # It has closed its console, so it is on its way out.
             patience = 5 if ended else 0
         finally:

@@ -1,15 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The same image on VMX: Bochs has a processor with it, but no VT-d unit, so the guest runs unprotected."""
 
-import importlib.util
-import os
-import stat
-import subprocess
-from pathlib import Path
-
 import pytest
 
-from tests.e2e import bochs, harness
+from tests.e2e import bochs, linux
 
 pytestmark = pytest.mark.skipif(bochs.missing() is not None, reason=str(bochs.missing()))
 
@@ -33,27 +27,11 @@ poweroff -f
 HASH_8M_ZEROES = "2daeb1f36095b44b318410b3f4e8b5d989dcc7bb023d1426c492dab0a3053e74"
 
 
-def make_initrd(path):
-    """Busybox and the script above."""
-    spec = importlib.util.spec_from_file_location("initramfs", harness.ROOT / "tools" / "initramfs.py")
-    initramfs = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(initramfs)
-    archive = initramfs.Archive()
-    for directory in ("bin", "dev", "proc"):
-        archive.add(directory, stat.S_IFDIR | 0o755)
-    archive.add("dev/console", stat.S_IFCHR | 0o600, device=(5, 1))
-    archive.add("bin/busybox", stat.S_IFREG | 0o755, initramfs.BUSYBOX.read_bytes())
-    archive.add("init", stat.S_IFREG | 0o755, INIT.encode())
-    path.write_bytes(archive.finish())
-    return path
-
-
 def test_linux(tmp_path):
     """Debian's kernel to its user space, and off."""
-    cache = Path(os.environ.get("SLUICE_CACHE", harness.BUILD / "cache"))
-    subprocess.run([harness.ROOT / "tools" / "kernel", cache], check=True)
-    kernel = cache / "linux" / "vmlinuz"
-    initrd = make_initrd(tmp_path / "initrd")
+    kernel = linux.kernel("6.1") / "vmlinuz"
+    initrd = tmp_path / "initrd"
+    initrd.write_bytes(linux.initramfs.build(INIT.encode()))
     modules = [(kernel, "console=ttyS0 quiet panic=-1 mitigations=off"), (initrd, "")]
     result = bochs.sluice(tmp_path, None, modules=modules, memory=512, timeout=300)
     assert result.status == 0 and "LINUX: done" in result.serial, result.describe()

@@ -74,9 +74,9 @@ def test_signed_kernel_beside_a_signed_application(tmp_path, key):
     cache = Path(os.environ.get("SLUICE_CACHE") or harness.BUILD / "cache")
     subprocess.run([tools / "kernel", cache], check=True, timeout=300)
     initrd = tmp_path / "initrd.gz"
-    subprocess.run([sys.executable, tools / "initramfs.py", cache / "linux", initrd], check=True, timeout=60)
+    subprocess.run([sys.executable, tools / "initramfs.py", cache / "linux-6.1", initrd], check=True, timeout=60)
     copies = []
-    for name, content in ("app", efi.APP), ("kernel", cache / "linux" / "vmlinuz"):
+    for name, content in ("app", efi.APP), ("kernel", cache / "linux-6.1" / "vmlinuz"):
         copy = tmp_path / f"{name}.efi"
         copy.write_bytes(content.read_bytes())
         copies.append(sign(key, copy))
