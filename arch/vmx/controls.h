@@ -6,7 +6,7 @@
 #ifndef ARCH_VMX_CONTROLS_H
 #define ARCH_VMX_CONTROLS_H
 
-#include "arch/types.h"
+#include "arch/mtrr.h"
 
 #define MSR_VMX_BASIC 0x480 /* the first of the capability MSRs, which are numbered like the fields below */
 
@@ -95,24 +95,5 @@ struct vmx_controls {
  * NULL, or the name of what this CPU lacks, as the manual calls it; then *out is not to be used.
  */
 const char *vmx_choose_controls(const struct vmx_caps *caps, struct vmx_controls *out) __must_check;
-
-/* Memory types by which an EPT entry is cached (SDM 3A, 12.11.2). */
-enum mem_type { TYPE_UC = 0, TYPE_WC = 1, TYPE_WT = 4, TYPE_WP = 5, TYPE_WB = 6, TYPE_MIXED = -1 };
-
-#define MTRR_MAX_VARIABLE 32
-#define MTRR_FIXED        11
-
-struct mtrr_state {
-    bool enabled, fixed_enabled;
-    u8 default_type;
-    u8 nr_variable;
-    u8 phys_bits;
-    u64 fixed[MTRR_FIXED]; /* 250h, 258h, 259h, 268h to 26Fh */
-    u64 base[MTRR_MAX_VARIABLE], mask[MTRR_MAX_VARIABLE];
-};
-
-/* The type of [base, base+size), size a power of two and base aligned to it; TYPE_MIXED when it has several.
- */
-int mtrr_type(const struct mtrr_state *state, u64 base, u64 size);
 
 #endif

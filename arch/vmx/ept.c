@@ -7,15 +7,6 @@
 #include "arch/nested.h"
 #include "arch/vmx/vmx_int.h"
 
-#define MSR_MTRRCAP      0xfe
-#define MSR_MTRR_BASE    0x200 /* and mask, alternating */
-#define MSR_MTRR_DEFAULT 0x2ff
-#define MTRRCAP_COUNT    MASK(7, 0)
-#define MTRRCAP_FIXED    BIT(8)
-#define DEFAULT_TYPE     MASK(7, 0)
-#define DEFAULT_FIXED    BIT(10)
-#define DEFAULT_ENABLE   BIT(11)
-
 #define EPT_READ    BIT(0)
 #define EPT_WRITE   BIT(1)
 #define EPT_EXECUTE BIT(2)
@@ -31,23 +22,7 @@ static struct mtrr_state mtrrs;
 
 void vmx_mtrrs_read(void)
 {
-    static const u16 fixed[MTRR_FIXED] = { 0x250, 0x258, 0x259, 0x268, 0x269, 0x26a,
-                                           0x26b, 0x26c, 0x26d, 0x26e, 0x26f };
-    u64 cap = rdmsr(MSR_MTRRCAP), def = rdmsr(MSR_MTRR_DEFAULT);
-    u32 r[4];
-
-    cpuid(0x80000008, 0, r);
-    mtrrs.phys_bits = (u8)r[0];
-    mtrrs.enabled = def & DEFAULT_ENABLE;
-    mtrrs.fixed_enabled = def & DEFAULT_FIXED && cap & MTRRCAP_FIXED;
-    mtrrs.default_type = (u8)(def & DEFAULT_TYPE);
-    mtrrs.nr_variable = (u8)MIN(cap & MTRRCAP_COUNT, MTRR_MAX_VARIABLE);
-    for (unsigned i = 0; i < MTRR_FIXED && cap & MTRRCAP_FIXED; i++)
-        mtrrs.fixed[i] = rdmsr(fixed[i]);
-    for (u32 i = 0; i < mtrrs.nr_variable; i++) {
-        mtrrs.base[i] = rdmsr(MSR_MTRR_BASE + 2 * i);
-        mtrrs.mask[i] = rdmsr(MSR_MTRR_BASE + 2 * i + 1);
-    }
+    mtrr_read_all(&mtrrs);
 }
 
 void vmx_mtrrs_changed(void)
