@@ -116,7 +116,9 @@ static void put(struct unit *u, struct shadow_dir *dir, u32 pasid, struct pasid_
     if (!same) {
         struct domain *old = domain_get(u, old_did), *new = domain_get(u, new_did);
 
-        write_entry(u, host, want);
+        /* Cached context entries may lead to a dropped directory, and must not fault yet. */
+        if (!dir->dropped)
+            write_entry(u, host, want);
         if (old)
             plan_domain(u, old, false);
         if (new) /* not-present may have been cached under the new id if the unit has caching mode */

@@ -3,6 +3,7 @@
 /*
  * What an attack on the design found: sequences that a well-behaved guest never sends.
  */
+#include "iommu/unit.h"
 #include "tests/unit/world_test.h"
 
 #define ECAP_SM   (ECAP_DEFAULT | 1ull << 43 | 1ull << 46 | 1ull << 48) /* SMTS, SSTS, SMPWC */
@@ -107,6 +108,30 @@ static void devtlb_follows_a_new_directory(void **state)
     flush_domain();
     assert_true(wide_sync());
     assert_true(host_dtlb(SID_ATS) > 0);
+}
+
+/* Both directories say the same. While the flush is under way a cached entry leads to the old one, and what
+ * was mapped all the time must not fault. */
+static void an_old_directory_serves_until_the_flush(void **state)
+{
+    struct model_outcome o[MODEL_OUTCOMES];
+
+    (void)state;
+    in_use_scalable();
+    model_set_pace(W.unit[0], MODEL_PACE_MANUAL, 0);
+    W.cfg.wait_us = iommu_opts.wait_us = 0;
+    model_fill_all(W.unit[0]);
+    point_at(DIR_B);
+    flush_context();
+    q_ring(0);
+    for (unsigned n = 0; n < 20; n++) {
+        unsigned found = model_outcomes(W.unit[0], SID_ATS, IOVA, o, MODEL_OUTCOMES);
+
+        for (unsigned i = 0; i < found; i++)
+            assert_int_equal(o[i].status, MODEL_OK);
+        world_run(1);
+    }
+    finish();
 }
 
 /* The context entry leads elsewhere by now, but its flush is still to come: hardware would still know the old
@@ -252,6 +277,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(devtlb_follows_a_new_directory),
+        cmocka_unit_test(an_old_directory_serves_until_the_flush),
         cmocka_unit_test(pasid_flush_reaches_the_cached_directory),
         cmocka_unit_test(flood_of_single_entries_is_one_pass),
         cmocka_unit_test(many_tables_under_one_id),
