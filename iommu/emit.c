@@ -138,7 +138,7 @@ static void sync_domains(struct unit *u)
             shadow_sync(u, d, &all);
         else
             for (u16 i = d->first_range; i != NIL; i = p->ranges[i].next)
-                shadow_sync_page(u, d, &p->ranges[i].range, &last);
+                shadow_sync_pages(u, d, &p->ranges[i].range, &last);
         did = d->next_touched;
     }
 }

@@ -235,57 +235,62 @@ static void sync_table(struct sync *s, u64 *shadow, const struct view *v, unsign
                    r);
 }
 
-/*
- * One page where both tables have the same shape down to it: what nearly every flush is about. Walks without
- * recursion and remembers the last pair of tables, since drivers flush neighbours. False: the general walk
- * must look.
+/* The last level of both tables, where they have the same shape down to it. False: the general walk must
+ * look.
  */
-static bool sync_page(struct unit *u, struct domain *d, u64 page, struct last_tables *last)
+static bool find_leaves(struct domain *d, u64 page, struct last_tables *last)
 {
-    u64 addr = page << PAGE_SHIFT, g, want, extent, *entry;
+    volatile u64 *guest = env_guest_page(d->guest_root);
+    u64 addr = page << PAGE_SHIFT, *ours = d->root;
 
-    if (page >> 9 != last->block) {
-        volatile u64 *guest = env_guest_page(d->guest_root);
-        u64 *ours = d->root;
-
-        if (addr >> level_shift(d->levels + 1u))
-            return false;
-        for (unsigned level = d->levels; level > 1; level--) {
-            unsigned i = (addr >> level_shift(level)) % ENTRIES;
-            u64 h = ours[i];
-
-            if (!guest)
-                return false;
-            g = guest[i];
-            if (g & (SS_PS | SS_RSVD | SS_SNP) || h & (SS_PS | SS_SOFT_SPLIT) || !(g & SS_PERM) ||
-                (g ^ h) & SS_PERM)
-                return false;
-            guest = env_guest_page(g & SS_ADDR);
-            ours = env_virt(h & SS_ADDR);
-        }
-        if (!guest)
-            return false;
-        *last = (struct last_tables){ page >> 9, guest, ours };
-    }
-    g = last->guest[page % ENTRIES];
-    entry = &last->ours[page % ENTRIES];
-    if (g & SS_RSVD || (g & SS_SNP && !(u->v.ecap & ECAP_SC)))
+    if (addr >> level_shift(d->levels + 1u))
         return false;
-    want = g & SS_PERM ? g & (SS_ADDR | SS_PERM | SS_SNP) : 0;
-    if (*entry == want)
-        return true; /* what is there was judged when it was put there */
-    if (want && !env_dma_allowed(want & SS_ADDR, &extent))
-        want = 0;
-    set_entry(u, entry, want);
+    for (unsigned level = d->levels; guest && level > 1; level--) {
+        unsigned i = (addr >> level_shift(level)) % ENTRIES;
+        u64 g = guest[i], h = ours[i];
+
+        if (g & (SS_PS | SS_RSVD | SS_SNP) || h & (SS_PS | SS_SOFT_SPLIT) || !(g & SS_PERM) ||
+            (g ^ h) & SS_PERM)
+            return false;
+        guest = env_guest_page(g & SS_ADDR);
+        ours = env_virt(h & SS_ADDR);
+    }
+    *last = (struct last_tables){ page / ENTRIES, guest, ours };
+    return guest;
+}
+
+static bool sync_leaves(struct unit *u, const struct last_tables *t, u64 first, u64 to)
+{
+    u64 refused = SS_RSVD | (u->v.ecap & ECAP_SC ? 0 : SS_SNP), extent;
+
+    for (u64 page = first; t->guest && page <= to; page++) {
+        u64 g = t->guest[page % ENTRIES], *entry = &t->ours[page % ENTRIES];
+        u64 want = g & SS_PERM ? g & (SS_ADDR | SS_PERM | SS_SNP) : 0;
+
+        if (g & refused)
+            return false;
+        if (*entry == want)
+            continue; /* what is there was judged when it was put there */
+        if (want && !env_dma_allowed(want & SS_ADDR, &extent))
+            want = 0;
+        set_entry(u, entry, want);
+    }
     return true;
 }
 
-void shadow_sync_page(struct unit *u, struct domain *d, struct range *r, struct last_tables *last)
+/* What nearly every flush is about: small pages in tables that have not changed above them. Walks without
+ * recursion, and finds the tables once for neighbours. */
+void shadow_sync_pages(struct unit *u, struct domain *d, struct range *r, struct last_tables *last)
 {
-    if (r->first == r->last && d->did != DID_IDENTITY && sync_page(u, d, r->first, last))
+    for (u64 page = r->first, to; page <= r->last; page = to + 1) {
+        to = MIN(r->last, page | (ENTRIES - 1));
+        if (d->did != DID_IDENTITY && (page / ENTRIES == last->block || find_leaves(d, page, last)) &&
+            sync_leaves(u, last, page, to))
+            continue;
+        shadow_sync(u, d, r);
+        last->block = ~0ull; /* tables may have come and gone */
         return;
-    shadow_sync(u, d, r);
-    last->block = ~0ull; /* tables may have come and gone */
+    }
 }
 
 void shadow_sync(struct unit *u, struct domain *d, struct range *r)

@@ -328,14 +328,14 @@ void domain_reap(struct unit *u);                 /* after the flush: frees what
 /* --- shadow.c: the guest's second-stage table composed with ownership --- */
 /* Brings our table up to date with the guest's in *r; widens *r to what must be flushed. */
 void shadow_sync(struct unit *u, struct domain *d, struct range *r);
-/* The same, quick for single pages. `last` is the caller's, for one pass over a domain; block = ~0 at first.
+/* The same, quick for small pages. `last` is the caller's, for one pass over a domain; block = ~0 at first.
  */
 struct last_tables {
     u64 block; /* page number / 512 that the two tables are for */
     volatile u64 *guest;
     u64 *ours;
 };
-void shadow_sync_page(struct unit *u, struct domain *d, struct range *r, struct last_tables *last);
+void shadow_sync_pages(struct unit *u, struct domain *d, struct range *r, struct last_tables *last);
 /* What is wrong with the guest's table for this address; 0: nothing but, perhaps, permission. */
 enum fault_reason shadow_fault(struct unit *u, u64 root, unsigned levels, u64 addr);
 u64 *shadow_alloc(void); /* an empty table; NULL: only the reserve is left */
