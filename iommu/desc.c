@@ -158,26 +158,23 @@ static struct range devtlb_range(u64 hi, u64 s)
     return order >= ORDER_ALL ? RANGE_ALL : block(page, order);
 }
 
-/* All bits that may be set, every other one is reserved; and a bit for each value of G that means something.
- */
-static const struct {
-    u64 lo, hi;
-    u8 granularities;
-} format[NR_DESC] = {
-    [DESC_CONTEXT] = { DESC_TYPE | DESC_G | DESC_DID | DESC_CC_SID | DESC_CC_FM, 0, 0xe },
-    [DESC_IOTLB] = { DESC_TYPE | DESC_G | DESC_DID | DESC_IOTLB_DW | DESC_IOTLB_DR,
-                     DESC_ADDR | DESC_IH | DESC_AM, 0xe },
-    [DESC_DEVTLB] = { DESC_TYPE | DESC_DT_PFSID_LO | DESC_DT_MIP | DESC_DT_SID | DESC_DT_PFSID_HI,
-                      DESC_ADDR | DESC_DT_S, 0xf },
-    [DESC_IEC] = { DESC_TYPE | DESC_IEC_INDEX | DESC_IEC_IM | DESC_IEC_IIDX, 0, 0xf },
+#define PASID_LO (DESC_G | DESC_DID | DESC_PASID_ID)
+
+/* All bits that may be set, by type; every other one is reserved. */
+static const struct desc format[16] = {
+    [DESC_CONTEXT] = { DESC_CONTEXT | DESC_G | DESC_DID | DESC_CC_SID | DESC_CC_FM, 0 },
+    [DESC_IOTLB] = { DESC_IOTLB | DESC_G | DESC_DID | DESC_IOTLB_DW | DESC_IOTLB_DR,
+                     DESC_ADDR | DESC_IH | DESC_AM },
+    [DESC_DEVTLB] = { DESC_DEVTLB | DESC_DT_PFSID_LO | DESC_DT_MIP | DESC_DT_SID | DESC_DT_PFSID_HI,
+                      DESC_ADDR | DESC_DT_S },
+    [DESC_IEC] = { DESC_IEC | DESC_IEC_INDEX | DESC_IEC_IM | DESC_IEC_IIDX, 0 },
     /* PD is reserved as long as page-request drain is not announced. */
-    [DESC_WAIT] = { DESC_TYPE | DESC_WAIT_IF | DESC_WAIT_SW | DESC_WAIT_FN | DESC_WAIT_DATA, MASK(63, 2),
-                    0xf },
-    [DESC_PIOTLB] = { DESC_TYPE | DESC_G | DESC_DID | DESC_PASID_ID, DESC_ADDR | DESC_IH | DESC_AM, 0xc },
-    [DESC_PASID] = { DESC_TYPE | DESC_G | DESC_DID | DESC_PASID_ID, 0, 0xb },
-    [DESC_PDEVTLB] = { DESC_TYPE | DESC_PDT_MIP | DESC_DT_PFSID_LO | DESC_PDT_SID | DESC_PASID_ID |
+    [DESC_WAIT] = { DESC_WAIT | DESC_WAIT_IF | DESC_WAIT_SW | DESC_WAIT_FN | DESC_WAIT_DATA, MASK(63, 2) },
+    [DESC_PIOTLB] = { DESC_PIOTLB | PASID_LO, DESC_ADDR | DESC_IH | DESC_AM },
+    [DESC_PASID] = { DESC_PASID | PASID_LO, 0 },
+    [DESC_PDEVTLB] = { DESC_PDEVTLB | DESC_PDT_MIP | DESC_DT_PFSID_LO | DESC_PDT_SID | DESC_PASID_ID |
                            DESC_DT_PFSID_HI,
-                       DESC_ADDR | DESC_PDT_S | DESC_PDT_G, 0xf },
+                       DESC_ADDR | DESC_PDT_S | DESC_PDT_G },
 };
 
 static bool announced(const struct desc_rules *rules, u64 type)
@@ -187,36 +184,25 @@ static bool announced(const struct desc_rules *rules, u64 type)
     return type && type < (rules->scalable ? NR_DESC : DESC_PIOTLB);
 }
 
+static u16 did_of(const struct desc_rules *rules, struct desc d)
+{
+    return (u16)(field_get(d.lo, DESC_DID) & (BIT(rules->did_bits) - 1));
+}
+
 enum iqei desc_decode(const struct desc_rules *rules, struct desc d, u64 upper, struct request *out)
 {
-    u64 type = d.lo & DESC_TYPE;
+    const struct desc *may = &format[d.lo & 0xf];
     unsigned am = (unsigned)field_get(d.hi, DESC_AM);
     u8 g = (u8)field_get(d.lo, DESC_G);
 
-    if (!announced(rules, type))
-        return IQEI_TYPE;
-    if (d.lo & ~format[type].lo || d.hi & ~format[type].hi || upper || !(format[type].granularities >> g & 1))
-        return IQEI_RESERVED;
-    /* Each field from where those types keep it that have it. */
-    out->type = (enum desc_type)type;
-    out->granularity = g;
-    out->did = (u16)(field_get(d.lo, DESC_DID) & ((1u << rules->did_bits) - 1));
-    out->sid = (u16)field_get(d.lo, type == DESC_PDEVTLB ? DESC_PDT_SID : DESC_DT_SID);
-    out->fm = desc_fm_bits(field_get(d.lo, DESC_CC_FM));
-    out->pasid = (u32)field_get(d.lo, DESC_PASID_ID);
-    out->all_pasids = type == DESC_PDEVTLB && d.hi & DESC_PDT_G;
-    out->iec_all = !(d.lo & DESC_IEC_INDEX);
-    out->iec_index = (u16)field_get(d.lo, DESC_IEC_IIDX);
-    out->iec_order = (u8)field_get(d.lo, DESC_IEC_IM);
-    out->wait_status = d.lo & DESC_WAIT_SW;
-    out->wait_interrupt = d.lo & DESC_WAIT_IF;
-    out->status_addr = d.hi;
-    out->status_data = (u32)field_get(d.lo, DESC_WAIT_DATA);
-    out->range = RANGE_ALL;
+    if ((d.lo & ~may->lo) | (d.hi & ~may->hi) | upper)
+        return announced(rules, d.lo & DESC_TYPE) ? IQEI_RESERVED : IQEI_TYPE;
+    *out = (struct request){ .type = (enum desc_type)(d.lo & 0xf), .granularity = g };
     switch (out->type) {
     case DESC_IOTLB:
+        out->did = did_of(rules, d);
         if (g != DESC_G_PAGE)
-            break;
+            return g ? IQEI_NONE : IQEI_RESERVED;
         if (am > rules->mamv)
             return IQEI_RESERVED;
         /* A page-selective request where it is not announced is undefined: widened, never narrowed. */
@@ -224,19 +210,46 @@ enum iqei desc_decode(const struct desc_rules *rules, struct desc d, u64 upper, 
             out->granularity = DESC_G_DOMAIN;
         /* The address below AM is ignored by hardware; aligning it down covers what was asked. */
         out->range = block(field_get(d.hi, DESC_ADDR), am);
-        break;
-    case DESC_PIOTLB: /* any AM is legal here (6.5.2.6) */
-        if (g == DESC_PIOTLB_PAGE && am < ORDER_ALL)
-            out->range = block(field_get(d.hi, DESC_ADDR), am);
-        break;
+        return IQEI_NONE;
+    case DESC_WAIT:
+        out->wait_status = d.lo & DESC_WAIT_SW;
+        out->wait_interrupt = d.lo & DESC_WAIT_IF;
+        out->status_addr = d.hi;
+        out->status_data = (u32)field_get(d.lo, DESC_WAIT_DATA);
+        return IQEI_NONE;
+    case DESC_CONTEXT:
+        out->did = did_of(rules, d);
+        out->sid = (u16)field_get(d.lo, DESC_CC_SID);
+        out->fm = desc_fm_bits(field_get(d.lo, DESC_CC_FM));
+        return g ? IQEI_NONE : IQEI_RESERVED;
     case DESC_DEVTLB:
+        out->sid = (u16)field_get(d.lo, DESC_DT_SID);
         out->range = devtlb_range(d.hi, DESC_DT_S);
         break;
     case DESC_PDEVTLB:
+        out->sid = (u16)field_get(d.lo, DESC_PDT_SID);
+        out->pasid = (u32)field_get(d.lo, DESC_PASID_ID);
+        out->all_pasids = d.hi & DESC_PDT_G;
         out->range = devtlb_range(d.hi, DESC_PDT_S);
+        break;
+    case DESC_IEC:
+        out->iec_all = !(d.lo & DESC_IEC_INDEX);
+        out->iec_index = (u16)field_get(d.lo, DESC_IEC_IIDX);
+        out->iec_order = (u8)field_get(d.lo, DESC_IEC_IM);
+        break;
+    case DESC_PIOTLB:
+    case DESC_PASID:
+        out->did = did_of(rules, d);
+        out->pasid = (u32)field_get(d.lo, DESC_PASID_ID);
+        out->range = RANGE_ALL;
+        if (out->type == DESC_PIOTLB && g == DESC_PIOTLB_PAGE &&
+            am < ORDER_ALL) /* any AM is legal (6.5.2.6) */
+            out->range = block(field_get(d.hi, DESC_ADDR), am);
+        if (out->type == DESC_PIOTLB ? g < DESC_PIOTLB_PASID : g == 2)
+            return announced(rules, out->type) ? IQEI_RESERVED : IQEI_TYPE;
         break;
     default:
         break;
     }
-    return IQEI_NONE;
+    return announced(rules, out->type) ? IQEI_NONE : IQEI_TYPE;
 }

@@ -127,7 +127,7 @@ struct desc_rules {
     bool scalable; /* the table mode latched by SRTP */
 };
 
-/* Only the fields that a type has mean something. */
+/* What a type does not have is 0. */
 struct request {
     enum desc_type type;
     u8 granularity; /* DESC_G_*, context-cache and IOTLB */
