@@ -5,14 +5,6 @@
  */
 #include "iommu/unit.h"
 
-struct domain *domain_get(struct unit *u, u16 did)
-{
-    struct domain *page = u->domains[did / DOMAINS_PER_PAGE];
-    struct domain *d = page ? &page[did % DOMAINS_PER_PAGE] : NULL;
-
-    return d && d->live ? d : NULL;
-}
-
 struct domain *domain_of_guest(struct unit *u, u16 guest_did)
 {
     u16 *head = idmap_slot(&u->guest_dids, guest_did, false); /* 0 ends a list: never a host domain */
@@ -29,7 +21,7 @@ static struct domain *new_domain(struct unit *u, u8 levels)
         did = u->free_did;
         d = &u->domains[did / DOMAINS_PER_PAGE][did % DOMAINS_PER_PAGE];
     } else {
-        if (u->next_did >= u->did_limit || u->next_did == NIL)
+        if (u->next_did >= u->did_limit || u->next_did == 0xffff)
             return NULL;
         did = u->next_did;
         if (!u->domains[did / DOMAINS_PER_PAGE])
@@ -46,13 +38,7 @@ static struct domain *new_domain(struct unit *u, u8 levels)
         u->free_did = d->next_same;
     else
         u->next_did++;
-    *d = (struct domain){ .did = did,
-                          .levels = levels,
-                          .live = true,
-
-                          .first_range = NIL,
-                          .last_range = NIL,
-                          .root = d->root };
+    *d = (struct domain){ .did = did, .levels = levels, .live = true, .root = d->root };
     return d;
 }
 

@@ -97,7 +97,7 @@ static unsigned split(struct range r, struct range blocks[MAX_BLOCKS])
 static void emit_iotlb_range(struct unit *u, struct domain *d, struct range r)
 {
     struct range blocks[MAX_BLOCKS];
-    unsigned n = split(r, blocks);
+    unsigned n = d->all ? 0 : split(r, blocks);
 
     for (unsigned i = 0; i < n; i++) {
         unsigned order = range_order(blocks[i]);
@@ -115,6 +115,7 @@ static void emit_iotlb_range(struct unit *u, struct domain *d, struct range r)
 static void sync_domains(struct unit *u)
 {
     struct plan *p = &u->plan;
+    struct last_tables last = { 0 };
 
     if (p->context_all || p->pasid_all)
         context_sync_all(u); /* and below each entry its PASIDs */
@@ -131,15 +132,16 @@ static void sync_domains(struct unit *u)
         }
     for (u16 did = p->touched; did;) {
         struct domain *d = domain_get(u, did);
-        struct last_tables last = { .block = ~0ull };
-        struct range all = RANGE_ALL;
 
         if (d->sync_all)
-            shadow_sync(u, d, &all);
-        else
-            for (u16 i = d->first_range; i != NIL; i = p->ranges[i].next)
-                shadow_sync_pages(u, d, &p->ranges[i].range, &last);
+            shadow_sync(u, d, &(struct range){ 0, PAGE_NR_MAX });
         did = d->next_touched;
+    }
+    for (unsigned i = 0; i < p->nr_ranges; i++) {
+        struct domain *d = domain_get(u, p->ranges[i].did);
+
+        if (!d->sync_all)
+            shadow_sync_pages(u, d, &p->ranges[i].range, &last);
     }
 }
 
@@ -188,18 +190,24 @@ static void emit_iotlb(struct unit *u)
         hostq_push(u, desc_iotlb_global(u->drain_reads, u->drain_writes));
         return;
     }
+    for (unsigned i = 0; i < p->nr_ranges; i++)
+        emit_iotlb_range(u, domain_get(u, p->ranges[i].did), p->ranges[i].range);
     for (u16 did = p->touched; did;) {
         struct domain *d = domain_get(u, did);
 
-        if (!d->all)
-            for (u16 i = d->first_range; i != NIL && !d->all; i = p->ranges[i].next)
-                emit_iotlb_range(u, d, p->ranges[i].range);
         if (d->all) {
             d->sent++;
             hostq_push(u, desc_iotlb_domain(d->did, u->drain_reads, u->drain_writes));
         }
         did = d->next_touched;
     }
+}
+
+static void emit_atts(struct unit *u, struct domain *d, struct range r)
+{
+    for (u16 n = d->first_att; n; n = u->atts[n].next_of_domain)
+        if (!u->fns[u->atts[n].fn].whole)
+            emit_att(u, &u->atts[n], r);
 }
 
 /* What Sluice adds: for each flushed domain all its functions, for each changed entry its function. */
@@ -215,39 +223,33 @@ static void emit_implied_devtlb(struct unit *u)
     }
     for (unsigned i = 0; i < p->nr_whole; i++)
         emit_function(u, &u->fns[p->whole[i]], false);
+    for (unsigned i = 0; i < p->nr_ranges; i++) {
+        struct domain *d = domain_get(u, p->ranges[i].did);
+        struct range blocks[MAX_BLOCKS];
+        unsigned n = d->all || !d->first_att ? 0 : split(p->ranges[i].range, blocks);
+
+        for (unsigned b = 0; b < n; b++)
+            emit_atts(u, d, blocks[b]);
+    }
     for (u16 did = p->touched; did;) {
         struct domain *d = domain_get(u, did);
 
-        for (u16 n = d->first_att; n; n = u->atts[n].next_of_domain) {
-            if (u->fns[u->atts[n].fn].whole)
-                continue;
-            if (d->all)
-                emit_att(u, &u->atts[n], RANGE_ALL);
-            for (u16 i = d->first_range; i != NIL && !d->all; i = p->ranges[i].next) {
-                struct range blocks[MAX_BLOCKS];
-                unsigned count = split(p->ranges[i].range, blocks);
-
-                for (unsigned b = 0; b < count; b++)
-                    emit_att(u, &u->atts[n], blocks[b]);
-            }
-        }
+        if (d->all)
+            emit_atts(u, d, RANGE_ALL);
         did = d->next_touched;
     }
 }
 
 /* Is the range among those of the domain? Guests ask in the order of their IOTLB descriptors, so the search
  * goes on where the last one ended. */
-static bool range_planned(struct unit *u, struct domain *d, struct range r)
+static bool range_planned(struct plan *p, const struct domain *d, struct range r)
 {
-    struct plan *p = &u->plan;
-    u16 i = d->cursor;
+    for (unsigned n = 0; n < p->nr_ranges; n++) {
+        const struct planned_range *planned = &p->ranges[p->cursor];
 
-    for (unsigned n = 0; n < d->nr_ranges; n++) {
-        if (range_covers(p->ranges[i].range, r)) {
-            d->cursor = i;
+        if (planned->did == d->did && range_covers(planned->range, r))
             return true;
-        }
-        i = p->ranges[i].next == NIL ? d->first_range : p->ranges[i].next;
+        p->cursor = (u16)((p->cursor + 1) % p->nr_ranges);
     }
     return false;
 }
@@ -267,7 +269,7 @@ static bool covered(struct unit *u, const struct devtlb_request *r)
 
         if (a->rid == r->with_pasid || (!a->rid && a->pasid != r->pasid) || !d || !d->touched)
             continue;
-        return d->all || range_planned(u, d, r->range);
+        return d->all || range_planned(&u->plan, d, r->range);
     }
     return false;
 }

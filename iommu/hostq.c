@@ -28,7 +28,7 @@ int hostq_init(struct unit *u)
     return 0;
 }
 
-static const u8 kind_of[] = {
+const u8 count_of[NR_DESC] = {
     [DESC_CONTEXT] = COUNT_CONTEXT, [DESC_IOTLB] = COUNT_IOTLB,     [DESC_DEVTLB] = COUNT_DEVTLB,
     [DESC_IEC] = COUNT_IEC,         [DESC_WAIT] = COUNT_WAIT,       [DESC_PIOTLB] = COUNT_PIOTLB,
     [DESC_PASID] = COUNT_PASID,     [DESC_PDEVTLB] = COUNT_PDEVTLB,
@@ -41,16 +41,6 @@ u32 hostq_room(const struct unit *u)
     /* One descriptor tells full from empty, two are for our wait and the wait with interrupt, and the last
      * batch's wait with interrupt may still be there. */
     return (q->mask + 1 - ((q->tail - q->first) & q->mask)) / q->step - 4;
-}
-
-void hostq_push(struct unit *u, struct desc d)
-{
-    struct host_queue *q = &u->hq;
-
-    q->ring[q->tail] = d;
-    q->tail = (q->tail + q->step) & q->mask;
-    u->host_count[kind_of[d.lo & DESC_TYPE]]++;
-    inside_add(u, INSIDE_HOST, d.lo, d.hi);
 }
 
 static void move_tail(struct unit *u)

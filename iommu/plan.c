@@ -6,18 +6,9 @@
  */
 #include "iommu/unit.h"
 
-/* Beyond this many pages in several ranges, one pass over all that lies between them is the cheaper walk and,
- * since guests choose the ranges, the bounded one. */
-#define PAGES_BEFORE_MERGE 0x10000
-
-bool plan_empty(const struct unit *u)
-{
-    const struct plan *p = &u->plan;
-
-    return !p->iec_all && !p->nr_iec && !p->context_all && !p->pasid_all && !p->iotlb_all && !p->devtlb_all &&
-           !p->asked_all && p->touched == 0 && !p->nr_context && !p->nr_pasid && !p->nr_whole &&
-           !p->nr_devtlb && !p->nr_waits;
-}
+/* Beyond this many pages in several ranges of a domain, which guests choose, all of its table is looked at
+ * instead: that is one pass, whatever the ranges are. */
+#define PAGES_LOOKED_AT 0x40000
 
 void plan_reset(struct unit *u)
 {
@@ -28,16 +19,12 @@ void plan_reset(struct unit *u)
 
         did = d->next_touched;
         d->touched = d->all = d->sync_all = false;
-        d->first_range = d->last_range = NIL;
-        d->nr_ranges = 0;
-        d->pages = 0;
     }
     for (unsigned i = 0; i < p->nr_whole; i++)
         u->fns[p->whole[i]].whole = false;
-    p->context_all = p->pasid_all = p->iotlb_all = p->devtlb_all = p->asked_all = p->iec_all = false;
-    p->nr_iec = 0;
-    p->touched = p->nr_ranges = p->nr_devtlb = p->nr_context = p->nr_pasid = p->nr_whole = p->nr_waits = 0;
-    p->looked = 0;
+    for (unsigned i = 0; i < ARRAY_SIZE(p->marks); i++)
+        p->marks[i] = 0;
+    p->looked = p->cursor = 0;
 }
 
 bool plan_more_waits(struct unit *u)
@@ -55,6 +42,8 @@ static void touch(struct unit *u, struct domain *d)
     if (d->touched)
         return;
     d->touched = true;
+    d->nr_ranges = 0;
+    d->pages = 0;
     d->next_touched = u->plan.touched;
     u->plan.touched = d->did;
 }
@@ -111,55 +100,32 @@ void plan_everything(struct unit *u)
     u->plan.iec_all = true;
 }
 
-/* All ranges of a domain become the one that holds them all. */
-static void merge_ranges(struct unit *u, struct domain *d)
-{
-    struct planned_range *all = u->plan.ranges, *first = &all[d->first_range];
-
-    for (u16 i = first->next; i != NIL; i = all[i].next) {
-        first->range.first = MIN(first->range.first, all[i].range.first);
-        first->range.last = MAX(first->range.last, all[i].range.last);
-    }
-    first->next = NIL;
-    d->last_range = d->cursor = d->first_range;
-    d->nr_ranges = 1;
-    d->pages = 0; /* several more may come before the next merge; each merge is one pass */
-}
-
 static void plan_range(struct unit *u, struct domain *d, struct range r)
 {
     struct plan *p = &u->plan;
-    struct planned_range *last = d->last_range != NIL ? &p->ranges[d->last_range] : NULL;
-    u64 pages = r.last - r.first + 1;
+    struct range *last = &p->ranges[d->last_range].range;
 
     touch(u, d);
     if (d->sync_all)
         return;
     /* Neighbours, and the same again, extend the last range: drivers unmap upwards. */
-    if (last && r.first >= last->range.first && r.first <= last->range.last + 1) {
-        if (r.last <= last->range.last)
+    if (d->nr_ranges && r.first >= last->first && r.first <= last->last + 1) {
+        if (r.last <= last->last)
             return;
-        pages = r.last - last->range.last;
-        last->range.last = r.last;
-        d->pages = (u32)MIN(d->pages + pages, 2ull * PAGES_BEFORE_MERGE);
-        if (d->nr_ranges > 1 && d->pages > PAGES_BEFORE_MERGE)
-            merge_ranges(u, d);
-        return;
+        d->pages += r.last - last->last;
+        last->last = r.last;
+    } else {
+        if (p->nr_ranges == PLAN_RANGES) {
+            plan_domain(u, d, true);
+            return;
+        }
+        d->pages += r.last - r.first + 1;
+        d->nr_ranges++;
+        d->last_range = p->nr_ranges;
+        p->ranges[p->nr_ranges++] = (struct planned_range){ r, d->did };
     }
-    if (p->nr_ranges == PLAN_RANGES) {
+    if (d->nr_ranges > 1 && d->pages > PAGES_LOOKED_AT)
         plan_domain(u, d, true);
-        return;
-    }
-    p->ranges[p->nr_ranges] = (struct planned_range){ r, NIL };
-    if (last)
-        last->next = p->nr_ranges;
-    else
-        d->first_range = d->cursor = p->nr_ranges;
-    d->last_range = p->nr_ranges++;
-    d->nr_ranges++;
-    d->pages = (u32)MIN(d->pages + pages, 2ull * PAGES_BEFORE_MERGE);
-    if (last && d->pages > PAGES_BEFORE_MERGE)
-        merge_ranges(u, d);
 }
 
 static void request_context(struct unit *u, const struct request *r)

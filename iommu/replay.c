@@ -11,17 +11,6 @@ static bool queue_stopped(const struct unit *u)
     return !(vreg32(u, REG_GSTS) & GCMD_QIE) || vreg32(u, REG_FSTS) & FSTS_IQE;
 }
 
-static void count_guest(struct unit *u, enum desc_type type)
-{
-    static const u8 kind[] = {
-        [DESC_CONTEXT] = COUNT_CONTEXT, [DESC_IOTLB] = COUNT_IOTLB,     [DESC_DEVTLB] = COUNT_DEVTLB,
-        [DESC_IEC] = COUNT_IEC,         [DESC_WAIT] = COUNT_WAIT,       [DESC_PASID] = COUNT_PASID,
-        [DESC_PIOTLB] = COUNT_PIOTLB,   [DESC_PDEVTLB] = COUNT_PDEVTLB,
-    };
-
-    u->guest_count[kind[type]]++;
-}
-
 /* Fetches and decodes until the tail or an error: a batch is as much as the guest has submitted, so that
  * its tables are walked once whatever the ring holds. Without memory for its waits it is less. */
 static void fetch(struct unit *u)
@@ -66,7 +55,7 @@ static void fetch(struct unit *u)
             break;
         inside_add(u, INSIDE_GUEST, copy.lo, copy.hi);
         plan_request(u, &r);
-        count_guest(u, r.type);
+        u->guest_count[count_of[r.type]]++;
         head = (head + slots * (u32)sizeof(copy)) & (size - 1);
     }
     u->v.regs[REG_IQH / 4] = head;

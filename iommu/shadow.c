@@ -255,7 +255,7 @@ static bool find_leaves(struct domain *d, u64 page, struct last_tables *last)
         guest = env_guest_page(g & SS_ADDR);
         ours = env_virt(h & SS_ADDR);
     }
-    *last = (struct last_tables){ page / ENTRIES, guest, ours };
+    *last = (struct last_tables){ d, page / ENTRIES, guest, ours };
     return guest;
 }
 
@@ -284,11 +284,12 @@ void shadow_sync_pages(struct unit *u, struct domain *d, struct range *r, struct
 {
     for (u64 page = r->first, to; page <= r->last; page = to + 1) {
         to = MIN(r->last, page | (ENTRIES - 1));
-        if (d->did != DID_IDENTITY && (page / ENTRIES == last->block || find_leaves(d, page, last)) &&
-            sync_leaves(u, last, page, to))
+        bool known = last->domain == d && last->block == page / ENTRIES;
+
+        if (d->did != DID_IDENTITY && (known || find_leaves(d, page, last)) && sync_leaves(u, last, page, to))
             continue;
         shadow_sync(u, d, r);
-        last->block = ~0ull; /* tables may have come and gone */
+        last->domain = NULL; /* tables may have come and gone */
         return;
     }
 }

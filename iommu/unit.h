@@ -16,8 +16,6 @@
 #define DID_IDENTITY 1
 #define DID_FIRST    2
 
-#define NIL 0xffff /* end of a list of u16 indices */
-
 /* A sparse table from a 16-bit id to a u16, 0 where nothing was stored; its pages come when they are needed.
  */
 #define IDMAP_PER_PAGE (PAGE_SIZE / sizeof(u16))
@@ -95,11 +93,9 @@ struct domain {
     bool sync_all;        /* this batch: bring all of its table up to date first */
     bool short_of_memory; /* told once */
     u16 next_touched;
-    u16 first_range, last_range; /* this batch: list in plan.ranges, in the guest's order */
-    u16 nr_ranges;
-    u16 cursor; /* where the last search in that list ended */
+    u16 nr_ranges, last_range; /* this batch: of plan.ranges, while touched */
     u16 nr_atts;
-    u32 pages;       /* this batch: sum of its ranges, to see when one pass over all of them is cheaper */
+    u64 pages;       /* this batch: sum of its ranges, to see when one pass over all of them is cheaper */
     u64 guest_root;  /* guest-physical; unused for the identity domain */
     u64 *root;       /* our top-level table */
     u32 asked, sent; /* IOTLB descriptors of the guest and of ours */
@@ -109,7 +105,7 @@ _Static_assert(sizeof(struct domain) * DOMAINS_PER_PAGE <= PAGE_SIZE, "a page of
 
 struct planned_range {
     struct range range;
-    u16 next;
+    u16 did;
 };
 
 struct devtlb_request {
@@ -137,21 +133,28 @@ _Static_assert(sizeof(struct guest_wait) == 16, "a page of waits");
 /* Entries looked at one by one; more than that and all are looked at, once, when the batch is emitted. */
 #define PLAN_LOOKS 512
 struct plan {
-    bool iec_all;
-    bool context_all; /* guest asked for more than single functions */
-    bool pasid_all;   /* likewise for PASID-table entries */
-    bool iotlb_all;
-    bool devtlb_all; /* every ATS function of the unit, whole */
-    bool asked_all;  /* likewise, and the guest itself asked: its requests are more than the list holds */
-    u16 touched;     /* list of domains, NIL ends */
-    u16 nr_ranges;
-    u16 nr_devtlb;
-    u16 nr_context;
-    u16 nr_pasid;
-    u16 nr_whole;
-    u16 nr_iec;
-    u16 nr_waits;
+    union {
+        struct {
+            bool iec_all;
+            bool context_all; /* guest asked for more than single functions */
+            bool pasid_all;   /* likewise for PASID-table entries */
+            bool iotlb_all;
+            bool devtlb_all; /* every ATS function of the unit, whole */
+            bool asked_all; /* likewise, and the guest itself asked: its requests are more than the list holds
+                             */
+            u16 touched;    /* list of domains, 0 ends */
+            u16 nr_ranges;
+            u16 nr_devtlb;
+            u16 nr_context;
+            u16 nr_pasid;
+            u16 nr_whole;
+            u16 nr_iec;
+            u16 nr_waits;
+        };
+        u64 marks[4]; /* all 0: there is nothing to do */
+    };
     u32 looked;
+    u16 cursor; /* where the last search in the ranges ended */
     struct planned_range ranges[PLAN_RANGES];
     struct devtlb_request devtlb[PLAN_DEVTLB]; /* the guest's own */
     struct {
@@ -169,6 +172,7 @@ struct plan {
     /* In the guest's order: a batch may be a whole ring. The pages come when they are needed, and stay. */
     struct guest_wait *waits[PLAN_WAIT_PAGES + 1];
 };
+_Static_assert(offsetof(struct plan, looked) == 4 * sizeof(u64), "plan_empty() and plan_reset()");
 
 /* The real unit's queue. At most one batch is outstanding, so that a batch is also the unit of waiting. */
 #define HQ_PAGES 16
@@ -303,7 +307,6 @@ void hw_publish(struct unit *u, const void *page);
 
 /* --- hostq.c: the real unit's queue --- */
 int hostq_init(struct unit *u) __must_check;
-void hostq_push(struct unit *u, struct desc d);
 u32 hostq_room(const struct unit *u); /* descriptors that still fit before the wait */
 void hostq_submit(struct unit *u);    /* adds our wait, moves the tail: one register write */
 bool hostq_errors(struct unit *u);    /* handles the unit's queue errors; true when there was one */
@@ -314,7 +317,6 @@ void hostq_settle(struct unit *u); /* waits for the outstanding batch, or until 
 void hostq_lose(struct unit *u);   /* the unit obeys no more */
 
 /* --- domain.c: host domains --- */
-struct domain *domain_get(struct unit *u, u16 did);
 struct domain *domain_of_guest(struct unit *u, u16 guest_did); /* first of the list, NULL = none */
 /* A reference to the domain that stands for the three; created and filled when new. NULL: none left. */
 struct domain *domain_acquire(struct unit *u, u16 guest_did, u64 guest_root, u8 levels);
@@ -328,9 +330,10 @@ void domain_reap(struct unit *u);                 /* after the flush: frees what
 /* --- shadow.c: the guest's second-stage table composed with ownership --- */
 /* Brings our table up to date with the guest's in *r; widens *r to what must be flushed. */
 void shadow_sync(struct unit *u, struct domain *d, struct range *r);
-/* The same, quick for small pages. `last` is the caller's, for one pass over a domain; block = ~0 at first.
+/* The same, quick for small pages. `last` is the caller's, for one pass over many; all 0 at first.
  */
 struct last_tables {
+    const struct domain *domain;
     u64 block; /* page number / 512 that the two tables are for */
     volatile u64 *guest;
     u64 *ours;
@@ -390,7 +393,6 @@ enum fault_reason ir_fault(struct unit *u, u32 index);
 
 /* --- plan.c: what a batch must do --- */
 void plan_reset(struct unit *u);
-bool plan_empty(const struct unit *u);
 bool plan_more_waits(struct unit *u); /* makes room for more waits; false: no memory for them now */
 void plan_request(struct unit *u, const struct request *r); /* one decoded guest descriptor */
 /* One context entry, cached under a host domain-id. */
@@ -426,6 +428,22 @@ void vregs_completion(struct unit *u);   /* a wait with IF is done */
 void vregs_finish(struct unit *u);       /* the batch is done: commands that waited for it show as done */
 void vregs_fault(struct unit *u, u64 rec_lo, u64 rec_hi);
 
+/* --- what the innermost loops call --- */
+static inline bool plan_empty(const struct unit *u)
+{
+    const u64 *m = u->plan.marks;
+
+    return !(m[0] | m[1] | m[2] | m[3]);
+}
+
+static inline struct domain *domain_get(struct unit *u, u16 did)
+{
+    struct domain *page = u->domains[did / DOMAINS_PER_PAGE];
+    struct domain *d = page ? &page[did % DOMAINS_PER_PAGE] : NULL;
+
+    return d && d->live ? d : NULL;
+}
+
 static inline u32 vreg32(const struct unit *u, u32 off)
 {
     return u->v.regs[off / 4];
@@ -447,6 +465,18 @@ static inline void inside_add(struct unit *u, enum inside_what what, u64 lo, u64
     u->ring[u->ring_next++ % RING_ENTRIES] = (struct inside_record){
         .time = u->ring_time, .lo = lo, .hi = hi, .batch = u->batch, .unit = (u8)u->index, .what = (u8)what
     };
+}
+
+extern const u8 count_of[NR_DESC]; /* enum count_kind of a descriptor type */
+
+static inline void hostq_push(struct unit *u, struct desc d)
+{
+    struct host_queue *q = &u->hq;
+
+    q->ring[q->tail] = d;
+    q->tail = (q->tail + q->step) & q->mask;
+    u->host_count[count_of[d.lo & DESC_TYPE]]++;
+    inside_add(u, INSIDE_HOST, d.lo, d.hi);
 }
 
 /* --- fault.c: the real unit's faults --- */
