@@ -41,7 +41,7 @@ def test_linux(tmp_path):
 
 def test_two_processors(tmp_path):
     """Start-up messages, INIT of running processors, NMIs."""
-    bochs.sluice(tmp_path, "smp", smp=2).assert_passed()
+    bochs.sluice(tmp_path, "smp", "cpus=2", smp=2).assert_passed()
 
 
 def test_vcpu(tmp_path):

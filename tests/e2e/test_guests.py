@@ -60,10 +60,25 @@ def test_cpu(boot, where, cpu):
     boot(where, "cpu", cpu=cpu, events=QUIET).assert_passed()
 
 
-@pytest.mark.parametrize("where", BOTH)
-def test_start_up_ipis(boot, where):
-    """The other processors start, in Sluice as on the bare machine."""
-    boot(where, "smp", smp=3, events=QUIET).assert_passed()
+@pytest.mark.parametrize("where,smp", [("bare", 2), ("sluice", 2), ("sluice", 4)])
+def test_processors(boot, where, smp):
+    """Started, interrupted, stopped and started again; and all at the unit and at configuration space at once."""
+    result = boot(where, "smp", f"cpus={smp}", smp=smp, events=QUIET, timeout=120)
+    result.assert_passed()
+    if where == "sluice":
+        # No wait was lost and none was done twice, whichever processor's tail write came first.
+        waits = re.search(r"count unit=0 kind=wait guest=(\d+)", result.serial)
+        assert waits and waits[1] == result.facts("waits")[0], result.describe()
+        assert f"CPUs         {smp}," in result.serial
+
+
+def test_dead_processor_takes_all_along(boot):
+    """A triple fault of one: the others, which print without an end, are silent from the report on."""
+    silence = {"options": "on-shutdown=halt", "until": r"halted, as[^\n]*\n(.*\n){3}", "timeout": 20}
+    result = boot("sluice", "smp", "cpus=3 die", smp=3, events=QUIET, **silence)
+    assert "the guest is dead (triple fault)" in result.serial, result.describe()
+    assert result.timed_out and "I: alive" in result.serial.split("the guest is dead")[0], result.describe()
+    assert "alive" not in result.serial.split("halted, as")[1], result.describe()
 
 
 @pytest.mark.parametrize("guest,cmdline", [("edu", "case=queue"), ("poll", "")])
