@@ -45,7 +45,9 @@ static void sluice_leaf(u32 leaf, u32 r[4])
         break;
     case HYPERVISOR_LEAF + 1:
         r[EAX] = SLUICE_VERSION;
-        r[EBX] = options.iommu_off ? 0 : FEATURE_CONTAINED | FEATURE_BOUNDED | FEATURE_TRUE;
+        r[EBX] = options.iommu_off ? 0 : FEATURE_BOUNDED | FEATURE_TRUE;
+        if (!options.iommu_off && !options.iommu.direct)
+            r[EBX] |= FEATURE_CONTAINED;
         if (!options.iommu_off && options.iommu.dtlb == DTLB_ALWAYS)
             r[EBX] |= FEATURE_FRESH | FEATURE_DTLB;
         break;

@@ -35,6 +35,8 @@ static const struct choice ats_choices[] = {
 static const struct choice log_choices[] = {
     { "err", LOG_ERR }, { "warn", LOG_WARN }, { "info", LOG_INFO }, { "debug", LOG_DEBUG }, { NULL, 0 }
 };
+static const struct choice stage_choices[] = { { "nested", false }, { "direct", true }, { NULL, 0 } };
+static const struct choice cm_choices[] = { { "on", false }, { "off", true }, { NULL, 0 } };
 static const struct choice iommu_choices[] = { { "on", false }, { "off", true }, { NULL, 0 } };
 static const struct choice shutdown_choices[] = { { "halt", true }, { "reset", false }, { NULL, 0 } };
 
@@ -87,6 +89,20 @@ static bool set_dtlb(const char *value, int choice)
 {
     (void)value;
     options.iommu.dtlb = choice;
+    return true;
+}
+
+static bool set_firststage(const char *value, int choice)
+{
+    (void)value;
+    options.iommu.direct = choice;
+    return true;
+}
+
+static bool set_cm(const char *value, int choice)
+{
+    (void)value;
+    options.iommu.no_caching_mode = choice;
     return true;
 }
 
@@ -154,6 +170,8 @@ static const struct option table[] = {
     { "iommu", "on|off", iommu_choices, set_iommu },
     { "dtlb", "always|guest|cm", dtlb_choices, set_dtlb },
     { "ats", "off|listed|all", ats_choices, set_ats },
+    { "firststage", "nested|direct", stage_choices, set_firststage },
+    { "cm", "on|off", cm_choices, set_cm },
     { "wait", "MICROSECONDS", NULL, set_wait },
     { "serial", "0xPORT|none", NULL, set_serial },
     { "loglevel", "err|warn|info|debug", log_choices, set_loglevel },
@@ -236,6 +254,10 @@ void options_warn(void)
         log_warn("UNSAFE       dtlb=%s: devices may go on using memory that the guest has freed; "
                  "for measuring only",
                  dtlb_choices[options.iommu.dtlb].name);
+    if (options.iommu.direct)
+        log_warn(
+            "UNSAFE       firststage=direct: devices that the guest gives first-stage tables can read and "
+            "write all memory, Sluice's included, where the unit cannot nest; for research only");
     if (options.iommu.ats == ATS_ALL)
         log_warn("UNSAFE       ats=all: every device is trusted to use only translations it was given");
 }

@@ -29,6 +29,7 @@ static struct context_entry read_entry(volatile struct context_entry *e)
 static void judge_legacy(struct unit *u, struct context_entry e, struct guest_context *g)
 {
     u64 tt = field_get(e.lo, CTX_TT), aw = field_get(e.hi, CTX_AW);
+    struct translation *t = &g->t;
 
     g->no_faults = e.lo & CTX_FPD;
     g->fault = FAULT_CONTEXT_NOT_PRESENT;
@@ -40,19 +41,23 @@ static void judge_legacy(struct unit *u, struct context_entry e, struct guest_co
         return;
     }
     g->ats = tt == TT_ATS;
-    g->pass_through = tt == TT_PASS_THROUGH;
-    g->did = (u16)(field_get(e.hi, CTX_DID) & (BIT(u->v.rules.did_bits) - 1));
-    g->levels = (u8)(aw + 2);
-    g->root = e.lo & CTX_SSPTPTR;
+    t->pgtt = tt == TT_PASS_THROUGH ? PGTT_PASS_THROUGH : PGTT_SECOND;
+    t->did = (u16)(field_get(e.hi, CTX_DID) & (BIT(u->v.rules.did_bits) - 1));
+    t->levels = (u8)(aw + 2);
+    t->root = e.lo & CTX_SSPTPTR;
     g->fault = FAULT_CONTEXT_INVALID;
-    if (tt > TT_PASS_THROUGH || (g->ats && !u->v.rules.dt) || (g->pass_through && !(u->v.ecap & ECAP_PT)))
+    if (tt > TT_PASS_THROUGH || (g->ats && !u->v.rules.dt) ||
+        (tt == TT_PASS_THROUGH && !(u->v.ecap & ECAP_PT)))
         return;
     /* AW says 2 + AW levels; SAGAW bit AW says that the unit can (9.3). Domain-id 0 is reserved under CM=1
      * (6.1). */
-    if (!(field_get(u->v.cap, CAP_SAGAW) & BIT(aw)) || (!g->did && u->v.cap & CAP_CM))
+    if (!(field_get(u->v.cap, CAP_SAGAW) & BIT(aw)) || (!t->did && u->v.cap & CAP_CM))
+        return;
+    /* Shadows need to be told of what becomes present. */
+    if (t->pgtt == PGTT_SECOND && !(u->v.cap & CAP_CM))
         return;
     g->fault = FAULT_SS_ACCESS;
-    if (!g->pass_through && !env_guest_page(g->root))
+    if (t->pgtt == PGTT_SECOND && !env_guest_page(t->root))
         return;
     g->fault = FAULT_NONE;
 }
@@ -64,12 +69,17 @@ static void judge_scalable(struct unit *u, struct context_entry e, u64 upper, st
     if (!(e.lo & CTX_P))
         return;
     g->fault = FAULT_SM_CONTEXT_RESERVED;
-    if (e.lo & SMCTX_LO_RSVD || e.hi & SMCTX_HI_RSVD || upper)
+    if (e.lo & SMCTX_LO_RSVD || e.hi & SMCTX_HI_RSVD || upper ||
+        (e.hi & SMCTX_RID_PASID && !(u->v.ecap & ECAP_RPS)))
         return;
     g->ats = e.lo & SMCTX_DTE;
-    g->dir = e.lo & SMCTX_DIRPTR;
-    g->dir_entries = 128u << field_get(e.lo, SMCTX_PDTS);
-    g->rid_pasid = (u32)field_get(e.hi, SMCTX_RID_PASID);
+    g->dir = (struct guest_dir){ .at = e.lo & SMCTX_DIRPTR,
+                                 .entries = 128u << field_get(e.lo, SMCTX_PDTS),
+                                 .rid_pasid = (u32)field_get(e.hi, SMCTX_RID_PASID),
+                                 .pasids = e.lo & SMCTX_PASIDE };
+    g->fault = FAULT_SM_RID_PASID;
+    if (g->dir.rid_pasid >> PASID_BITS || g->dir.rid_pasid / PASIDS_PER_TABLE >= g->dir.entries)
+        return;
     g->fault = FAULT_SM_CONTEXT_INVALID;
     if ((g->ats && !u->v.rules.dt) || e.lo & SMCTX_PRE || (e.lo & SMCTX_PASIDE && !(u->v.ecap & ECAP_PASID)))
         return;
@@ -111,16 +121,17 @@ void context_read(struct unit *u, u16 sid, struct guest_context *g)
     }
 }
 
-enum fault_reason context_fault(struct unit *u, u16 sid, const u32 *pasid, u64 addr)
+enum fault_reason context_fault(struct unit *u, u16 sid, const u32 *pasid, u64 addr, u8 *pgtt)
 {
     struct guest_context g;
 
     context_read(u, sid, &g);
+    *pgtt = g.fault ? 0 : g.t.pgtt;
     if (g.fault)
         return g.fault;
     if (u->v.rules.scalable)
-        return pasid_fault(u, &g, pasid ? *pasid : g.rid_pasid, addr);
-    return g.pass_through ? FAULT_NONE : shadow_fault(u, g.root, g.levels, addr);
+        return pasid_fault(u, &g.dir, pasid, addr, pgtt);
+    return g.t.pgtt == PGTT_PASS_THROUGH ? FAULT_NONE : shadow_fault(u, &g.t, addr);
 }
 
 /* --- ours --- */
@@ -133,9 +144,9 @@ static struct context_entry legacy_entry(const struct domain *d, u64 tt)
 
 static struct context_entry scalable_entry(const struct shadow_dir *dir, bool ats)
 {
-    return (struct context_entry){
-        CTX_P | (ats ? SMCTX_DTE : 0) | field_prep(SMCTX_PDTS, DIR_PDTS) | env_phys(dir), dir->rid_pasid
-    };
+    return (struct context_entry){ CTX_P | (ats ? SMCTX_DTE : 0) | (dir->guest.pasids ? SMCTX_PASIDE : 0) |
+                                       field_prep(SMCTX_PDTS, DIR_PDTS) | env_phys(dir),
+                                   dir->guest.rid_pasid };
 }
 
 int context_init(struct unit *u)
@@ -230,13 +241,9 @@ static struct context_entry compose_legacy(struct unit *u, const struct guest_co
     struct domain *d;
 
     if (!g->fault && !(f && f->dead)) {
-        if (g->pass_through) {
-            e = legacy_entry(domain_get(u, DID_IDENTITY), TT_SECOND_STAGE);
-        } else {
-            d = domain_acquire(u, g->did, g->root, g->levels);
-            if (d)
-                e = legacy_entry(d, gate_open(g, f) ? TT_ATS : TT_SECOND_STAGE);
-        }
+        d = domain_acquire(u, &g->t, 0);
+        if (d)
+            e = legacy_entry(d, gate_open(g, f) ? TT_ATS : TT_SECOND_STAGE);
     }
     e.lo |= g->no_faults ? CTX_FPD : 0;
     return e;
@@ -274,6 +281,12 @@ static struct shadow_dir *entry_dir(const struct context_entry *e)
     return e->lo & CTX_P ? env_virt(e->lo & SMCTX_DIRPTR) : NULL;
 }
 
+static bool same_dir(const struct guest_dir *a, const struct guest_dir *b)
+{
+    return a->at == b->at && a->entries == b->entries && a->rid_pasid == b->rid_pasid &&
+           a->pasids == b->pasids;
+}
+
 static void put_scalable(struct unit *u, u16 sid, struct context_entry *host, const struct guest_context *g,
                          bool asked)
 {
@@ -283,8 +296,7 @@ static void put_scalable(struct unit *u, u16 sid, struct context_entry *host, co
     struct context_entry want = { 0, 0 };
 
     /* Another table mode, directory or plain PASID: a directory of its own, complete before use. */
-    if (dir && (blocked || dir->guest_dir != g->dir || dir->guest_entries != g->dir_entries ||
-                dir->rid_pasid != g->rid_pasid))
+    if (dir && (blocked || !same_dir(&dir->guest, &g->dir)))
         dir = NULL;
     if (f && old && !dir)
         domain_detach(u, f); /* now: what the new one attaches must not be undone when the old one goes */
@@ -292,9 +304,7 @@ static void put_scalable(struct unit *u, u16 sid, struct context_entry *host, co
         if (!dir)
             dir = pasid_dir_create(u, sid);
         if (dir) {
-            dir->guest_dir = g->dir;
-            dir->guest_entries = g->dir_entries;
-            dir->rid_pasid = g->rid_pasid;
+            dir->guest = g->dir;
             pasid_sync_all(u, dir, g);
             want = scalable_entry(dir, gate_open(g, f));
         }

@@ -12,7 +12,8 @@ struct domain *domain_of_guest(struct unit *u, u16 guest_did)
     return head && *head ? domain_get(u, *head) : NULL;
 }
 
-static struct domain *new_domain(struct unit *u, u8 levels)
+/* With an empty table of ours (`own`), or without. */
+static struct domain *new_domain(struct unit *u, u8 pgtt, u8 levels, bool own)
 {
     struct domain *d;
     u16 did;
@@ -31,14 +32,14 @@ static struct domain *new_domain(struct unit *u, u8 levels)
         d = &u->domains[did / DOMAINS_PER_PAGE][did % DOMAINS_PER_PAGE];
         d->next_same = 0;
     }
-    d->root = shadow_alloc();
-    if (!d->root)
+    d->root = own ? shadow_alloc() : NULL;
+    if (own && !d->root)
         return NULL;
     if (u->free_did)
         u->free_did = d->next_same;
     else
         u->next_did++;
-    *d = (struct domain){ .did = did, .levels = levels, .live = true, .root = d->root };
+    *d = (struct domain){ .did = did, .pgtt = pgtt, .levels = levels, .live = true, .root = d->root };
     return d;
 }
 
@@ -53,10 +54,11 @@ static void fill(struct unit *u, struct domain *d)
 
 struct domain *domain_create_identity(struct unit *u)
 {
-    struct domain *d = new_domain(u, u->max_levels);
+    struct domain *d = new_domain(u, u->own_pgtt, u->max_levels, true);
 
     if (d) {
         d->refs = 1; /* never dies */
+        d->pasid = PASID_MANY;
         fill(u, d);
     }
     return d;
@@ -69,36 +71,44 @@ static struct domain *no_domain(struct unit *u, u16 guest_did)
     return NULL;
 }
 
-/* Tables under one guest domain-id. The specification allows one (6.2.3.1); guests between two flushes have a
- * few, and a list as long as a guest likes would be walked for each of its entries. */
+/* Tables under one guest domain-id. Of second-stage tables the specification allows one (6.2.3.1), and guests
+ * between two flushes have a few; of first-stage tables one for each PASID. A list as long as a guest likes
+ * would be walked for each of its entries. */
 #define MAX_SAME 64
 
-struct domain *domain_acquire(struct unit *u, u16 guest_did, u64 guest_root, u8 levels)
+struct domain *domain_acquire(struct unit *u, const struct translation *t, u32 pasid)
 {
-    u16 *head = idmap_slot(&u->guest_dids, guest_did, true);
+    bool first = t->pgtt == PGTT_FIRST;
+    u16 *head = idmap_slot(&u->guest_dids, t->did, true);
     unsigned nr_same = 0;
     struct domain *d;
 
+    if (t->pgtt == PGTT_PASS_THROUGH)
+        return domain_get(u, DID_IDENTITY);
     if (!head)
-        return no_domain(u, guest_did);
+        return no_domain(u, t->did);
     for (u16 did = *head; did; did = d->next_same) {
         if (++nr_same > MAX_SAME)
-            return no_domain(u, guest_did);
+            return no_domain(u, t->did);
         d = domain_get(u, did);
-        if (d->guest_root == guest_root && d->levels == levels) {
+        if (d->guest_root == t->root && d->levels == t->levels && !d->root == first) {
+            if (d->pasid != pasid)
+                d->pasid = PASID_MANY;
             d->refs++;
             return d;
         }
     }
-    d = new_domain(u, levels);
+    d = new_domain(u, first ? u->first_pgtt : u->own_pgtt, t->levels, !first);
     if (!d)
-        return no_domain(u, guest_did);
-    d->guest_did = guest_did;
-    d->guest_root = guest_root;
+        return no_domain(u, t->did);
+    d->guest_did = t->did;
+    d->guest_root = t->root;
+    d->pasid = pasid;
     d->refs = 1;
     d->next_same = *head;
     *head = d->did;
-    fill(u, d);
+    if (d->root)
+        fill(u, d);
     return d;
 }
 
@@ -210,7 +220,8 @@ void domain_reap(struct unit *u)
         struct domain *d = domain_get(u, u->dying);
 
         u->dying = d->next_same;
-        shadow_free(u, d->root, d->levels);
+        if (d->root)
+            shadow_free(u, d->root, d->levels);
         d->live = false;
         d->next_same = u->free_did;
         u->free_did = d->did;

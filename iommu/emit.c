@@ -9,29 +9,30 @@
  * THE DEVICE-TLB DECISION. Every flush that Sluice sends for cached translations of a function asks here, and
  * nobody else decides. `asked`: the guest itself asked this function to be flushed for this range.
  *
+ * `first`: it is about nothing but a first-stage table of the guest.
+ *
  * The default is yes, whatever the guest sent and whatever its caching mode says: the specification ties
  * caching mode to nothing about device TLBs, so a guest that left the flush to us and a guest that forgot it
  * look alike.
  */
-static bool devtlb_wanted(const struct unit *u, const struct fn *f, bool asked)
+static bool devtlb_wanted(const struct unit *u, const struct fn *f, bool asked, bool first)
 {
     if (!u->device_tlb || f->dead || f->silent)
         return false;
     switch (iommu_opts.dtlb) {
     case DTLB_GUEST: /* unsafe: only what the guest sends */
         return asked;
-    case DTLB_CM: /* unsafe: caching mode as the contract; all of legacy mode is second-stage, which it covers
-                   */
-        return asked || u->v.cap & CAP_CM;
+    case DTLB_CM: /* unsafe: caching mode as the contract; it covers all but first-stage tables (6.1) */
+        return asked || (u->v.cap & CAP_CM && !first);
     default:
         return true;
     }
 }
 
 /* All that a function may hold, for its plain requests and for every PASID it has used. */
-static void emit_function(struct unit *u, struct fn *f, bool asked)
+static void emit_function(struct unit *u, struct fn *f, bool asked, bool first)
 {
-    if (!devtlb_wanted(u, f, asked))
+    if (!devtlb_wanted(u, f, asked, first))
         return;
     f->sent++;
     hostq_push(u, desc_devtlb(f->sid, f->pfsid, f->depth, 0, ORDER_ALL));
@@ -40,12 +41,12 @@ static void emit_function(struct unit *u, struct fn *f, bool asked)
 }
 
 /* What a function may hold of a range through one of its ways into a domain. */
-static void emit_att(struct unit *u, const struct att *a, struct range r)
+static void emit_att(struct unit *u, const struct domain *d, const struct att *a, struct range r)
 {
     struct fn *f = &u->fns[a->fn];
     unsigned order = range_order(r);
 
-    if (!devtlb_wanted(u, f, false))
+    if (!devtlb_wanted(u, f, false, !d->root))
         return;
     f->sent++;
     if (a->rid)
@@ -60,7 +61,7 @@ static void emit_asked(struct unit *u, const struct devtlb_request *r)
     struct fn *f = &u->fns[r->fn];
     unsigned order = range_order(r->range);
 
-    if (!devtlb_wanted(u, f, true))
+    if (!devtlb_wanted(u, f, true, false))
         return;
     f->sent++;
     if (r->all_pasids)
@@ -102,6 +103,13 @@ static void emit_iotlb_range(struct unit *u, struct domain *d, struct range r)
     for (unsigned i = 0; i < n; i++) {
         unsigned order = range_order(blocks[i]);
 
+        if (d->pgtt != PGTT_SECOND && d->pasid != PASID_MANY) { /* page-selective there, and of any size */
+            hostq_push(u, order < ORDER_ALL ? desc_piotlb_pages(d->did, d->pasid, blocks[i].first, order)
+                                            : desc_piotlb(d->did, d->pasid));
+            u->hq.piotlb = true;
+            d->sent++;
+            continue;
+        }
         if (!u->psi || order > u->mamv) {
             d->all = true;
             return;
@@ -203,11 +211,40 @@ static void emit_iotlb(struct unit *u)
     }
 }
 
+/* Type 3 is not listed as ordered behind type 6 (6.5.2.12), so a wait with FN=1 stands between them. */
+static void emit_fence(struct unit *u)
+{
+    if (u->nr_fns > 1 && u->hq.piotlb)
+        hostq_push(u, hostq_fence(u));
+    u->hq.piotlb = false;
+}
+
+/* Does each function flush all that it holds? */
+static bool everyone(const struct plan *p)
+{
+    return p->devtlb_all || p->iotlb_all || p->asked_all;
+}
+
+/* ... and this one because of nothing but first-stage tables: the guest asked for all of the IOTLB, and for
+ * no entry. */
+static bool for_first_stage(struct unit *u, const struct fn *f)
+{
+    if (u->plan.devtlb_all)
+        return false;
+    for (u16 i = f->first_att; i; i = u->atts[i].next_of_fn) {
+        const struct domain *d = domain_get(u, u->atts[i].did);
+
+        if (d && d->root)
+            return false;
+    }
+    return true;
+}
+
 static void emit_atts(struct unit *u, struct domain *d, struct range r)
 {
     for (u16 n = d->first_att; n; n = u->atts[n].next_of_domain)
         if (!u->fns[u->atts[n].fn].whole)
-            emit_att(u, &u->atts[n], r);
+            emit_att(u, d, &u->atts[n], r);
 }
 
 /* What Sluice adds: for each flushed domain all its functions, for each changed entry its function. */
@@ -215,14 +252,14 @@ static void emit_implied_devtlb(struct unit *u)
 {
     struct plan *p = &u->plan;
 
-    if (p->devtlb_all || p->asked_all) {
+    if (everyone(p)) {
         for (unsigned i = 1; i < u->nr_fns; i++)
             if (u->fns[i].sid)
-                emit_function(u, &u->fns[i], p->asked_all);
+                emit_function(u, &u->fns[i], p->asked_all, for_first_stage(u, &u->fns[i]));
         return;
     }
     for (unsigned i = 0; i < p->nr_whole; i++)
-        emit_function(u, &u->fns[p->whole[i]], false);
+        emit_function(u, &u->fns[p->whole[i]], false, false);
     for (unsigned i = 0; i < p->nr_ranges; i++) {
         struct domain *d = domain_get(u, p->ranges[i].did);
         struct range blocks[MAX_BLOCKS];
@@ -259,17 +296,15 @@ static bool covered(struct unit *u, const struct devtlb_request *r)
 {
     const struct fn *f = &u->fns[r->fn];
 
-    if (!devtlb_wanted(u, f, false))
-        return false;
-    if (u->plan.devtlb_all || f->whole)
-        return true;
+    if (everyone(&u->plan) || f->whole)
+        return devtlb_wanted(u, f, false, !f->whole && for_first_stage(u, f));
     for (u16 i = r->all_pasids ? 0 : f->first_att; i; i = u->atts[i].next_of_fn) {
         struct att *a = &u->atts[i];
         struct domain *d = domain_get(u, a->did);
 
         if (a->rid == r->with_pasid || (!a->rid && a->pasid != r->pasid) || !d || !d->touched)
             continue;
-        return d->all || range_planned(&u->plan, d, r->range);
+        return devtlb_wanted(u, f, false, !d->root) && (d->all || range_planned(&u->plan, d, r->range));
     }
     return false;
 }
@@ -287,8 +322,8 @@ static void emit_asked_devtlb(struct unit *u)
 static u64 needed(struct unit *u)
 {
     struct plan *p = &u->plan;
-    u64 n = 4ull + p->nr_context + p->nr_iec + p->nr_pasid + 2ull * p->nr_whole + p->nr_devtlb +
-            (p->devtlb_all || p->asked_all ? 2ull * u->nr_fns : 0);
+    u64 n = 5ull + p->nr_context + p->nr_iec + p->nr_pasid + 2ull * p->nr_whole + p->nr_devtlb +
+            (everyone(p) ? 2ull * u->nr_fns : 0);
 
     for (u16 did = p->touched; did;) {
         struct domain *d = domain_get(u, did);
@@ -311,6 +346,7 @@ void emit_batch(struct unit *u)
     emit_pasid(u);
     emit_iotlb(u);
     emit_iec(u);
+    emit_fence(u);
     emit_implied_devtlb(u);
     emit_asked_devtlb(u);
     hostq_submit(u);

@@ -5,20 +5,16 @@
  */
 #include "iommu/unit.h"
 
-/*
- * Our entries are merely not present where the guest's are wrong, and on a unit in scalable mode a guest in
- * legacy mode is told of second-stage faults in legacy mode's words.
- */
-static u8 guest_reason(struct unit *u, u64 lo, u64 hi)
+/* Below a guest's first-stage table: our second stage has stopped its walk, or what came out of it. */
+static bool stopped_below(u8 reason)
 {
-    u8 reason = (u8)field_get(hi, FRCD_FR);
-    u32 pasid = (u32)field_get(hi, FRCD_PV);
-    enum fault_reason guest;
+    return (reason >= FAULT_SM_NEST_FIRST && reason <= FAULT_SM_NEST_LAST) || reason == FAULT_SM_SS_WIDTH;
+}
 
+/* An entry of ours may be the cause: it is merely not present where the guest's is wrong. */
+static bool may_be_ours(u8 reason)
+{
     switch (reason) {
-    case FAULT_IR_NOT_PRESENT:
-        guest = ir_fault(u, (u32)field_get(lo, FRCD_IR_INDEX));
-        return guest ? (u8)guest : reason;
     case FAULT_ROOT_NOT_PRESENT:
     case FAULT_CONTEXT_NOT_PRESENT:
     case FAULT_SS_NO_WRITE:
@@ -27,16 +23,43 @@ static u8 guest_reason(struct unit *u, u64 lo, u64 hi)
     case FAULT_SM_CONTEXT_NOT_PRESENT:
     case FAULT_SM_DIR_NOT_PRESENT:
     case FAULT_SM_PASID_NOT_PRESENT:
-    case FAULT_SM_SS_PERMISSION:
-        guest = context_fault(u, (u16)field_get(hi, FRCD_SID), hi & FRCD_PP ? &pasid : NULL, lo & FRCD_FI);
-        if (guest)
-            return (u8)guest;
-        if (reason == FAULT_SM_SS_PERMISSION && !u->v.rules.scalable)
-            return hi & FRCD_T1 ? FAULT_SS_NO_READ : FAULT_SS_NO_WRITE;
-        return reason;
+    case FAULT_SM_FS_NOT_PRESENT:
+    case FAULT_SM_FS_CANONICAL:
+    case FAULT_SM_NO_WRITE:
+    case FAULT_SM_NO_READ:
+        return true;
     default:
-        return reason;
+        return stopped_below(reason);
     }
+}
+
+/*
+ * A guest is told what is wrong with its own tables, in the words of its own table mode and stage, whatever
+ * ours are.
+ */
+static u8 guest_reason(struct unit *u, u64 lo, u64 hi)
+{
+    u8 reason = (u8)field_get(hi, FRCD_FR), pgtt;
+    u32 pasid = (u32)field_get(hi, FRCD_PV);
+    bool read = hi & FRCD_T1;
+    enum fault_reason guest;
+
+    if (reason == FAULT_IR_NOT_PRESENT) {
+        guest = ir_fault(u, (u32)field_get(lo, FRCD_IR_INDEX));
+        return guest ? (u8)guest : reason;
+    }
+    if (!may_be_ours(reason))
+        return reason;
+    guest = context_fault(u, (u16)field_get(hi, FRCD_SID), hi & FRCD_PP ? &pasid : NULL, lo & FRCD_FI, &pgtt);
+    if (guest)
+        return (u8)guest;
+    if (pgtt == PGTT_FIRST && stopped_below(reason)) /* it leads to where no device may go */
+        return read ? FAULT_SM_NO_READ : FAULT_SM_NO_WRITE;
+    if (pgtt == PGTT_FIRST || reason < FAULT_SM_FS_ACCESS)
+        return reason;
+    if (u->v.rules.scalable)
+        return FAULT_SM_SS_PERMISSION;
+    return read ? FAULT_SS_NO_READ : FAULT_SS_NO_WRITE;
 }
 
 static void report(struct unit *u, u64 lo, u64 hi)
@@ -45,14 +68,17 @@ static void report(struct unit *u, u64 lo, u64 hi)
     u8 reason = (u8)field_get(hi, FRCD_FR);
     bool interrupt = reason >= FAULT_IR_FIRST && reason <= FAULT_IR_LAST;
 
-    if (interrupt ? u->v.ir_enabled : u->v.enabled)
+    if (interrupt ? u->v.ir_enabled : u->v.enabled) {
+        if (!interrupt && !(u->v.cap & CAP_CM))
+            u->doubtful = sid;
         vregs_fault(u, lo, (hi & ~FRCD_FR) | field_prep(FRCD_FR, guest_reason(u, lo, hi)));
-    else
+    } else {
         env_log_limited(ENV_WARN, "unit %u: blocked %s of %02x:%02x.%x at %llx (reason %x)", u->index,
                         interrupt      ? "interrupt"
                         : hi & FRCD_T1 ? "DMA read"
                                        : "DMA write",
                         sid >> 8, sid >> 3 & 0x1f, sid & 7, (unsigned long long)lo, reason);
+    }
 }
 
 bool fault_collect(struct unit *u)

@@ -10,7 +10,7 @@
 #define DEADLINE_US       2000000
 #define ALONE_DEADLINE_US 200000
 #define MAX_RETRIES       (MAX_FNS + 2)
-#define STATUS_WORDS      (PAGE_SIZE / sizeof(u32))
+#define STATUS_WORDS      (PAGE_SIZE / sizeof(u32) - 1) /* the last one is for fences, and nobody reads it */
 
 int hostq_init(struct unit *u)
 {
@@ -41,6 +41,11 @@ u32 hostq_room(const struct unit *u)
     /* One descriptor tells full from empty, two are for our wait and the wait with interrupt, and the last
      * batch's wait with interrupt may still be there. */
     return (q->mask + 1 - ((q->tail - q->first) & q->mask)) / q->step - 4;
+}
+
+struct desc hostq_fence(const struct unit *u)
+{
+    return desc_wait_status(u->hq.status_phys + STATUS_WORDS * sizeof(u32), 0);
 }
 
 static void move_tail(struct unit *u)

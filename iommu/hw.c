@@ -62,9 +62,37 @@ static bool stays_on(struct unit *u)
     return translates(u) && (mode_now(u) == mode_wanted(u) || u->cap & CAP_ESRTPS);
 }
 
+/* With the scalable mode the unit does all of legacy mode too, with tables of one stage or the other. */
+static int choose_tables(struct unit *u)
+{
+    u64 sagaw = field_get(u->cap, CAP_SAGAW) & (BIT(1) | BIT(2) | BIT(3));
+    bool second = u->ecap & ECAP_SSTS, first = u->ecap & ECAP_FSTS, nest = second && u->ecap & ECAP_NEST;
+
+    u->scalable = u->ecap & ECAP_SMTS && (second || first);
+    /* A mode that cannot change under translation, and which we can use, stays firmware's: nothing opens. */
+    if (translates(u) && !(u->cap & CAP_ESRTPS) && mode_now(u) == TTM_LEGACY && sagaw)
+        u->scalable = false;
+    u->own_pgtt = u->scalable && !second ? PGTT_FIRST : PGTT_SECOND;
+    if (u->scalable && first && (nest || iommu_opts.direct))
+        u->first_pgtt = nest ? PGTT_NESTED : PGTT_FIRST;
+    u->sslps = field_get(u->cap, CAP_SSLPS);
+    u->max_levels = sagaw & BIT(3) ? 5 : sagaw & BIT(2) ? 4 : 3;
+    if (u->own_pgtt == PGTT_FIRST) {
+        u->sslps = 1 | (u->cap & CAP_FS1GP ? 2 : 0);
+        u->max_levels = 4;
+    } else if (!sagaw) {
+        return missing(u, "3-, 4- or 5-level second-stage tables");
+    }
+    if (iommu_opts.no_caching_mode && !u->first_pgtt)
+        return missing(u,
+                       "cm=off: only first-stage tables do without caching mode, and it neither nests them "
+                       "nor was firststage=direct given");
+    return 0;
+}
+
 int hw_probe(struct unit *u)
 {
-    u64 sagaw;
+    int err;
 
     u->regs = env_regs_map(u->base, u->size);
     if (!u->regs)
@@ -73,10 +101,9 @@ int hw_probe(struct unit *u)
     u->ecap = env_read64(u->regs, REG_ECAP);
     if (u->cap == ~0ull || !u->cap)
         return missing(u, "anything: its registers do not answer");
-    sagaw = field_get(u->cap, CAP_SAGAW);
-    u->max_levels = sagaw & BIT(2) ? 4 : 3;
-    if (!(sagaw & (BIT(1) | BIT(2))))
-        return missing(u, "3- or 4-level second-stage tables");
+    err = choose_tables(u);
+    if (err)
+        return err;
     if (!(u->ecap & ECAP_QI))
         return missing(u, "queued invalidation");
     if (field_get(u->cap, CAP_ND) == 7)
@@ -89,16 +116,9 @@ int hw_probe(struct unit *u)
     u->mamv = (unsigned)field_get(u->cap, CAP_MAMV);
     if (u->mamv > ORDER_ALL)
         return missing(u, "an address mask within its own address width");
-    u->sslps = field_get(u->cap, CAP_SSLPS);
     u->device_tlb = u->ecap & ECAP_DT;
     u->iotlb_off = (unsigned)field_get(u->ecap, ECAP_IRO) * 16;
     u->frcd_off = (unsigned)field_get(u->cap, CAP_FRO) * 16;
-    /* With the scalable mode the unit can do all of legacy mode too; only second-stage tables are used so
-     * far. */
-    u->scalable = u->ecap & ECAP_SMTS && u->ecap & ECAP_SSTS;
-    /* A mode that cannot change under translation, and which we can use, stays firmware's: nothing opens. */
-    if (translates(u) && !(u->cap & CAP_ESRTPS) && mode_now(u) == TTM_LEGACY)
-        u->scalable = false;
     u->coherent = u->coherent && (!u->scalable || u->ecap & ECAP_SMPWC);
     u->nr_frcd = (unsigned)field_get(u->cap, CAP_NFR) + 1;
     if (u->frcd_off + u->nr_frcd * 16 > u->size || u->iotlb_off + 16 > u->size)

@@ -122,6 +122,11 @@ bool iommu_event(void)
             replay_run(u);
             ours = true;
         }
+        if (!u->hq.busy && u->doubtful) {
+            context_sync(u, u->doubtful, false);
+            u->doubtful = 0;
+            replay_submit(u);
+        }
         env_unlock(&u->lock);
     }
     return ours;
@@ -133,6 +138,19 @@ bool iommu_busy(void)
         if (units[i]->hq.busy)
             return true;
     return false;
+}
+
+void iommu_function_starts(u16 segment, u16 sid)
+{
+    struct unit *u = unit_of(segment, sid);
+
+    if (!u || u->v.cap & CAP_CM)
+        return;
+    env_lock(&u->lock);
+    replay_settle(u);
+    context_sync(u, sid, false);
+    replay_now(u);
+    env_unlock(&u->lock);
 }
 
 void iommu_dma_changed(u64 base, u64 size)
@@ -162,18 +180,30 @@ void iommu_summary(void)
                                           "cm (UNSAFE: stale device TLBs are possible)" };
     static const char *const gate[] = { "off", "functions below root ports that firmware lists",
                                         "all functions" };
+    bool direct = false;
 
     for (unsigned i = 0; i < nr_units; i++) {
         struct unit *u = units[i];
 
-        env_log(ENV_INFO, "VT-d unit %u  %llx, segment %u: %u-level tables, %u domain-ids, %s%s%s", i,
-                (unsigned long long)u->base, u->segment, u->max_levels, u->did_limit,
+        env_log(ENV_INFO, "VT-d unit %u  %llx, segment %u: %u-level%s tables, %u domain-ids, %s%s%s", i,
+                (unsigned long long)u->base, u->segment, u->max_levels,
+                u->own_pgtt == PGTT_FIRST ? " first-stage" : "", u->did_limit,
                 u->device_tlb ? "device TLBs" : "no device TLBs", u->coherent ? "" : ", walks not coherent",
                 u->psi ? "" : ", no page-selective flush");
         env_log(ENV_INFO, "  guest sees  CAP %llx, ECAP %llx", (unsigned long long)u->v.cap,
                 (unsigned long long)u->v.ecap);
+        direct |= u->first_pgtt == PGTT_FIRST;
+        env_log(ENV_INFO, "  first stage %s, caching mode %s",
+                u->first_pgtt == PGTT_NESTED  ? "nested on Sluice's own"
+                : u->first_pgtt == PGTT_FIRST ? "direct"
+                                              : "not announced",
+                u->v.cap & CAP_CM ? "on" : "off");
     }
-    env_log(ENV_INFO, "contained    DMA of every bus and function, present or not");
+    if (direct)
+        env_log(ENV_WARN, "NOT CONTAINED: with first-stage tables of its own (firststage=direct) the guest's "
+                          "devices reach all memory, Sluice's included");
+    else
+        env_log(ENV_INFO, "contained    DMA of every bus and function, present or not");
     env_log(iommu_opts.ats == ATS_ALL ? ENV_WARN : ENV_INFO, "ATS gate     %s", gate[iommu_opts.ats]);
     env_log(iommu_opts.dtlb ? ENV_WARN : ENV_INFO, "replayed     invalidations, device-TLB flushes: %s",
             policy[iommu_opts.dtlb]);

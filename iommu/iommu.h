@@ -25,6 +25,10 @@ enum ats_policy {
 struct iommu_options {
     enum dtlb_policy dtlb;
     enum ats_policy ats;
+    /* A guest's first-stage table is used as it is where the unit cannot put it on top of one of ours: its
+     * devices are not contained. */
+    bool direct;
+    bool no_caching_mode; /* the guest need not flush what becomes present: first-stage tables only */
     /* How long an exit waits for the hardware before it arms the completion event and re-enters the guest, in
      * microseconds; 0 = never wait in the exit, always by event. */
     u32 wait_us;
@@ -88,6 +92,10 @@ bool iommu_stopped(u16 segment, u16 sid);
 /* [base, base+size) (4K-aligned) may now be reached by DMA, or no longer: env_dma_allowed() already says so.
  * The identity map and all shadows follow; when this returns, no cache holds the old state. */
 void iommu_dma_changed(u64 base, u64 size);
+
+/* A function is about to get bus mastering. Without caching mode the guest need not have told anybody that it
+ * has made the function's entries present. */
+void iommu_function_starts(u16 segment, u16 sid);
 
 /*
  * What goes on inside, for tools/inside.c: docs/hypercalls.md. A descriptor that a guest submitted or the

@@ -10,30 +10,43 @@
 struct guest_pasid {
     enum fault_reason fault;
     bool no_faults;
-    bool pass_through;
-    u8 levels;
-    u16 did;
-    u64 root;
+    struct translation t;
 };
 
-static struct pasid_entry second_stage(const struct unit *u, const struct domain *d)
+/* Ours for a domain; no bit of it is the guest's but PGSNP and NXE. */
+static struct pasid_entry our_entry(struct unit *u, const struct domain *d, const struct translation *t)
 {
+    const struct domain *below = d->pgtt == PGTT_NESTED ? domain_get(u, DID_IDENTITY) : d;
     struct pasid_entry e = { { 0 } };
 
-    e.q[0] = PE_P | field_prep(PE_AW, d->levels - 2u) | field_prep(PE_PGTT, PGTT_SECOND) | env_phys(d->root);
-    e.q[1] = field_prep(PE_DID, d->did) | (u->ecap & ECAP_SMPWC ? PE_PWSNP : 0);
+    e.q[0] = PE_P | field_prep(PE_PGTT, d->pgtt) | field_prep(PE_AW, below->levels - 2u);
+    e.q[1] = field_prep(PE_DID, d->did) | (u->ecap & ECAP_SMPWC ? PE_PWSNP : 0) | (t->snoop ? PE_PGSNP : 0);
+    if (d->pgtt != PGTT_FIRST)
+        e.q[0] |= env_phys(below->root);
+    if (d->pgtt != PGTT_SECOND)
+        e.q[2] = (t->nxe ? PE_NXE : 0) | (d->root ? env_phys(d->root) : d->guest_root) |
+                 field_prep(PE_FSPM, d->levels - 4u);
     return e;
 }
 
 int pasid_init(struct unit *u)
 {
+    static const struct translation plain;
     struct pasid_entry *table = env_page_alloc();
+    u32 rid = 0;
 
     u->dir_off = env_page_alloc();
     if (!u->dir_off || !table)
         return ERR_NOMEM;
-    table[0] = second_stage(u, domain_get(u, DID_IDENTITY));
-    u->dir_off->entry[0] = PDIR_P | env_phys(table);
+    /* With the guest's translation off plain requests have a PASID that no guest is likely to use for them:
+     * while the root pointer changes, an entry of one directory may be cached for the other one. */
+    if (u->ecap & ECAP_RPS)
+        rid = BIT(PASID_BITS) - 1;
+    if (u->ecap & ECAP_PASID)
+        rid = MIN(rid, (u32)BIT(field_get(u->ecap, ECAP_PSS) + 1) - 1);
+    u->dir_off->guest.rid_pasid = rid;
+    table[rid % PASIDS_PER_TABLE] = our_entry(u, domain_get(u, DID_IDENTITY), &plain);
+    u->dir_off->entry[rid / PASIDS_PER_TABLE] = PDIR_P | env_phys(table);
     hw_publish(u, table);
     hw_publish(u, u->dir_off);
     return 0;
@@ -99,13 +112,18 @@ static u16 entry_did(const struct pasid_entry *e)
 
 /* Puts `want` (whose reference it owns) in force and plans what 6.2.2 asks for what was there before. */
 static void put(struct unit *u, struct shadow_dir *dir, u32 pasid, struct pasid_entry *host,
-                const struct pasid_entry *want, bool asked)
+                struct pasid_entry *want, bool asked)
 {
     u16 old_did = entry_did(host), new_did = entry_did(want);
-    bool same = same_entry(host, want), rid = pasid == dir->rid_pasid;
+    bool rid = pasid == dir->guest.rid_pasid, same;
     struct fn *f = fn_find(u, dir->sid);
 
-    if (f && !dir->dropped) {
+    /* Hardware may read the first half of the old entry and the second half of the new one, and an entry that
+     * translates must never lead to page 0. Where there is no first stage the field is ignored. */
+    if (!want->q[2])
+        want->q[2] = host->q[2];
+    same = same_entry(host, want);
+    if (f && !dir->dropped && (!same || asked || f->silent)) {
         domain_attach(u, f, rid, pasid, new_did);
         f->pasids |= !rid && new_did != DID_NONE;
     }
@@ -129,20 +147,23 @@ static void put(struct unit *u, struct shadow_dir *dir, u32 pasid, struct pasid_
 
 void pasid_dir_drop(struct unit *u, struct shadow_dir *dir)
 {
-    static const struct pasid_entry none;
     struct shadow_dir **link = &u->dirs;
 
     while (*link && *link != dir)
         link = &(*link)->next;
     if (*link)
         *link = dir->next;
-    dir->dropped = true; /* the function is where the directory that replaced this one says */
+    dir->dropped = true;      /* the function is where the directory that replaced this one says */
+    u->plan.pasid_all = true; /* its entries are cached, too, also those that lead to no PASID */
     for (u32 i = 0; i < DIR_ENTRIES; i++) {
         struct pasid_entry *table = host_entry(u, dir, i * PASIDS_PER_TABLE, false);
 
         for (u32 p = 0; table && p < PASIDS_PER_TABLE; p++)
-            if (table[p].q[0])
+            if (table[p].q[0]) {
+                struct pasid_entry none = { { 0 } };
+
                 put(u, dir, i * PASIDS_PER_TABLE + p, &table[p], &none, false);
+            }
         if (table)
             limbo_add(u, table);
     }
@@ -153,51 +174,71 @@ void pasid_dir_drop(struct unit *u, struct shadow_dir *dir)
 
 static void judge(struct unit *u, const u64 q[8], struct guest_pasid *p)
 {
-    u64 pgtt = field_get(q[0], PE_PGTT), aw = field_get(q[0], PE_AW);
+    u64 aw = field_get(q[0], PE_AW), fspm = field_get(q[2], PE_FSPM);
+    struct translation *t = &p->t;
 
     p->no_faults = q[0] & PE_FPD;
     p->fault = FAULT_SM_PASID_NOT_PRESENT;
     if (!(q[0] & PE_P))
         return;
     p->fault = FAULT_SM_PASID_RESERVED;
-    if (q[0] & PE_Q0_RSVD || q[3] | q[4] | q[5] | q[6] | q[7])
+    if (q[0] & PE_Q0_RSVD || q[1] & PE_Q1_RSVD || q[2] & PE_Q2_RSVD || q[3] | q[4] | q[5] | q[6] | q[7])
         return;
+    *t = (struct translation){ .pgtt = (u8)field_get(q[0], PE_PGTT),
+                               .did = (u16)(field_get(q[1], PE_DID) & (BIT(u->v.rules.did_bits) - 1)),
+                               .snoop = q[1] & PE_PGSNP && u->v.ecap & ECAP_SC,
+                               .nxe = q[2] & PE_NXE };
     p->fault = FAULT_SM_PASID_INVALID;
-    p->pass_through = pgtt == PGTT_PASS_THROUGH;
-    p->did = (u16)(field_get(q[1], PE_DID) & (BIT(u->v.rules.did_bits) - 1));
-    p->levels = (u8)(aw + 2);
-    p->root = q[0] & PE_SSPTPTR;
-    if ((pgtt != PGTT_SECOND && !p->pass_through) || (p->pass_through && !(u->v.ecap & ECAP_PT)))
+    if (!t->did && u->v.cap & CAP_CM)
         return;
-    if (!(field_get(u->v.cap, CAP_SAGAW) & BIT(aw)) || (!p->did && u->v.cap & CAP_CM))
+    switch (t->pgtt) {
+    case PGTT_FIRST:
+        t->levels = (u8)(fspm + 4);
+        t->root = q[2] & PE_FSPTPTR;
+        if (!(u->v.ecap & ECAP_FSTS) || fspm > 1 || (fspm && !(u->v.cap & CAP_FS5LP)))
+            return;
+        break;
+    case PGTT_SECOND:
+        t->levels = (u8)(aw + 2);
+        t->root = q[0] & PE_SSPTPTR;
+        if (!(u->v.ecap & ECAP_SSTS) || !(field_get(u->v.cap, CAP_SAGAW) & BIT(aw)))
+            return;
+        break;
+    case PGTT_PASS_THROUGH:
+        p->fault = u->v.ecap & ECAP_PT ? FAULT_NONE : FAULT_SM_PASID_INVALID;
         return;
-    p->fault = FAULT_SS_ACCESS;
-    if (!p->pass_through && !env_guest_page(p->root))
+    default: /* nested: a guest has no use for it as long as only it and we are there */
         return;
+    }
+    /* Hardware is given the address of a first-stage table only after this. */
     p->fault = FAULT_NONE;
+    if (!env_guest_page(t->root))
+        p->fault = t->pgtt == PGTT_FIRST ? FAULT_SM_FS_TOP_ACCESS : FAULT_SS_ACCESS;
 }
 
 /* One entry of the guest's table at `table`; a consistent copy, or the last of a few tries. */
 static void read_entry(struct unit *u, volatile u64 *table, u32 pasid, struct guest_pasid *p)
 {
     volatile u64 *at = table + (u64)(pasid % PASIDS_PER_TABLE) * 8;
+    bool torn = true;
     u64 q[8];
 
-    for (unsigned tries = 0; tries < 4; tries++) {
+    for (unsigned tries = 0; torn && tries < 4; tries++) {
+        torn = false;
         for (unsigned i = 0; i < 8; i++)
             q[i] = at[i];
-        if (at[0] == q[0] && at[1] == q[1])
-            break;
+        for (unsigned i = 0; i < 8; i++)
+            torn |= at[i] != q[i];
     }
     judge(u, q, p);
 }
 
 /* The guest's table of PASIDs that holds `pasid`; NULL and the reason where there is none. */
-static volatile u64 *guest_table(const struct guest_context *g, u32 pasid, struct guest_pasid *p)
+static volatile u64 *guest_table(const struct guest_dir *g, u32 pasid, struct guest_pasid *p)
 {
     u32 index = pasid / PASIDS_PER_TABLE;
-    u64 at = g->dir + index * sizeof(u64), e;
-    volatile u64 *page = index < g->dir_entries ? env_guest_page(at) : NULL, *table;
+    u64 at = g->at + index * sizeof(u64), e;
+    volatile u64 *page = index < g->entries ? env_guest_page(at) : NULL;
 
     *p = (struct guest_pasid){ .fault = FAULT_SM_DIR_ACCESS };
     if (!page)
@@ -211,19 +252,24 @@ static volatile u64 *guest_table(const struct guest_context *g, u32 pasid, struc
     if (e & PDIR_RSVD)
         return NULL;
     p->fault = FAULT_SM_PASID_ACCESS;
-    table = env_guest_page(e & PDIR_PTR);
-    return table;
+    return env_guest_page(e & PDIR_PTR);
 }
 
-enum fault_reason pasid_fault(struct unit *u, const struct guest_context *g, u32 pasid, u64 addr)
+enum fault_reason pasid_fault(struct unit *u, const struct guest_dir *dir, const u32 *pasid, u64 addr,
+                              u8 *pgtt)
 {
+    u32 which = pasid ? *pasid : dir->rid_pasid;
     struct guest_pasid p;
-    volatile u64 *table = guest_table(g, pasid, &p);
+    volatile u64 *table;
     enum fault_reason reason;
 
+    if (which / PASIDS_PER_TABLE >= dir->entries) /* for a plain request the context entry is to blame */
+        return FAULT_SM_PASID_LARGE;
+    table = guest_table(dir, which, &p);
     if (table)
-        read_entry(u, table, pasid, &p);
-    reason = p.fault || p.pass_through ? p.fault : shadow_fault(u, p.root, p.levels, addr);
+        read_entry(u, table, which, &p);
+    *pgtt = p.t.pgtt;
+    reason = p.fault || p.t.pgtt == PGTT_PASS_THROUGH ? p.fault : shadow_fault(u, &p.t, addr);
     return reason == FAULT_SS_ACCESS     ? FAULT_SM_SS_ACCESS
            : reason == FAULT_SS_RESERVED ? FAULT_SM_SS_RESERVED
                                          : reason;
@@ -243,23 +289,23 @@ static void sync_entry(struct unit *u, struct shadow_dir *dir, u32 pasid, const 
         return;
     }
     if (!p->fault)
-        d = p->pass_through ? domain_get(u, DID_IDENTITY) : domain_acquire(u, p->did, p->root, p->levels);
+        d = domain_acquire(u, &p->t, pasid);
     if (d)
-        want = second_stage(u, d);
+        want = our_entry(u, d, &p->t);
     want.q[0] |= p->no_faults ? PE_FPD : 0;
     put(u, dir, pasid, host, &want, asked);
 }
 
-void pasid_sync(struct unit *u, struct shadow_dir *dir, const struct guest_context *g, u32 pasid, bool asked)
+void pasid_sync(struct unit *u, struct shadow_dir *dir, u32 pasid, bool asked)
 {
     struct guest_pasid p;
     volatile u64 *table;
 
-    if (pasid >= DIR_ENTRIES * PASIDS_PER_TABLE || !g->dir_entries)
+    if (pasid >> PASID_BITS || !dir->guest.entries)
         return; /* beyond our directory; or a legacy entry, which has no PASIDs */
-    if (pasid != g->rid_pasid && !(u->v.ecap & ECAP_PASID))
+    if (pasid != dir->guest.rid_pasid && !dir->guest.pasids)
         return; /* no request carries one, and a function without the capability answers no flush for one */
-    table = guest_table(g, pasid, &p);
+    table = guest_table(&dir->guest, pasid, &p);
     if (table)
         read_entry(u, table, pasid, &p);
     sync_entry(u, dir, pasid, &p, asked);
@@ -267,24 +313,19 @@ void pasid_sync(struct unit *u, struct shadow_dir *dir, const struct guest_conte
 
 void pasid_sync_all(struct unit *u, struct shadow_dir *dir, const struct guest_context *g)
 {
-    struct guest_pasid p = { .fault = g->fault,
-                             .no_faults = g->no_faults,
-                             .pass_through = g->pass_through,
-                             .levels = g->levels,
-                             .did = g->did,
-                             .root = g->root };
+    struct guest_pasid p = { .fault = g->fault, .no_faults = g->no_faults, .t = g->t };
 
-    if (!g->dir_entries) { /* a legacy entry: plain requests only */
+    if (!dir->guest.entries) { /* a legacy entry: plain requests only */
         sync_entry(u, dir, 0, &p, false);
         return;
     }
-    if (!(u->v.ecap & ECAP_PASID)) {
-        pasid_sync(u, dir, g, g->rid_pasid, false);
+    if (!dir->guest.pasids) {
+        pasid_sync(u, dir, dir->guest.rid_pasid, false);
         return;
     }
     for (u32 i = 0; i < DIR_ENTRIES; i++) {
         u32 first = i * PASIDS_PER_TABLE;
-        volatile u64 *table = guest_table(g, first, &p);
+        volatile u64 *table = guest_table(&dir->guest, first, &p);
 
         if (!table && !(dir->entry[i] & PDIR_P))
             continue;

@@ -156,7 +156,7 @@ static void request_iotlb(struct unit *u, const struct request *r)
     struct domain *d;
 
     if (r->granularity == DESC_G_GLOBAL) {
-        u->plan.iotlb_all = u->plan.devtlb_all = true;
+        u->plan.iotlb_all = true;
         return;
     }
     /* Every host domain that stands for the guest's; each looks for itself whether it is flushed whole
@@ -164,7 +164,7 @@ static void request_iotlb(struct unit *u, const struct request *r)
     d = domain_of_guest(u, r->did);
     for (; d; d = d->next_same ? domain_get(u, d->next_same) : NULL) {
         d->asked++;
-        if (r->granularity == DESC_G_PAGE)
+        if (r->granularity == DESC_G_PAGE && d->root) /* of first-stage tables it takes all (6.5.2.2) */
             plan_range(u, d, r->range);
         else
             plan_domain(u, d, true);
@@ -204,24 +204,29 @@ static void request_pasid(struct unit *u, const struct request *r)
     }
     if (u->plan.pasid_all && u->plan.devtlb_all)
         return; /* all are looked at anyway */
+    /* The directories that hardware would still know, whatever the guest's context entries say by now. */
     for (struct shadow_dir *dir = u->dirs; dir; dir = dir->next) {
-        /* The directory that hardware would still know, whatever the guest's context entry says by now. */
-        struct guest_context g = { .dir = dir->guest_dir, .dir_entries = dir->guest_entries };
-
         if (++u->plan.looked > PLAN_LOOKS) {
             u->plan.pasid_all = u->plan.devtlb_all = true;
             return;
         }
-        pasid_sync(u, dir, &g, r->pasid, true);
+        pasid_sync(u, dir, r->pasid, true);
     }
 }
 
-/* Only second-stage tables are announced: what they cached goes with the domain, whatever the PASID. */
+/* First-stage tables, each of which has a host domain of its own, that one or more PASIDs reach. It is no
+ * request for second-stage tables; a guest that confuses the two gets what it wanted. */
 static void request_piotlb(struct unit *u, const struct request *r)
 {
-    struct request domain = { .type = DESC_IOTLB, .granularity = DESC_G_DOMAIN, .did = r->did };
+    struct domain *d = domain_of_guest(u, r->did);
 
-    request_iotlb(u, &domain);
+    for (; d; d = d->next_same ? domain_get(u, d->next_same) : NULL) {
+        d->asked++;
+        if (d->root || d->pasid == PASID_MANY)
+            plan_domain(u, d, true);
+        else if (d->pasid == r->pasid)
+            plan_range(u, d, r->range);
+    }
 }
 
 void plan_request(struct unit *u, const struct request *r)

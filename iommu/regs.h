@@ -58,6 +58,8 @@
 #define CAP_MAMV   MASK(53, 48)
 #define CAP_DWD    BIT(54)
 #define CAP_DRD    BIT(55)
+#define CAP_FS1GP  BIT(56) /* first-stage superpages of 1G */
+#define CAP_FS5LP  BIT(60) /* first-stage tables of five levels */
 #define CAP_ESRTPS BIT(63)
 
 #define CAP_ESIRTPS BIT(62)
@@ -80,6 +82,7 @@
 #define ECAP_SSTS  BIT(46) /* second-stage translation in scalable mode */
 #define ECAP_FSTS  BIT(47) /* first-stage translation */
 #define ECAP_SMPWC BIT(48) /* scalable-mode walks can be coherent */
+#define ECAP_RPS   BIT(49) /* requests without PASID may have another than 0 */
 
 /* --- GCMD and GSTS (11.4.4) --- */
 #define GCMD_TE    BIT(31)
@@ -191,6 +194,8 @@ enum fault_reason {
     FAULT_SM_CONTEXT_NOT_PRESENT = 0x41,
     FAULT_SM_CONTEXT_RESERVED = 0x42,
     FAULT_SM_CONTEXT_INVALID = 0x43,
+    FAULT_SM_PASID_LARGE = 0x46,
+    FAULT_SM_RID_PASID = 0x48,
     FAULT_SM_DIR_ACCESS = 0x50,
     FAULT_SM_DIR_NOT_PRESENT = 0x51,
     FAULT_SM_DIR_RESERVED = 0x52,
@@ -198,9 +203,19 @@ enum fault_reason {
     FAULT_SM_PASID_NOT_PRESENT = 0x59,
     FAULT_SM_PASID_RESERVED = 0x5a,
     FAULT_SM_PASID_INVALID = 0x5b,
+    FAULT_SM_FS_ACCESS = 0x70, /* a first-stage table cannot be read */
+    FAULT_SM_FS_NOT_PRESENT = 0x71,
+    FAULT_SM_FS_TOP_ACCESS = 0x73,
+    FAULT_SM_NEST_FIRST =
+        0x74, /* to 0x7b: the second stage has stopped the walk of the first, or its result */
     FAULT_SM_SS_ACCESS = 0x78,
     FAULT_SM_SS_PERMISSION = 0x79,
     FAULT_SM_SS_RESERVED = 0x7a,
+    FAULT_SM_NEST_LAST = 0x7b,
+    FAULT_SM_FS_CANONICAL = 0x80,
+    FAULT_SM_SS_WIDTH = 0x84,
+    FAULT_SM_NO_WRITE = 0x85,
+    FAULT_SM_NO_READ = 0x86,
 };
 
 #endif

@@ -3,6 +3,10 @@
  * Shadow second-stage tables (9.8): the guest's table composed with who owns each page. A shadow mirrors the
  * guest's levels and permissions; a leaf is there only where env_dma_allowed() says so. What hardware can
  * still reach is never reused here: pages go into limbo until the flush is done.
+ *
+ * Units without a second stage get the same in first-stage format (9.7): addresses, present and write, and
+ * the bit for superpages are in the same places, so only our_perm() knows. What is write-only can be read
+ * there.
  */
 #include "iommu/unit.h"
 
@@ -75,20 +79,34 @@ static struct guest_entry read_entry(const struct unit *u, const struct view *v,
     return g;
 }
 
-enum fault_reason shadow_fault(struct unit *u, u64 root, unsigned levels, u64 addr)
+enum fault_reason shadow_fault(struct unit *u, const struct translation *t, u64 addr)
 {
-    for (unsigned level = levels; level; level--) {
+    u64 root = t->root;
+
+    for (unsigned level = t->levels; level; level--) {
         struct view v = { .table = env_guest_page(root) };
+        unsigned index = (addr >> level_shift(level)) % ENTRIES;
         struct guest_entry g;
 
+        if (t->pgtt == PGTT_FIRST) {
+            /* Hardware reads the entries itself and says what is wrong with them; but a table that we keep it
+             * from is to the guest one that cannot be read. */
+            if (!v.table)
+                return level == t->levels ? FAULT_SM_FS_TOP_ACCESS : FAULT_SM_FS_ACCESS;
+            root = v.table[index];
+            if (!(root & FS_P) || (level < 4 && root & FS_PS))
+                return FAULT_NONE;
+            root &= SS_ADDR;
+            continue;
+        }
         if (!v.table)
             return FAULT_SS_ACCESS;
-        g = read_entry(u, &v, (addr >> level_shift(level)) % ENTRIES, level);
+        g = read_entry(u, &v, index, level);
         if (g.kind != TABLE)
             return g.fault;
         root = g.addr;
     }
-    return 0;
+    return FAULT_NONE;
 }
 
 void limbo_add(struct unit *u, void *page)
@@ -119,6 +137,15 @@ void shadow_free(struct unit *u, u64 *table, unsigned level)
             if (is_table(table[i], level))
                 shadow_free(u, env_virt(table[i] & SS_ADDR), level - 1);
     limbo_add(u, table);
+}
+
+/* What the guest's permissions are in an entry of ours. Of a first-stage entry accessed and dirty are set
+ * from the start, so that hardware never has to write it. */
+static u64 our_perm(const struct domain *d, u64 perm)
+{
+    if (d->pgtt == PGTT_SECOND || !(perm & SS_PERM))
+        return perm;
+    return FS_P | FS_US | FS_A | FS_D | (perm & SS_W ? FS_RW : 0);
 }
 
 static void set_entry(const struct unit *u, u64 *entry, u64 value)
@@ -162,6 +189,7 @@ static void sync_below(struct sync *s, u64 *entry, const struct view *below, u64
     u64 soft = below->split ? SS_SOFT_SPLIT : 0;
     u64 old = *entry, *child;
 
+    perm = our_perm(s->d, perm);
     if (is_table(old, level)) {
         child = env_virt(old & SS_ADDR);
         /* One guest superpage, before or after, is one translation: all of it changes together. */
@@ -203,7 +231,8 @@ static void sync_entry(struct sync *s, u64 *entry, struct guest_entry g, u64 bas
     if (g.kind == LEAF) {
         allowed = env_dma_allowed(g.addr, &extent);
         if (extent >= size && (!allowed || leaf_size_supported(s->u, level))) {
-            replace(s, entry, allowed ? g.addr | g.perm | (level > 1 ? SS_PS : 0) : 0, base, level);
+            replace(s, entry, allowed ? g.addr | our_perm(s->d, g.perm) | (level > 1 ? SS_PS : 0) : 0, base,
+                    level);
             return;
         }
         below = (struct view){ .split = true, .addr = g.addr, .perm = g.perm };
@@ -286,7 +315,8 @@ void shadow_sync_pages(struct unit *u, struct domain *d, struct range *r, struct
         to = MIN(r->last, page | (ENTRIES - 1));
         bool known = last->domain == d && last->block == page / ENTRIES;
 
-        if (d->did != DID_IDENTITY && (known || find_leaves(d, page, last)) && sync_leaves(u, last, page, to))
+        if (d->did != DID_IDENTITY && d->pgtt == PGTT_SECOND && (known || find_leaves(d, page, last)) &&
+            sync_leaves(u, last, page, to))
             continue;
         shadow_sync(u, d, r);
         last->domain = NULL; /* tables may have come and gone */
@@ -299,6 +329,8 @@ void shadow_sync(struct unit *u, struct domain *d, struct range *r)
     struct sync s = { .u = u, .d = d, .flush = *r };
     struct view v = { 0 };
 
+    if (!d->root)
+        return; /* hardware reads the guest's */
     if (d->did == DID_IDENTITY)
         v = (struct view){ .split = true, .perm = SS_PERM };
     else

@@ -67,6 +67,11 @@ _Static_assert(sizeof(struct pasid_entry) == 64, "9.6");
 #define PE_DID           MASK(15, 0)            /* q[1] */
 #define PE_PWSNP         BIT(23)
 #define PE_PGSNP         BIT(24)
+#define PE_Q1_RSVD       (MASK(22, 16) | MASK(31, 30)) /* memory types, between them, are ignored without MTS */
+#define PE_FSPM          MASK(3, 2)                    /* q[2]: levels - 4 */
+#define PE_NXE           BIT(5) /* the no-execute bit of first-stage entries is not reserved; drivers set it */
+#define PE_FSPTPTR       MASK(63, 12)
+#define PE_Q2_RSVD       (MASK(1, 0) | MASK(11, 6)) /* SRE and EAFE too: neither is announced */
 enum { PGTT_FIRST = 1, PGTT_SECOND = 2, PGTT_NESTED = 3, PGTT_PASS_THROUGH = 4 };
 
 /* --- interrupt remapping (9.9) --- */
@@ -92,6 +97,14 @@ _Static_assert(sizeof(struct irte) == 16, "9.9");
 #define SS_RSVD BIT(62)
 #define SS_SOFT_SPLIT \
     BIT(52) /* ignored by hardware (61:52); ours: this table stands for one guest superpage */
+
+/* First-stage paging entry (9.7): present and write are where read and write are in the other stage. */
+#define FS_P  BIT(0)
+#define FS_RW BIT(1)
+#define FS_US BIT(2)
+#define FS_A  BIT(5)
+#define FS_D  BIT(6)
+#define FS_PS BIT(7)
 
 #define ENTRIES 512
 

@@ -58,35 +58,60 @@ struct att {
 #define ATT_PAGES 8
 #define MAX_ATTS  (ATT_PAGES * PAGE_SIZE / sizeof(struct att))
 
+/* What a guest's context or PASID entry asks for, in the words of a PASID entry (9.6). */
+struct translation {
+    u8 pgtt;
+    u8 levels; /* of the table at `root` */
+    u16 did;
+    bool snoop; /* PGSNP */
+    bool nxe;   /* NXE, which matters to first-stage entries only */
+    u64 root;
+};
+
+/* The guest's PASID directory of a function. */
+struct guest_dir {
+    u64 at;
+    u32 entries; /* 0: the guest is in legacy mode */
+    u32 rid_pasid;
+    bool pasids; /* requests may carry PASIDs */
+};
+
 /*
  * Our PASID directory of one function (9.5), in scalable mode. The first half of the page is hardware's, 2^8
  * entries of 64 PASIDs each; what it stands for is kept in the second half.
  */
 #define DIR_ENTRIES 256
+#define PASID_BITS  14
 #define DIR_PDTS    1 /* 2^(1 + 7) entries */
 struct shadow_dir {
     u64 entry[DIR_ENTRIES];
     struct shadow_dir *next;
-    u64 guest_dir;     /* guest-physical; unused where the guest's entry is a legacy one */
-    u32 guest_entries; /* of its directory, 0: the guest is in legacy mode */
-    u32 rid_pasid;
+    struct guest_dir guest;
     u16 sid;
     bool dropped; /* no context entry leads here any more */
 };
 _Static_assert(sizeof(struct shadow_dir) <= PAGE_SIZE, "a page");
 
 /*
- * A host domain: one second-stage table in hardware. The guest's (domain-id, table, width) maps to one of
- * ours; the same guest domain-id with two tables is two of ours (hostile guests, and guests between two
- * flushes).
+ * A host domain: one table in hardware. The guest's (domain-id, stage, table, width) maps to one of ours; the
+ * same guest domain-id with two tables is two of ours (first-stage tables of several PASIDs, hostile guests,
+ * and guests between two flushes). So no two tables ever share a host domain-id (6.2.3.1).
+ *
+ *     pgtt           root   hardware uses
+ *     PGTT_SECOND    ours   a shadow of the guest's second-stage table, or the identity map
+ *     PGTT_FIRST     ours   the same in first-stage format, where the unit has no second stage
+ *     PGTT_NESTED    NULL   the guest's first-stage table on top of the identity map
+ *     PGTT_FIRST     NULL   the guest's first-stage table and nothing below it (firststage=direct)
  */
 struct domain {
     u16 did; /* ours; the index of this struct */
     u16 guest_did;
     u16 next_same; /* next host domain of the same guest domain-id */
     u16 first_att; /* ATS functions in it */
-    u32 refs;      /* context entries that name it */
-    u8 levels;     /* 3 or 4 */
+    u32 refs;      /* context and PASID entries that name it */
+    u32 pasid;     /* of the requests that reach it; PASID_MANY: several */
+    u8 pgtt;
+    u8 levels;
     bool live;
     bool touched;         /* this batch: in the unit's touched list */
     bool all;             /* this batch: flush the whole domain */
@@ -97,9 +122,10 @@ struct domain {
     u16 nr_atts;
     u64 pages;       /* this batch: sum of its ranges, to see when one pass over all of them is cheaper */
     u64 guest_root;  /* guest-physical; unused for the identity domain */
-    u64 *root;       /* our top-level table */
+    u64 *root;       /* our top-level table; NULL: the guest's own is used */
     u32 asked, sent; /* IOTLB descriptors of the guest and of ours */
 };
+#define PASID_MANY       ~0u
 #define DOMAINS_PER_PAGE 64
 _Static_assert(sizeof(struct domain) * DOMAINS_PER_PAGE <= PAGE_SIZE, "a page of domains");
 
@@ -191,7 +217,8 @@ struct host_queue {
     /* One page of words that waits write: a late one cannot hit the word of the present one. */
     volatile u32 *status;
     u64 status_phys;
-    u32 cookie; /* unique value of the outstanding wait */
+    u32 cookie;  /* unique value of the outstanding wait */
+    bool piotlb; /* the batch being built has a PASID-IOTLB descriptor */
     bool busy;
     bool event_armed;
     u64 since_us;
@@ -235,6 +262,8 @@ struct unit {
     u64 cap, ecap;
     u32 gsts;      /* persistent command bits as we set them */
     bool scalable; /* the table mode of root_off and root_on */
+    u8 own_pgtt; /* the format of tables that are ours: PGTT_SECOND, or PGTT_FIRST where there is no other */
+    u8 first_pgtt; /* what a guest's first-stage table becomes: PGTT_NESTED, PGTT_FIRST; 0: not announced */
     bool coherent, drain_reads, drain_writes, psi, device_tlb;
     unsigned mamv;
     unsigned iotlb_off, frcd_off, nr_frcd;
@@ -248,6 +277,7 @@ struct unit {
     struct context_entry *context_on[512]; /* by bus; in scalable mode two for each, device 16 and up apart */
     struct shadow_dir *dir_off;            /* scalable mode: what all of context_off names */
     struct shadow_dir *dirs;               /* scalable mode: all in use by context_on */
+    u16 doubtful; /* without caching mode: its entries may have become present unseen, as it had a fault */
 
     struct domain *domains[65536 / DOMAINS_PER_PAGE];
     u16 next_did;            /* never used yet */
@@ -307,10 +337,11 @@ void hw_publish(struct unit *u, const void *page);
 
 /* --- hostq.c: the real unit's queue --- */
 int hostq_init(struct unit *u) __must_check;
-u32 hostq_room(const struct unit *u); /* descriptors that still fit before the wait */
-void hostq_submit(struct unit *u);    /* adds our wait, moves the tail: one register write */
-bool hostq_errors(struct unit *u);    /* handles the unit's queue errors; true when there was one */
-bool hostq_done(struct unit *u);      /* has the outstanding batch completed? Handles errors too. */
+struct desc hostq_fence(const struct unit *u); /* what follows it waits for what stands before it */
+u32 hostq_room(const struct unit *u);          /* descriptors that still fit before the wait */
+void hostq_submit(struct unit *u);             /* adds our wait, moves the tail: one register write */
+bool hostq_errors(struct unit *u);             /* handles the unit's queue errors; true when there was one */
+bool hostq_done(struct unit *u);               /* has the outstanding batch completed? Handles errors too. */
 /* Waits at most wait_us, then arms the completion event. True when done. */
 bool hostq_wait_or_arm(struct unit *u);
 void hostq_settle(struct unit *u); /* waits for the outstanding batch, or until its deadline has ended it */
@@ -318,8 +349,9 @@ void hostq_lose(struct unit *u);   /* the unit obeys no more */
 
 /* --- domain.c: host domains --- */
 struct domain *domain_of_guest(struct unit *u, u16 guest_did); /* first of the list, NULL = none */
-/* A reference to the domain that stands for the three; created and filled when new. NULL: none left. */
-struct domain *domain_acquire(struct unit *u, u16 guest_did, u64 guest_root, u8 levels);
+/* A reference to the domain for a translation that requests with this PASID use; created and filled when new.
+ * NULL: none left. */
+struct domain *domain_acquire(struct unit *u, const struct translation *t, u32 pasid);
 void domain_drop(struct unit *u, u16 did); /* a reference; none is counted for DID_NONE and DID_IDENTITY */
 struct domain *domain_create_identity(struct unit *u);
 /* The function's requests, plain (rid) or with this PASID, reach domain `did` from now on; or DID_NONE. */
@@ -339,8 +371,9 @@ struct last_tables {
     u64 *ours;
 };
 void shadow_sync_pages(struct unit *u, struct domain *d, struct range *r, struct last_tables *last);
-/* What is wrong with the guest's table for this address; 0: nothing but, perhaps, permission. */
-enum fault_reason shadow_fault(struct unit *u, u64 root, unsigned levels, u64 addr);
+/* What is wrong with the guest's table for this address; 0: nothing but, perhaps, permission, or what
+ * hardware says. */
+enum fault_reason shadow_fault(struct unit *u, const struct translation *t, u64 addr);
 u64 *shadow_alloc(void); /* an empty table; NULL: only the reserve is left */
 void shadow_free(struct unit *u, u64 *root, unsigned levels); /* into limbo */
 void limbo_add(struct unit *u, void *page);
@@ -352,8 +385,8 @@ int context_init(struct unit *u) __must_check;
 void context_sync(struct unit *u, u16 sid, bool asked);
 void context_sync_all(struct unit *u);
 /* What the guest's entries and tables deserve for this access; 0 = nothing wrong. pasid NULL: a plain
- * request. */
-enum fault_reason context_fault(struct unit *u, u16 sid, const u32 *pasid, u64 addr);
+ * request. *pgtt: what its entry says, 0 when it has none. */
+enum fault_reason context_fault(struct unit *u, u16 sid, const u32 *pasid, u64 addr, u8 *pgtt);
 void context_enable(struct unit *u, bool on); /* the guest's TE or root pointer changed */
 
 /* What a guest's root and context entry for one function say, judged. */
@@ -361,15 +394,8 @@ struct guest_context {
     enum fault_reason fault; /* FAULT_NONE: it is good */
     bool no_faults;          /* FPD */
     bool ats;                /* it lets the function use ATS */
-    /* legacy mode, and as the same fields of a PASID entry */
-    bool pass_through;
-    u8 levels;
-    u16 did;
-    u64 root;
-    /* scalable mode */
-    u64 dir;
-    u32 dir_entries;
-    u32 rid_pasid;
+    struct translation t;    /* legacy mode */
+    struct guest_dir dir;    /* scalable mode */
 };
 void context_read(struct unit *u, u16 sid, struct guest_context *g);
 
@@ -378,10 +404,12 @@ int pasid_init(struct unit *u) __must_check;
 struct shadow_dir *pasid_dir_create(struct unit *u, u16 sid);
 /* After its context entry is not present any more. */
 void pasid_dir_drop(struct unit *u, struct shadow_dir *dir);
-/* Re-reads one entry (all) of the guest, `g` being its context entry. */
-void pasid_sync(struct unit *u, struct shadow_dir *dir, const struct guest_context *g, u32 pasid, bool asked);
+/* Re-reads one entry (all) of the guest; `g`: its context entry, where that is a legacy one. */
+void pasid_sync(struct unit *u, struct shadow_dir *dir, u32 pasid, bool asked);
 void pasid_sync_all(struct unit *u, struct shadow_dir *dir, const struct guest_context *g);
-enum fault_reason pasid_fault(struct unit *u, const struct guest_context *g, u32 pasid, u64 addr);
+/* As context_fault(); pasid NULL: a plain request. */
+enum fault_reason pasid_fault(struct unit *u, const struct guest_dir *dir, const u32 *pasid, u64 addr,
+                              u8 *pgtt);
 
 /* --- ir.c: interrupt remapping --- */
 int ir_init(struct unit *u) __must_check;

@@ -11,15 +11,16 @@
 
 /*
  * Announced = known, implemented and tested, ANDed with the host's. Caching mode is added: second-stage
- * tables are shadowed, so the guest must tell us of every change, also from not-present.
+ * tables are shadowed, so the guest must tell us of every change, also from not-present. Only a guest that
+ * uses first-stage tables alone can do without (cm=off).
  */
-#define CAP_ALLOWED \
-    (CAP_ND | CAP_SAGAW | CAP_MGAW | CAP_ZLR | CAP_SSLPS | CAP_PSI | CAP_MAMV | CAP_DWD | CAP_DRD)
-#define SAGAW_ALLOWED field_prep(CAP_SAGAW, BIT(1) | BIT(2))
-#define SSLPS_ALLOWED field_prep(CAP_SSLPS, 3)
+#define CAP_ALLOWED   (CAP_ND | CAP_ZLR | CAP_PSI | CAP_MAMV | CAP_DWD | CAP_DRD)
+#define SAGAW_ALLOWED (BIT(1) | BIT(2) | BIT(3))
+#define SSLPS_ALLOWED 3
+#define CAP_FIRST     (CAP_FS1GP | CAP_FS5LP)
 #define ECAP_ALLOWED  (ECAP_C | ECAP_QI | ECAP_DT | ECAP_PT | ECAP_SC)
 #define ECAP_IR_ALL   (ECAP_IR | ECAP_EIM | ECAP_MHMV)
-#define ECAP_SCALABLE (ECAP_SMTS | ECAP_SSTS | ECAP_SMPWC) /* where ours is in that mode */
+#define ECAP_SCALABLE (ECAP_SMTS | ECAP_SMPWC | ECAP_PASID | ECAP_RPS)
 
 static u32 *reg(struct unit *u, u32 off)
 {
@@ -32,14 +33,44 @@ static void set64(struct unit *u, u32 off, u64 value)
     *reg(u, off + 4) = (u32)(value >> 32);
 }
 
+/* The widths and superpages of second-stage tables. In first-stage format addresses are canonical (3.6). */
+static u64 second_stage_cap(const struct unit *u)
+{
+    u64 sagaw = field_get(u->cap, CAP_SAGAW) & SAGAW_ALLOWED, mgaw = field_get(u->cap, CAP_MGAW);
+
+    if (u->own_pgtt == PGTT_FIRST) {
+        sagaw = BIT(2);
+        mgaw = MIN(mgaw, 46ull);
+    }
+    return field_prep(CAP_SAGAW, sagaw) | field_prep(CAP_MGAW, mgaw) |
+           field_prep(CAP_SSLPS, u->sslps & SSLPS_ALLOWED);
+}
+
+/* The table types of scalable mode; none, and it is not announced at all. */
+static u64 scalable_ecap(const struct unit *u)
+{
+    u64 types = u->first_pgtt ? ECAP_FSTS : 0, pss = field_get(u->ecap, ECAP_PSS);
+
+    if (u->own_pgtt == PGTT_SECOND && !iommu_opts.no_caching_mode)
+        types |= ECAP_SSTS;
+    if (!u->scalable || !types)
+        return 0;
+    if (u->ecap & ECAP_PASID)
+        types |= field_prep(ECAP_PSS, MIN(pss, PASID_BITS - 1ull));
+    return (u->ecap & ECAP_SCALABLE) | types;
+}
+
 void vregs_init(struct unit *u)
 {
     struct vunit *v = &u->v;
-    u64 cap = u->cap & CAP_ALLOWED;
-    u64 ecap = u->ecap & (ECAP_ALLOWED | (u->scalable ? ECAP_SCALABLE : 0) | (u->irt ? ECAP_IR_ALL : 0));
+    u64 cap = (u->cap & CAP_ALLOWED) | second_stage_cap(u);
+    u64 ecap = (u->ecap & (ECAP_ALLOWED | (u->irt ? ECAP_IR_ALL : 0))) | scalable_ecap(u);
 
-    cap &= ~(CAP_SAGAW | CAP_SSLPS) | (cap & SAGAW_ALLOWED) | (cap & SSLPS_ALLOWED);
-    cap |= CAP_CM | field_prep(CAP_FRO, V_FRCD / 16);
+    cap |= field_prep(CAP_FRO, V_FRCD / 16) | (ecap & ECAP_FSTS ? u->cap & CAP_FIRST : 0);
+    if (!iommu_opts.no_caching_mode)
+        cap |= CAP_CM;
+    if (u->own_pgtt == PGTT_FIRST) /* its leaves have no snoop bit */
+        ecap &= ~ECAP_SC;
     if (iommu_opts.ats == ATS_OFF)
         ecap &= ~ECAP_DT;
     ecap |= field_prep(ECAP_IRO, V_IRO / 16);

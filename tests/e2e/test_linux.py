@@ -51,6 +51,23 @@ def test_scalable(tmp_path, unit, smp):
     assert ("interrupts contained" in done.stdout) == ("intremap=on" in unit)
 
 
+@pytest.mark.parametrize("options, append", [("", "iommu.strict=0"), ("cm=off", "iommu.strict=1")])
+def test_first_stage(tmp_path, options, append):
+    """The guest's own first-stage tables. With caching mode this kernel's lazy unmapping sends no device-TLB
+    flush at all (and would go on using freed memory); without it, a strict one sends each."""
+    unit, options = "x-scalable-mode=on,x-flts=on", f"firststage=direct {options}"
+    done = run_linux(
+        *[tmp_path, "--firmware", "seabios", "--unit", unit, "--options", options],
+        *["--append", f"intel_iommu=sm_on {append}"],
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "NOT CONTAINED" in done.stdout and "contained    DMA" not in done.stdout
+    guest, piotlb, *_ = row(done.stdout, "PASID-based IOTLB")
+    asked, dtlb, *_ = row(done.stdout, "device-TLB")
+    assert guest > 100 and piotlb > 100 and dtlb >= piotlb / 2, done.stdout
+    assert (asked > 1000) == ("strict=1" in append), done.stdout
+
+
 def test_bare(tmp_path):
     """The same guest without Sluice: what fails here is not Sluice's fault."""
     done = run_linux(tmp_path, "--firmware", "seabios", "--bare")

@@ -138,6 +138,8 @@ u8 mdl_dir_check(struct model *m, u64 dir)
 }
 
 /*
+ * Bit 133 was "no-execute enable" in older revisions; drivers set it on every unit, so it is let pass.
+ *
  * A PASID entry is 64 bytes, of which a hundred bits or so matter. They are kept in two words, which leave
  * the addresses where they are and use the bits around them:
  *   [0] 8:0 as in the entry (P FPD AW PGTT), 9 PGSNP, 51:12 SSPTPTR, 63:56 the fault reason
@@ -152,7 +154,7 @@ static u8 pasid_fault(struct model *m, const u64 e[8])
         return FR_S_PASID_NP;
     /* SSADE (bit 9 of the first quadword) is not offered here. */
     if ((e[0] & (0xe20 | m->beyond_host | ~(ADDR | 0xfff))) || (e[1] & 0x00000000c07f0000ull) ||
-        (e[2] & (0xf62 | m->beyond_host | ~(ADDR | 0xfff))) || e[3] || e[4] || e[5] || e[6] || e[7])
+        (e[2] & (0xf42 | m->beyond_host | ~(ADDR | 0xfff))) || e[3] || e[4] || e[5] || e[6] || e[7])
         return FR_S_PASID_RSVD;
     if (((e[2] & 1) && !ECAP_SRS(m)) || ((e[2] & B(7)) && !ECAP_EAFS(m)))
         return FR_S_PASID_RSVD;

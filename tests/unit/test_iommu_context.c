@@ -545,7 +545,7 @@ static void protection_is_never_dropped(void **state)
             bool regions = set & 1, esrtps = set & 2, ours_is_scalable = set & 4, bare;
             bool on = set / 8 != 0, scalable = set / 8 == 2;
             u64 cap = CAP_DEFAULT | (regions ? 3ull << 5 : 0) | (esrtps ? C_ESRTPS : 0);
-            u64 ecap = ECAP_DEFAULT | 1ull << 43 | (ours_is_scalable ? 1ull << 46 : 1ull << 47);
+            u64 ecap = ECAP_DEFAULT | 1ull << 43 | (ours_is_scalable ? 1ull << (46 + regions) : 0);
 
             assert_int_equal(
                 world_boot(&(struct world_cfg){

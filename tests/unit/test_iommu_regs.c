@@ -104,7 +104,7 @@ static void announced_capabilities(void **state)
         ecap = guest_read(0, R_ECAP, 8);
         assert_true(cap & C_CM);
         /* RWBF, PMRs, first stage, ESRTPS, page interrupts, and bits without a name: never */
-        assert_int_equal(cap & ~(7ull | C_CM | 0x6ull << 8 | 0x3full << 16 | 1ull << 22 | 0x3ffull << 24 |
+        assert_int_equal(cap & ~(7ull | C_CM | 0xeull << 8 | 0x3full << 16 | 1ull << 22 | 0x3ffull << 24 |
                                  3ull << 34 | C_PSI | 0xffull << 40 | 0x3full << 48 | C_DRAIN),
                          0);
         assert_int_equal(ecap & ~(E_C | E_QI | E_DT | E_PT | E_SC | 0x3ffull << 8), 0);

@@ -132,7 +132,7 @@ static void test_pasid_entries(void **s)
     assert_int_equal(reason_pasid(9, 0, false), 0x59);
     for (unsigned bit = 0; bit < 512; bit++) {
         static const uint64_t defined[8] = { 0x00003ffffffff1df, 0x0000ffff + 0xffffffff3f800000,
-                                             0x00003ffffffff09d };
+                                             0x00003ffffffff0bd };
         uint64_t was = peek(at + bit / 64 * 8);
 
         poke(at + bit / 64 * 8, was | 1ull << bit % 64);

@@ -300,6 +300,12 @@ void iommu_ats_change(u16 segment, u16 sid, bool on, u8 depth, u16 pfsid)
     tell_sid(on ? '+' : '-', sid);
 }
 
+void iommu_function_starts(u16 segment, u16 sid)
+{
+    assert_int_equal(segment, 0);
+    tell_sid('s', sid);
+}
+
 void iommu_function_gone(u16 segment, u16 sid)
 {
     assert_int_equal(segment, 0);

@@ -268,7 +268,11 @@ int world_boot(const struct world_cfg *cfg)
 
 int world_protect(void)
 {
-    struct iommu_options options = { .dtlb = W.cfg.dtlb, .ats = W.cfg.ats, .wait_us = W.cfg.wait_us };
+    struct iommu_options options = { .dtlb = W.cfg.dtlb,
+                                     .ats = W.cfg.ats,
+                                     .direct = W.cfg.direct,
+                                     .no_caching_mode = W.cfg.no_caching_mode,
+                                     .wait_us = W.cfg.wait_us };
 
     return iommu_protect(&options);
 }

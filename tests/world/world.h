@@ -105,15 +105,16 @@ struct world_cfg {
     u32 wait_us; /* 0: every batch is left to the completion event */
     enum dtlb_policy dtlb;
     enum ats_policy ats; /* ATS_OFF is 0: tests say what they want */
-    unsigned pages;      /* of Sluice's region; 0: all */
-    bool scalable;       /* the guest uses the scalable mode, if the unit has it */
-    u32 rid_pasid;       /* ... and this PASID for requests without one; below 64 */
-    unsigned scarce;     /* with programs: only so many pages are left for tables once the guest runs */
-    unsigned nr_fns;     /* 0: the three below */
-    bool reuse_at_once;  /* a freed page is the next one allocated; otherwise the last one */
-    bool quiet;          /* no oracle: for measuring */
-    bool own_watch;      /* the test says itself which pages speculation cares about */
-    const u8 *dmar;      /* another DMAR than the built one */
+    bool direct, no_caching_mode;
+    unsigned pages;     /* of Sluice's region; 0: all */
+    bool scalable;      /* the guest uses the scalable mode, if the unit has it */
+    u32 rid_pasid;      /* ... and this PASID for requests without one; below 64 */
+    unsigned scarce;    /* with programs: only so many pages are left for tables once the guest runs */
+    unsigned nr_fns;    /* 0: the three below */
+    bool reuse_at_once; /* a freed page is the next one allocated; otherwise the last one */
+    bool quiet;         /* no oracle: for measuring */
+    bool own_watch;     /* the test says itself which pages speculation cares about */
+    const u8 *dmar;     /* another DMAR than the built one */
     size_t dmar_size;
     bool firmware_on; /* firmware left translation and queue on */
     struct world_fn_cfg fn[MAX_WORLD_FNS];
