@@ -95,6 +95,12 @@ void model_set_dead(struct model *m, bool dead)
     m->dead = dead;
 }
 
+void model_set_fri(struct model *m, uint8_t fri)
+{
+    m->fri_lies = true;
+    m->fri = fri;
+}
+
 /* Exactly one of the things that may happen next. */
 static bool step_one(struct model *m)
 {

@@ -146,6 +146,8 @@ void model_set_keep(struct model *m, enum model_class c, enum model_keep keep);
 void model_set_pace(struct model *m, enum model_pace pace, unsigned pace_max);
 /* A broken unit: registers keep what they show, whatever is written; no step does anything. */
 void model_set_dead(struct model *m, bool dead);
+/* ... and one whose FSTS.FRI always reads as this. */
+void model_set_fri(struct model *m, uint8_t fri);
 
 /* ---- PCI functions ------------------------------------------------------------------------------ */
 

@@ -367,6 +367,8 @@ struct model {
     u64 frcd[FRCDS][2];
     u16 frcd_next;
     bool dead; /* obeys nothing */
+    bool fri_lies;
+    u8 fri;
     bool rooted;
     bool need_cc, need_iotlb; /* root pointer set, global flushes still owed */
     bool root_overdue;        /* a wait completed meanwhile: the software believes it is done */

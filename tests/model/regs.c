@@ -122,7 +122,7 @@ static u32 read32(struct model *m, u32 off)
     case R_GSTS:
         return m->gsts;
     case R_FSTS:
-        return m->fsts;
+        return m->fri_lies ? (m->fsts & ~0xff00u) | (u32)m->fri << 8 : m->fsts;
     case R_PMEN:
         return m->pmen;
     case R_PLMBASE:

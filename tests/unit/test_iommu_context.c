@@ -21,17 +21,14 @@ static void flush_context(u16 sid)
 /* The fault that a DMA of this function leaves in the guest's record; 0 if there is none. */
 static unsigned fault_of(unsigned f, u64 iova)
 {
-    u32 off = (u32)(G.caps[0] >> 24 & 0x3ff) * 16;
-    u64 hi;
+    u64 lo, hi;
 
     assert_int_equal(dma_lands(f, iova, true), ~0ull);
     world_settle();
-    hi = guest_read(0, off + 8, 8);
-    if (!(hi >> 63))
+    if (!guest_fault(0, &lo, &hi))
         return 0;
     assert_int_equal(hi & 0xffff, W.cfg.fn[f].sid);
-    guest_w32(0, off + 12, 1u << 31);
-    guest_w32(0, R_FSTS, FS_PFO);
+    guest_faults_clear(0);
     return hi >> 32 & 0xff;
 }
 

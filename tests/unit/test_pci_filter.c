@@ -600,6 +600,23 @@ static void the_gate_opens_before_on_and_closes_before_off(void **state)
     assert_string_equal(story, "+02:00.0 w106 x02:00.0 ");
 }
 
+/* A quarantined function does not become a bus master again, by no width of access; all else it may. */
+static void quarantined_is_no_bus_master(void **state)
+{
+    (void)state;
+    for (unsigned quarantined = 0; quarantined < 2; quarantined++)
+        for (unsigned width = 1; width <= 8; width *= 2) {
+            u32 off = width == 8 ? 0 : 4;
+
+            stopped = false;
+            cfg_write(NIC, 4, 2, 0);
+            stopped = quarantined;
+            cfg_write(NIC, off, width, 0x06ull << (off ? 0 : 32));
+            assert_int_equal(pci_read(0, devices[NIC].sid, 4, 2), quarantined ? 2 : 6);
+        }
+    stopped = false;
+}
+
 static void enabled_behind_our_back(void **state)
 {
     (void)state;
@@ -758,6 +775,7 @@ int main(void)
         cmocka_unit_test_setup(bridge_windows, set_up),
         cmocka_unit_test_setup(virtual_functions, set_up),
         cmocka_unit_test_setup(the_gate_opens_before_on_and_closes_before_off, set_up),
+        cmocka_unit_test_setup(quarantined_is_no_bus_master, set_up),
         cmocka_unit_test_setup(enabled_behind_our_back, set_up),
         cmocka_unit_test_setup(what_clears_ats_is_known, set_up),
         cmocka_unit_test_setup(hot_unplug_is_noticed_at_the_slot, set_up),

@@ -328,3 +328,30 @@ u64 dma_lands(unsigned f, u64 iova, bool write)
 
     return r.status == MODEL_OK || r.status == MODEL_NO_MEMORY ? r.pa : ~0ull;
 }
+
+/* --- faults --- */
+
+static u32 fault_record_at(unsigned u, unsigned i)
+{
+    u64 cap = guest_read(u, R_CAP, 8);
+
+    return (u32)(cap >> 24 & 0x3ff) * 16 + 16 * (i % ((cap >> 40 & 0xff) + 1));
+}
+
+bool guest_fault(unsigned u, u64 *lo, u64 *hi)
+{
+    u32 fsts = guest_r32(u, R_FSTS), at = fault_record_at(u, fsts >> 8 & 0xff);
+
+    *lo = guest_read(u, at, 8);
+    *hi = guest_read(u, at + 8, 8);
+    return fsts & FS_PPF;
+}
+
+void guest_faults_clear(unsigned u)
+{
+    unsigned n = (unsigned)(guest_read(u, R_CAP, 8) >> 40 & 0xff) + 1;
+
+    for (unsigned i = 0; i < n; i++)
+        guest_w32(u, fault_record_at(u, i) + 12, 1u << 31);
+    guest_w32(u, R_FSTS, FS_PFO);
+}

@@ -151,6 +151,10 @@ void q_wait_flags(unsigned u, unsigned flags, u32 data, u64 address);
 /* Submits a wait and lets time pass until it completes; false if it does not. */
 bool q_sync(unsigned u);
 
+/* The first pending fault record (FRI); false: none. Clearing takes all of them, and the overflow. */
+bool guest_fault(unsigned u, u64 *lo, u64 *hi);
+void guest_faults_clear(unsigned u);
+
 /* Where does a DMA of function `f` land? ~0 if it is blocked. */
 u64 dma_lands(unsigned f, u64 iova, bool write);
 
