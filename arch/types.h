@@ -23,6 +23,7 @@ typedef int64_t s64;
 
 /* Errors are negative; the names are the field's. */
 #define ERR_NOMEM    (-12)
+#define ERR_FAULT    (-14)
 #define ERR_BUSY     (-16)
 #define ERR_NODEV    (-19)
 #define ERR_INVAL    (-22)

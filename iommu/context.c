@@ -73,6 +73,7 @@ static void judge_scalable(struct unit *u, struct context_entry e, u64 upper, st
         (e.hi & SMCTX_RID_PASID && !(u->v.ecap & ECAP_RPS)))
         return;
     g->ats = e.lo & SMCTX_DTE;
+    g->pages = e.lo & SMCTX_PRE;
     g->dir = (struct guest_dir){ .at = e.lo & SMCTX_DIRPTR,
                                  .entries = 128u << field_get(e.lo, SMCTX_PDTS),
                                  .rid_pasid = (u32)field_get(e.hi, SMCTX_RID_PASID),
@@ -81,7 +82,8 @@ static void judge_scalable(struct unit *u, struct context_entry e, u64 upper, st
     if (g->dir.rid_pasid >> PASID_BITS || g->dir.rid_pasid / PASIDS_PER_TABLE >= g->dir.entries)
         return;
     g->fault = FAULT_SM_CONTEXT_INVALID;
-    if ((g->ats && !u->v.rules.dt) || e.lo & SMCTX_PRE || (e.lo & SMCTX_PASIDE && !(u->v.ecap & ECAP_PASID)))
+    if ((g->ats && !u->v.rules.dt) || (g->pages && !u->v.rules.prs) ||
+        (e.lo & SMCTX_PASIDE && !(u->v.ecap & ECAP_PASID)))
         return;
     g->fault = FAULT_NONE;
 }
@@ -307,8 +309,11 @@ static void put_scalable(struct unit *u, u16 sid, struct context_entry *host, co
             dir->guest = g->dir;
             pasid_sync_all(u, dir, g);
             want = scalable_entry(dir, gate_open(g, f));
+            want.lo |= g->pages && gate_open(g, f) ? SMCTX_PRE : 0;
         }
     }
+    if (f)
+        f->pages = want.lo & SMCTX_PRE;
     want.lo |= g->no_faults ? CTX_FPD : 0;
     if (asked || host->lo != want.lo || host->hi != want.hi)
         flush_entry(u, sid, DID_NONE); /* the domain-id is ignored in scalable mode (6.5.2.1) */

@@ -125,15 +125,24 @@ struct desc desc_piotlb_pages(u16 did, u32 pasid, u64 page, unsigned order)
                           align_down(page, 1ull << order) << PAGE_SHIFT | order };
 }
 
-struct desc desc_wait_status(u64 address, u32 data)
+struct desc desc_wait_status(u64 address, u32 data, bool drain)
 {
-    return (struct desc){ DESC_WAIT | DESC_WAIT_SW | DESC_WAIT_FN | field_prep(DESC_WAIT_DATA, data),
+    return (struct desc){ DESC_WAIT | DESC_WAIT_SW | DESC_WAIT_FN | (drain ? DESC_WAIT_PD : 0) |
+                              field_prep(DESC_WAIT_DATA, data),
                           address };
 }
 
 struct desc desc_wait_interrupt(void)
 {
     return (struct desc){ DESC_WAIT | DESC_WAIT_IF | DESC_WAIT_FN, 0 };
+}
+
+struct desc desc_page_response(u16 sid, bool with_pasid, u32 pasid, u16 group, u8 code)
+{
+    return (struct desc){ DESC_PAGE_RESPONSE | (with_pasid ? DESC_PR_PP : 0) |
+                              field_prep(DESC_PR_CODE, code) | field_prep(DESC_PR_RID, sid) |
+                              field_prep(DESC_PASID_ID, pasid),
+                          field_prep(DESC_PR_PRGI, group) };
 }
 
 static struct range block(u64 page, unsigned order)
@@ -168,18 +177,22 @@ static const struct desc format[16] = {
     [DESC_DEVTLB] = { DESC_DEVTLB | DESC_DT_PFSID_LO | DESC_DT_MIP | DESC_DT_SID | DESC_DT_PFSID_HI,
                       DESC_ADDR | DESC_DT_S },
     [DESC_IEC] = { DESC_IEC | DESC_IEC_INDEX | DESC_IEC_IM | DESC_IEC_IIDX, 0 },
-    /* PD is reserved as long as page-request drain is not announced. */
-    [DESC_WAIT] = { DESC_WAIT | DESC_WAIT_IF | DESC_WAIT_SW | DESC_WAIT_FN | DESC_WAIT_DATA, MASK(63, 2) },
+    [DESC_WAIT] = { DESC_WAIT | DESC_WAIT_IF | DESC_WAIT_SW | DESC_WAIT_FN | DESC_WAIT_PD | DESC_WAIT_DATA,
+                    MASK(63, 2) },
     [DESC_PIOTLB] = { DESC_PIOTLB | PASID_LO, DESC_ADDR | DESC_IH | DESC_AM },
     [DESC_PASID] = { DESC_PASID | PASID_LO, 0 },
     [DESC_PDEVTLB] = { DESC_PDEVTLB | DESC_PDT_MIP | DESC_DT_PFSID_LO | DESC_PDT_SID | DESC_PASID_ID |
                            DESC_DT_PFSID_HI,
                        DESC_ADDR | DESC_PDT_S | DESC_PDT_G },
+    [DESC_PAGE_RESPONSE] = { DESC_PAGE_RESPONSE | DESC_PR_PP | DESC_PR_CODE | DESC_PR_RID | DESC_PASID_ID,
+                             DESC_PR_PRGI },
 };
 
 static bool announced(const struct desc_rules *rules, u64 type)
 {
     if (type == DESC_DEVTLB || type == DESC_PDEVTLB ? !rules->dt : type == DESC_IEC && !rules->ir)
+        return false;
+    if (type == DESC_PAGE_RESPONSE && !rules->prs)
         return false;
     return type && type < (rules->scalable ? NR_DESC : DESC_PIOTLB);
 }
@@ -212,6 +225,9 @@ enum iqei desc_decode(const struct desc_rules *rules, struct desc d, u64 upper, 
         out->range = block(field_get(d.hi, DESC_ADDR), am);
         return IQEI_NONE;
     case DESC_WAIT:
+        if (d.lo & DESC_WAIT_PD && !rules->pds)
+            return IQEI_RESERVED;
+        out->wait_drain = d.lo & DESC_WAIT_PD;
         out->wait_status = d.lo & DESC_WAIT_SW;
         out->wait_interrupt = d.lo & DESC_WAIT_IF;
         out->status_addr = d.hi;
@@ -231,6 +247,13 @@ enum iqei desc_decode(const struct desc_rules *rules, struct desc d, u64 upper, 
         out->pasid = (u32)field_get(d.lo, DESC_PASID_ID);
         out->all_pasids = d.hi & DESC_PDT_G;
         out->range = devtlb_range(d.hi, DESC_PDT_S);
+        break;
+    case DESC_PAGE_RESPONSE:
+        out->sid = (u16)field_get(d.lo, DESC_PR_RID);
+        out->with_pasid = d.lo & DESC_PR_PP;
+        out->pasid = (u32)field_get(d.lo, DESC_PASID_ID);
+        out->group = (u16)field_get(d.hi, DESC_PR_PRGI);
+        out->code = (u8)field_get(d.lo, DESC_PR_CODE);
         break;
     case DESC_IEC:
         out->iec_all = !(d.lo & DESC_IEC_INDEX);

@@ -26,6 +26,7 @@ enum desc_type {
     DESC_PIOTLB = 6, /* from here on scalable mode only */
     DESC_PASID = 7,
     DESC_PDEVTLB = 8,
+    DESC_PAGE_RESPONSE = 9,
     NR_DESC,
 };
 
@@ -65,6 +66,11 @@ enum desc_type {
 #define DESC_WAIT_FN      BIT(6)
 #define DESC_WAIT_PD      BIT(7)
 #define DESC_WAIT_DATA    MASK(63, 32)
+#define DESC_PR_PP        BIT(4) /* page-group response */
+#define DESC_PR_CODE      MASK(15, 12)
+#define DESC_PR_RID       MASK(31, 16)
+#define DESC_PR_PRGI      MASK(11, 3) /* high quadword */
+enum { PGRESP_SUCCESS = 0, PGRESP_INVALID = 1, PGRESP_FAILURE = 15 };
 
 /* A range of IOVA pages: first and last 4K page number, both inclusive. RANGE_ALL = everything. */
 struct range {
@@ -110,8 +116,10 @@ struct desc desc_piotlb_pages(u16 did, u32 pasid, u64 page, unsigned order);
 struct desc desc_pdevtlb(u16 sid, u16 pfsid, u8 depth, u32 pasid, u64 page, unsigned order);
 struct desc desc_pdevtlb_all(u16 sid, u16 pfsid, u8 depth); /* everything, of all PASIDs */
 /* Status at `address` (4-byte aligned) becomes `data`; FN is set with neither meaning nor harm otherwise. */
-struct desc desc_wait_status(u64 address, u32 data);
+/* `drain`: page requests from before it are in their queue first. */
+struct desc desc_wait_status(u64 address, u32 data, bool drain);
 struct desc desc_wait_interrupt(void);
+struct desc desc_page_response(u16 sid, bool with_pasid, u32 pasid, u16 group, u8 code);
 
 /* --- what the guest sent --- */
 /* The source-id bits that a function mask (FM, 0 to 3) leaves out of the comparison. */
@@ -125,6 +133,8 @@ struct desc_rules {
     bool dt;
     bool ir;
     bool scalable; /* the table mode latched by SRTP */
+    bool prs;      /* page requests */
+    bool pds;      /* waits that drain them */
 };
 
 /* What a type does not have is 0. */
@@ -139,7 +149,10 @@ struct request {
     u16 iec_index;
     bool iec_all;
     bool all_pasids; /* PASID device-TLB: of the function */
-    bool wait_status, wait_interrupt;
+    bool with_pasid; /* page-group response */
+    u16 group;
+    u8 code;
+    bool wait_status, wait_interrupt, wait_drain;
     u32 status_data;
     u64 status_addr;
     struct range range; /* IOTLB page-selective, device-TLB: at least what the descriptor asks for */

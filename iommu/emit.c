@@ -323,7 +323,7 @@ static u64 needed(struct unit *u)
 {
     struct plan *p = &u->plan;
     u64 n = 5ull + p->nr_context + p->nr_iec + p->nr_pasid + 2ull * p->nr_whole + p->nr_devtlb +
-            (everyone(p) ? 2ull * u->nr_fns : 0);
+            u->prq.answers + (everyone(p) ? 2ull * u->nr_fns : 0);
 
     for (u16 did = p->touched; did;) {
         struct domain *d = domain_get(u, did);
@@ -349,5 +349,6 @@ void emit_batch(struct unit *u)
     emit_fence(u);
     emit_implied_devtlb(u);
     emit_asked_devtlb(u);
+    prq_emit(u); /* last: the device tries again when it hears */
     hostq_submit(u);
 }

@@ -62,13 +62,27 @@ static u8 guest_reason(struct unit *u, u64 lo, u64 hi)
     return read ? FAULT_SS_NO_READ : FAULT_SS_NO_WRITE;
 }
 
+/* Faults that only we caused: the guest's own tables would have let it through. */
+static bool is_ours(struct unit *u, u16 sid, u8 reason)
+{
+    struct fn *f = fn_find(u, sid);
+    struct guest_context g;
+
+    if (f && f->dead)
+        return true; /* quarantined */
+    if (reason != FAULT_ATS_BLOCKED && reason != FAULT_SM_ATS_BLOCKED)
+        return false;
+    context_read(u, sid, &g);
+    return !g.fault && g.ats; /* the gate is shut */
+}
+
 static void report(struct unit *u, u64 lo, u64 hi)
 {
     u16 sid = (u16)field_get(hi, FRCD_SID);
     u8 reason = (u8)field_get(hi, FRCD_FR);
     bool interrupt = reason >= FAULT_IR_FIRST && reason <= FAULT_IR_LAST;
 
-    if (interrupt ? u->v.ir_enabled : u->v.enabled) {
+    if (interrupt ? u->v.ir_enabled : u->v.enabled && !is_ours(u, sid, reason)) {
         if (!interrupt && !(u->v.cap & CAP_CM))
             u->doubtful = sid;
         vregs_fault(u, lo, (hi & ~FRCD_FR) | field_prep(FRCD_FR, guest_reason(u, lo, hi)));
@@ -81,29 +95,71 @@ static void report(struct unit *u, u64 lo, u64 hi)
     }
 }
 
+/*
+ * A device may fault as fast as we read. Past so many faults in a millisecond the unit's event is masked;
+ * what is recorded meanwhile is read at the first exit after that time. Not while a batch is left to events:
+ * its time-out is told by this one.
+ */
+#define STORM    64
+#define STORM_US 1000
+
+void fault_unthrottle(struct unit *u)
+{
+    if (!u->faults_masked)
+        return;
+    u->faults_masked = false;
+    env_write32(u->regs, REG_FECTL, 0); /* what is pending comes now */
+}
+
+static void throttle(struct unit *u, unsigned reported)
+{
+    u64 now = env_now_us();
+
+    if (now - u->fault_since_us > STORM_US) {
+        u->fault_since_us = now;
+        u->fault_count = 0;
+    }
+    u->fault_count += reported;
+    if (u->fault_count <= STORM || u->hq.busy)
+        return;
+    u->faults_masked = true;
+    env_write32(u->regs, REG_FECTL, MSG_IM);
+    env_log_limited(ENV_WARN, "unit %u: too many faults, the rest are read later", u->index);
+}
+
 bool fault_collect(struct unit *u)
 {
-    u32 fsts = env_read32(u->regs, REG_FSTS);
-    unsigned at = (unsigned)field_get(fsts, FSTS_FRI);
-    bool any = false;
+    unsigned at, reported = 0;
+    u32 fsts;
 
+    if (u->faults_masked) {
+        if (env_now_us() - u->fault_since_us <= STORM_US)
+            return false;
+        fault_unthrottle(u);
+    }
+    fsts = env_read32(u->regs, REG_FSTS);
+    at = (unsigned)field_get(fsts, FSTS_FRI);
     if (!(fsts & (FSTS_PPF | FSTS_PFO)))
         return false;
-    /* Oldest first, and those that come meanwhile, but a storm does not hold us here. */
-    for (unsigned n = 0; n < 4 * u->nr_frcd; n++) {
+    /* Oldest first, and those that come meanwhile, but a storm does not hold us here. The first may be
+     * anywhere if FRI is wrong. */
+    for (unsigned n = 0; n < 4 * u->nr_frcd; n++, at++) {
         u32 off = u->frcd_off + (at % u->nr_frcd) * 16;
         u64 hi = env_read64(u->regs, off + 8), lo;
 
-        if (!(hi & FRCD_F))
-            break;
+        if (!(hi & FRCD_F)) {
+            if (reported || n >= u->nr_frcd)
+                break;
+            continue;
+        }
         lo = env_read64(u->regs, off);
         env_write32(u->regs, off + 12, (u32)(FRCD_F >> 32));
         report(u, lo, hi);
-        any = true;
-        at++;
+        reported++;
     }
     /* Whether or not it was there at the start: one that is left standing silences every later event (7.3).
      */
     env_write32(u->regs, REG_FSTS, FSTS_PFO);
-    return any;
+    throttle(u, reported);
+    return reported;
 }

@@ -13,6 +13,16 @@ struct fn *fn_find(struct unit *u, u16 sid)
     return slot && *slot ? &u->fns[*slot] : NULL;
 }
 
+/* The unit that follows the function. A VF is served by the unit of its physical function (8.3.1), which only
+ * the call that made it known has named. */
+static struct unit *unit_with(u16 segment, u16 sid)
+{
+    for (unsigned i = 0; i < nr_units; i++)
+        if (units[i]->segment == segment && fn_find(units[i], sid))
+            return units[i];
+    return unit_of(segment, sid);
+}
+
 static struct fn *fn_add(struct unit *u, u16 sid)
 {
     u16 *slot = idmap_slot(&u->fn_of_sid, sid, true);
@@ -34,14 +44,17 @@ static struct fn *fn_add(struct unit *u, u16 sid)
 static void fn_remove(struct unit *u, struct fn *f)
 {
     domain_detach(u, f);
+    prq_forget(u, f->sid);
     *idmap_slot(&u->fn_of_sid, f->sid, false) = 0;
     *f = (struct fn){ 0 };
 }
 
-static bool trusted(const struct unit *u, u16 sid)
+static bool trusted(const struct unit *u, u16 sid, u16 pfsid)
 {
-    return u->device_tlb &&
-           (iommu_opts.ats == ATS_ALL || (iommu_opts.ats == ATS_LISTED && dmar_ats_listed(u->segment, sid)));
+    if (!u->device_tlb || iommu_opts.ats == ATS_OFF)
+        return false;
+    return iommu_opts.ats == ATS_ALL || dmar_ats_listed(u->segment, sid) ||
+           dmar_ats_listed(u->segment, pfsid);
 }
 
 static void ats_on(struct unit *u, u16 sid, u8 depth, u16 pfsid)
@@ -60,7 +73,7 @@ static void ats_on(struct unit *u, u16 sid, u8 depth, u16 pfsid)
     f->depth = depth & 0x1f;
     f->pfsid = u->ecap & ECAP_DIT ? pfsid : 0;
     f->dead = false;
-    f->gate = trusted(u, sid);
+    f->gate = trusted(u, sid, pfsid);
     if (!f->gate)
         env_log(ENV_WARN, "unit %u: %02x:%02x.%x enables ATS but is not trusted with it; its gate stays shut",
                 u->index, sid >> 8, sid >> 3 & 0x1f, sid & 7);
@@ -85,7 +98,7 @@ static void ats_off(struct unit *u, struct fn *f)
 
 void iommu_ats_change(u16 segment, u16 sid, bool on, u8 depth, u16 pfsid)
 {
-    struct unit *u = unit_of(segment, sid);
+    struct unit *u = on ? unit_of(segment, pfsid) : unit_with(segment, sid);
     struct fn *f;
 
     if (!u || !sid) /* 00:00.0 is the host bridge; its source-id also means "unknown" to the unit */
@@ -98,12 +111,13 @@ void iommu_ats_change(u16 segment, u16 sid, bool on, u8 depth, u16 pfsid)
     } else if (f) {
         ats_off(u, f);
     }
+    replay_run(u); /* what the guest submitted while this had to wait */
     env_unlock(&u->lock);
 }
 
 void iommu_function_gone(u16 segment, u16 sid)
 {
-    struct unit *u = unit_of(segment, sid);
+    struct unit *u = unit_with(segment, sid);
     struct fn *f;
 
     if (!u)
@@ -115,13 +129,14 @@ void iommu_function_gone(u16 segment, u16 sid)
         fn_remove(u, f); /* first: no invalidation is sent to a device that cannot answer */
         context_sync(u, sid, true);
         replay_now(u);
+        replay_run(u);
     }
     env_unlock(&u->lock);
 }
 
 bool iommu_stopped(u16 segment, u16 sid)
 {
-    struct unit *u = unit_of(segment, sid);
+    struct unit *u = unit_with(segment, sid);
     struct fn *f;
     bool stopped;
 

@@ -29,9 +29,15 @@ int hostq_init(struct unit *u)
 }
 
 const u8 count_of[NR_DESC] = {
-    [DESC_CONTEXT] = COUNT_CONTEXT, [DESC_IOTLB] = COUNT_IOTLB,     [DESC_DEVTLB] = COUNT_DEVTLB,
-    [DESC_IEC] = COUNT_IEC,         [DESC_WAIT] = COUNT_WAIT,       [DESC_PIOTLB] = COUNT_PIOTLB,
-    [DESC_PASID] = COUNT_PASID,     [DESC_PDEVTLB] = COUNT_PDEVTLB,
+    [DESC_CONTEXT] = COUNT_CONTEXT,
+    [DESC_IOTLB] = COUNT_IOTLB,
+    [DESC_DEVTLB] = COUNT_DEVTLB,
+    [DESC_IEC] = COUNT_IEC,
+    [DESC_WAIT] = COUNT_WAIT,
+    [DESC_PIOTLB] = COUNT_PIOTLB,
+    [DESC_PASID] = COUNT_PASID,
+    [DESC_PDEVTLB] = COUNT_PDEVTLB,
+    [DESC_PAGE_RESPONSE] = COUNT_PAGE_RESPONSE,
 };
 
 u32 hostq_room(const struct unit *u)
@@ -45,7 +51,7 @@ u32 hostq_room(const struct unit *u)
 
 struct desc hostq_fence(const struct unit *u)
 {
-    return desc_wait_status(u->hq.status_phys + STATUS_WORDS * sizeof(u32), 0);
+    return desc_wait_status(u->hq.status_phys + STATUS_WORDS * sizeof(u32), 0, false);
 }
 
 static void move_tail(struct unit *u)
@@ -84,12 +90,14 @@ void hostq_submit(struct unit *u)
     struct host_queue *q = &u->hq;
     u32 slot = next_cookie(q);
 
-    hostq_push(u, desc_wait_status(q->status_phys + slot * sizeof(u32), q->cookie));
+    hostq_push(u, desc_wait_status(q->status_phys + slot * sizeof(u32), q->cookie, u->plan.drain));
     q->busy = true;
     q->since_us = 0;
     q->event_armed = !iommu_opts.wait_us; /* nobody will wait: one tail write for both */
-    if (q->event_armed)
+    if (q->event_armed) {
+        fault_unthrottle(u);
         hostq_push(u, desc_wait_interrupt());
+    }
     move_tail(u);
 }
 
@@ -97,6 +105,7 @@ void hostq_submit(struct unit *u)
 static void arm_event(struct unit *u)
 {
     u->hq.event_armed = true;
+    fault_unthrottle(u);
     hostq_push(u, desc_wait_interrupt());
     move_tail(u);
 }
@@ -131,6 +140,7 @@ static void flush_everything(struct unit *u, u16 suspect)
     for (u16 i = 1; i < u->nr_fns; i++)
         if (!suspect || i == suspect)
             flush_function(u, &u->fns[i]);
+    prq_emit(u);
     hostq_submit(u);
     if (armed && !u->hq.event_armed)
         arm_event(u);
@@ -181,6 +191,7 @@ static void quarantine(struct unit *u, struct fn *f)
     env_log(ENV_ERR, "unit %u: device %02x:%02x.%x did not answer a device-TLB invalidation: quarantined",
             u->index, f->sid >> 8, f->sid >> 3 & 0x1f, f->sid & 7);
     env_bus_master_off(u->segment, f->sid);
+    prq_forget(u, f->sid);
     context_sync(u, f->sid, true); /* its hardware entry becomes not-present */
     vregs_ite(u, f->sid);
 }
@@ -226,6 +237,7 @@ bool hostq_errors(struct unit *u)
 
     if (!fsts)
         return false;
+    q->errors |= fsts;
     if (fsts & FSTS_ICE) {
         /* A device answered what nobody asked, or too late (6.5.2.11): the queue goes on by itself. */
         env_log_limited(ENV_WARN, "unit %u: bogus device-TLB completion", u->index);
@@ -255,11 +267,15 @@ void hostq_lose(struct unit *u)
             u->index, (unsigned long long)u->base, (unsigned long long)env_read64(u->regs, REG_IQH),
             q->tail * (u32)sizeof(struct desc));
     q->lost = true;
+    q->errors |= FSTS_ITE;
     q->busy = false;
     q->suspect = 0;
     for (u32 sid = 0; sid < 0x10000; sid++)
         if (env_pci_read32(u->segment, (u16)sid, 4) != ~0u && unit_of(u->segment, (u16)sid) == u)
             env_bus_master_off(u->segment, (u16)sid);
+    for (unsigned i = 1; i < u->nr_fns; i++) /* VFs, too, of which the DMAR does not tell */
+        if (u->fns[i].sid)
+            env_bus_master_off(u->segment, u->fns[i].sid);
     vregs_ite(u, 0);
 }
 
@@ -278,6 +294,7 @@ static void force_timeout(struct unit *u)
         hostq_lose(u);
         return;
     }
+    q->errors |= FSTS_ITE;
     q->tail = q->written = 0;
     flush_everything(u, q->suspect ? blame(u) : UNIT_ALONE);
 }

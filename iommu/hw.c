@@ -228,15 +228,16 @@ int hw_remap(struct unit *u, bool compatibility)
 
 static void arm_events(struct unit *u)
 {
+    static const u16 groups[] = { REG_FECTL, REG_IECTL, REG_PECTL };
     u64 address;
     u32 data;
 
     env_event_message(&address, &data);
-    for (unsigned group = REG_FECTL; group <= REG_IECTL; group += REG_IECTL - REG_FECTL) {
-        env_write32(u->regs, group + MSG_DATA, data);
-        env_write32(u->regs, group + MSG_ADDR, (u32)address);
-        env_write32(u->regs, group + MSG_UADDR, (u32)(address >> 32));
-        env_write32(u->regs, group, 0); /* unmask */
+    for (unsigned i = 0; i < (u->prq.ring ? 3 : 2); i++) {
+        env_write32(u->regs, groups[i] + MSG_DATA, data);
+        env_write32(u->regs, groups[i] + MSG_ADDR, (u32)address);
+        env_write32(u->regs, groups[i] + MSG_UADDR, (u32)(address >> 32));
+        env_write32(u->regs, groups[i], 0); /* unmask */
     }
 }
 
@@ -310,6 +311,7 @@ int hw_takeover(struct unit *u)
     if (err)
         return err;
     fault_collect(u); /* firmware's leftovers are nobody's news */
+    prq_start(u);
     arm_events(u);
     return 0;
 }

@@ -26,6 +26,8 @@ static int make_tables(struct unit *u, bool whole)
         err = context_init(u);
     if (!err && whole)
         err = ir_init(u);
+    if (!err && whole)
+        err = prq_init(u);
     if (!err && whole && !plan_more_waits(u))
         err = ERR_NOMEM;
     if (err)
@@ -103,7 +105,7 @@ void iommu_mmio(u64 gpa, unsigned width, bool write, u64 *value)
 
 bool iommu_event(void)
 {
-    bool ours = false;
+    bool ours = false, asked;
 
     for (unsigned i = 0; i < nr_units; i++) {
         struct unit *u = units[i];
@@ -118,7 +120,8 @@ bool iommu_event(void)
             ours = true;
         if (hostq_errors(u))
             ours = true;
-        if (u->hq.busy && replay_continue(u)) {
+        asked = prq_collect(u);
+        if ((u->hq.busy && replay_continue(u)) || asked) {
             replay_run(u);
             ours = true;
         }
@@ -135,7 +138,7 @@ bool iommu_event(void)
 bool iommu_busy(void)
 {
     for (unsigned i = 0; i < nr_units; i++)
-        if (units[i]->hq.busy)
+        if (units[i]->hq.busy || units[i]->faults_masked)
             return true;
     return false;
 }
@@ -170,6 +173,7 @@ void iommu_dma_changed(u64 base, u64 size)
         }
         plan_everything(u);
         replay_now(u);
+        replay_run(u);
         env_unlock(&u->lock);
     }
 }

@@ -29,6 +29,7 @@ struct iommu_options {
      * devices are not contained. */
     bool direct;
     bool no_caching_mode; /* the guest need not flush what becomes present: first-stage tables only */
+    u8 dtlb_hint;         /* ECAP bit that says "device-TLB invalidation is implied"; 0 = none */
     /* How long an exit waits for the hardware before it arms the completion event and re-enters the guest, in
      * microseconds; 0 = never wait in the exit, always by event. */
     u32 wait_us;
@@ -117,6 +118,33 @@ enum inside_table { INSIDE_TRACE, INSIDE_COUNTERS };
 int iommu_inside(enum inside_table table, u64 unit, u64 *at, struct inside_record *out,
                  unsigned room) __must_check;
 void iommu_inside_show(void); /* the last entries, on the console */
+
+/*
+ * The invalidation call: IOTLB and device TLBs of what the array's entries name are flushed when it returns
+ * (docs/hypercalls.md has the meaning of each field and value). `array`: guest-physical. *handled = entries
+ * that were done; 0 is returned when that is all of them.
+ */
+struct iommu_invalidation {
+    u64 address, pages; /* everything: 0 and ~0 */
+    u32 flags, reserved;
+    u32 result, hardware; /* written: enum invalidate_result, INVALIDATE_ICE and _ITE */
+};
+_Static_assert(sizeof(struct iommu_invalidation) == 32, "docs/hypercalls.md");
+#define INVALIDATE_LEAF     1u
+#define INVALIDATE_MAX      1024 /* entries in one call */
+#define INVALIDATE_NO_PASID ~0u
+#define INVALIDATE_PASIDS   (1u << 20)
+enum invalidate_result {
+    INVALIDATE_DONE,
+    INVALIDATE_ALIGNMENT,
+    INVALIDATE_FLAGS,
+    INVALIDATE_RESERVED,
+    INVALIDATE_RANGE,
+};
+#define INVALIDATE_ICE 1u
+#define INVALIDATE_ITE 2u
+int iommu_invalidate(unsigned unit, u16 did, u32 pasid, u64 array, unsigned count,
+                     unsigned *handled) __must_check;
 
 /* The lines of the boot summary, logged one by one; and the counters of `make run`'s table:
  * "count unit=0 kind=<cc|iotlb|dtlb|iec|wait> guest=<n> host=<n>". */

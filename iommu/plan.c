@@ -257,6 +257,10 @@ void plan_request(struct unit *u, const struct request *r)
         p->waits[p->nr_waits / WAITS_PER_PAGE][p->nr_waits % WAITS_PER_PAGE] =
             (struct guest_wait){ r->status_addr, r->status_data, r->wait_status, r->wait_interrupt };
         p->nr_waits++;
+        p->drain |= r->wait_drain;
+        break;
+    case DESC_PAGE_RESPONSE:
+        prq_request(u, r);
         break;
     default:
         break;

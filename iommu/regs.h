@@ -26,6 +26,11 @@
 #define REG_IECTL  0x0a0 /* invalidation event control; DATA +4, ADDR +8, UADDR +12 */
 #define REG_IQERCD 0x0b0 /* invalidation queue error record, 64 */
 #define REG_IRTA   0x0b8 /* interrupt remapping table address, 64 */
+#define REG_PQH    0x0c0 /* page request queue head, 64 */
+#define REG_PQT    0x0c8 /* page request queue tail, 64 */
+#define REG_PQA    0x0d0 /* page request queue address, 64 */
+#define REG_PRS    0x0dc /* page request status */
+#define REG_PECTL  0x0e0 /* page request event control; DATA +4, ADDR +8, UADDR +12 */
 
 /* Protected low memory. */
 #define REG_PLMBASE  0x068
@@ -75,9 +80,11 @@
 #define ECAP_IRO   MASK(17, 8) /* x 16 */
 #define ECAP_MHMV  MASK(23, 20)
 #define ECAP_NEST  BIT(26)
+#define ECAP_PRS   BIT(29)      /* page requests */
 #define ECAP_PSS   MASK(39, 35) /* PASID bits - 1 */
 #define ECAP_PASID BIT(40)
 #define ECAP_DIT   BIT(41) /* device-TLB descriptors carry a PFSID */
+#define ECAP_PDS   BIT(42) /* a wait can drain page requests */
 #define ECAP_SMTS  BIT(43) /* scalable mode */
 #define ECAP_SSTS  BIT(46) /* second-stage translation in scalable mode */
 #define ECAP_FSTS  BIT(47) /* first-stage translation */
@@ -153,6 +160,13 @@
 #define IRTA_EIME BIT(11)    /* x2APIC destinations */
 #define IRTA_S    MASK(3, 0) /* 2^(S + 1) entries */
 
+/* --- page requests (11.4.11) --- */
+#define PQ_OFFSET MASK(18, 5) /* PQH, PQT */
+#define PQA_PQA   MASK(63, 12)
+#define PQA_PQS   MASK(2, 0) /* 2^PQS pages */
+#define PRS_PPR   BIT(0)
+#define PRS_PRO   BIT(1)
+
 /* IQEI codes (11.4.9.9). */
 enum iqei {
     IQEI_NONE = 0,
@@ -179,6 +193,7 @@ enum fault_reason {
     FAULT_ROOT_RESERVED = 0xa,
     FAULT_CONTEXT_RESERVED = 0xb,
     FAULT_SS_RESERVED = 0xc,
+    FAULT_ATS_BLOCKED = 0xd, /* the context entry lets the function use no ATS */
 
     FAULT_IR_INDEX = 0x21, /* beyond the table */
     FAULT_IR_NOT_PRESENT = 0x22,
@@ -194,6 +209,7 @@ enum fault_reason {
     FAULT_SM_CONTEXT_NOT_PRESENT = 0x41,
     FAULT_SM_CONTEXT_RESERVED = 0x42,
     FAULT_SM_CONTEXT_INVALID = 0x43,
+    FAULT_SM_ATS_BLOCKED = 0x44,
     FAULT_SM_PASID_LARGE = 0x46,
     FAULT_SM_RID_PASID = 0x48,
     FAULT_SM_DIR_ACCESS = 0x50,

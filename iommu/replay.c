@@ -85,6 +85,9 @@ static void finish(struct unit *u)
     inside_add(u, INSIDE_DONE, u->plan.nr_waits, u->hq.cookie);
     u->batch++;
     domain_reap(u);
+    prq_finish(u);
+    if (u->plan.drain)
+        (void)prq_collect(u); /* they are in our queue now; the guest is to find them in its own */
     for (unsigned i = 0; i < u->plan.nr_waits; i++) {
         const struct guest_wait *w = &u->plan.waits[i / WAITS_PER_PAGE][i % WAITS_PER_PAGE];
 
@@ -107,7 +110,7 @@ bool replay_continue(struct unit *u)
 
 void replay_submit(struct unit *u)
 {
-    if (!plan_empty(u)) {
+    if (!plan_empty(u) || u->prq.answers) {
         emit_batch(u);
         if (!hostq_wait_or_arm(u))
             return;
@@ -124,6 +127,8 @@ void replay_run(struct unit *u)
         if (!plan_empty(u))
             replay_submit(u);
     }
+    if (!u->hq.busy && u->prq.answers) /* ours, to requests that the guest has no room for */
+        replay_submit(u);
 }
 
 void replay_settle(struct unit *u)

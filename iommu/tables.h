@@ -74,6 +74,16 @@ _Static_assert(sizeof(struct pasid_entry) == 64, "9.6");
 #define PE_Q2_RSVD       (MASK(1, 0) | MASK(11, 6)) /* SRE and EAFE too: neither is announced */
 enum { PGTT_FIRST = 1, PGTT_SECOND = 2, PGTT_NESTED = 3, PGTT_PASS_THROUGH = 4 };
 
+/* --- page request (7.4.1) --- */
+struct page_request {
+    u64 q[4]; /* the upper two are reserved */
+};
+#define PQE_PP    BIT(8) /* q[0]: it carries a PASID */
+#define PQE_RID   MASK(31, 16)
+#define PQE_PASID MASK(51, 32)
+#define PQE_LAST  BIT(2) /* q[1]: of its group, which is answered as a whole */
+#define PQE_PRGI  MASK(11, 3)
+
 /* --- interrupt remapping (9.9) --- */
 struct irte {
     u64 lo, hi;

@@ -43,6 +43,7 @@ struct fn {
     bool silent;     /* ATS is about to be switched on: it holds nothing and would not answer */
     bool whole;      /* this batch: flush all it holds */
     bool pasids;     /* requests of its have carried PASIDs since ATS came on */
+    bool pages;      /* its hardware entry lets it send page requests */
     u16 first_att;   /* the domains it reaches */
     u32 asked, sent; /* device-TLB descriptors of the guest and of ours */
 };
@@ -176,6 +177,7 @@ struct plan {
             u16 nr_whole;
             u16 nr_iec;
             u16 nr_waits;
+            bool drain; /* a wait asked for page requests to be drained */
         };
         u64 marks[4]; /* all 0: there is nothing to do */
     };
@@ -200,11 +202,27 @@ struct plan {
 };
 _Static_assert(offsetof(struct plan, looked) == 4 * sizeof(u64), "plan_empty() and plan_reset()");
 
+/* Page requests, prq.c. A group is followed from its last request until its response has left. */
+#define PRQ_GROUPS 128
+struct page_group {
+    u16 sid, index;
+    u32 pasid;
+    bool with_pasid, emitted;
+    u8 code;
+    enum { GROUP_FREE, GROUP_ASKED, GROUP_ANSWERED } state;
+};
+struct page_queue {
+    volatile struct page_request *ring; /* NULL: the unit has no page requests */
+    u16 answers;                        /* groups that are answered and not yet done */
+    bool full;                          /* a request waits for a group to end */
+    struct page_group groups[PRQ_GROUPS];
+};
+
 /* The real unit's queue. At most one batch is outstanding, so that a batch is also the unit of waiting. */
 #define HQ_PAGES 16
 /* A flush of everything always fits: two requests to each function, in descriptors that take two slots each.
  */
-_Static_assert(HQ_PAGES *PAGE_SIZE / (2 * sizeof(struct desc)) >= 2 * MAX_FNS + PLAN_DEVTLB + 10,
+_Static_assert(HQ_PAGES *PAGE_SIZE / (2 * sizeof(struct desc)) >= 2 * MAX_FNS + PLAN_DEVTLB + PRQ_GROUPS + 10,
                "hostq_room()");
 #define UNIT_ALONE 0xffff /* no function at all */
 struct host_queue {
@@ -225,6 +243,7 @@ struct host_queue {
     u32 retries;
     u16 suspect; /* somebody does not answer, and this is the function that is asked now; 0 = all are */
     bool lost;   /* the unit obeys no more: nothing is sent to it, and nothing behind it may do DMA */
+    u32 errors;  /* FSTS bits of errors that have been seen, for who is interested */
 };
 
 enum count_kind {
@@ -236,11 +255,12 @@ enum count_kind {
     COUNT_PASID,
     COUNT_PIOTLB,
     COUNT_PDEVTLB,
+    COUNT_PAGE_RESPONSE,
     NR_COUNT
 };
 
 /* The virtual unit's registers; the array is what the guest reads. */
-#define VREGS_SIZE 0x240
+#define VREGS_SIZE 0x2a0
 struct vunit {
     u32 regs[VREGS_SIZE / 4];
     u64 cap, ecap;
@@ -249,6 +269,7 @@ struct vunit {
     bool enabled;                         /* TE as the guest set it */
     u64 irta;                             /* latched by SIRTP */
     bool ir_enabled;                      /* IRE as the guest set it */
+    u8 next_fault;                        /* record that the next fault goes into */
     u32 gsts_on_finish;                   /* GSTS bits that change when the outstanding batch is done */
     bool ccmd_on_finish, iotlb_on_finish; /* register-based invalidations, likewise */
 };
@@ -298,8 +319,14 @@ struct unit {
     u16 next_att;   /* never used yet */
     bool atts_lost; /* there were too many: each flush reaches every function */
 
+    /* A storm of faults: how many since when, and whether the unit's event is masked for a while. */
+    u64 fault_since_us;
+    u32 fault_count;
+    bool faults_masked;
+
     struct plan plan;
     struct host_queue hq;
+    struct page_queue prq;
     struct vunit v;
     u64 guest_count[NR_COUNT], host_count[NR_COUNT];
     struct inside_record *ring;
@@ -396,6 +423,7 @@ struct guest_context {
     bool ats;                /* it lets the function use ATS */
     struct translation t;    /* legacy mode */
     struct guest_dir dir;    /* scalable mode */
+    bool pages;              /* it lets the function send page requests */
 };
 void context_read(struct unit *u, u16 sid, struct guest_context *g);
 
@@ -418,6 +446,15 @@ int ir_apply(struct unit *u) __must_check;
 void ir_sync_all(struct unit *u);
 void ir_request(struct unit *u, u32 index, unsigned order); /* 2^order entries from the aligned index on */
 enum fault_reason ir_fault(struct unit *u, u32 index);
+
+/* --- prq.c: page requests --- */
+int prq_init(struct unit *u) __must_check;
+void prq_start(struct unit *u);   /* hardware may use the queue from here on */
+bool prq_collect(struct unit *u); /* what has come, to the guest; true when there was any */
+void prq_request(struct unit *u, const struct request *r); /* the guest's response */
+void prq_emit(struct unit *u);                             /* responses, into the batch */
+void prq_finish(struct unit *u);                           /* they have left */
+void prq_forget(struct unit *u, u16 sid);                  /* the function waits for nothing any more */
 
 /* --- plan.c: what a batch must do --- */
 void plan_reset(struct unit *u);
@@ -455,6 +492,8 @@ void vregs_ite(struct unit *u, u16 sid); /* this device did not answer */
 void vregs_completion(struct unit *u);   /* a wait with IF is done */
 void vregs_finish(struct unit *u);       /* the batch is done: commands that waited for it show as done */
 void vregs_fault(struct unit *u, u64 rec_lo, u64 rec_hi);
+void vregs_page_request(struct unit *u, u32 tail); /* one more is in the guest's queue */
+void vregs_page_overflow(struct unit *u);          /* one more found no room there */
 
 /* --- what the innermost loops call --- */
 static inline bool plan_empty(const struct unit *u)
@@ -508,7 +547,8 @@ static inline void hostq_push(struct unit *u, struct desc d)
 }
 
 /* --- fault.c: the real unit's faults --- */
-bool fault_collect(struct unit *u); /* true when there was one */
+bool fault_collect(struct unit *u);    /* true when there was one */
+void fault_unthrottle(struct unit *u); /* a batch is left to the unit's events: none may be held back */
 
 /* --- dmar.c --- */
 struct unit *unit_of(u16 segment, u16 sid);

@@ -8,6 +8,7 @@
 /* Our own layout, whatever the host's is. */
 #define V_IRO  0x0f0
 #define V_FRCD 0x220
+#define V_NFR  8
 
 /*
  * Announced = known, implemented and tested, ANDed with the host's. Caching mode is added: second-stage
@@ -64,16 +65,22 @@ void vregs_init(struct unit *u)
 {
     struct vunit *v = &u->v;
     u64 cap = (u->cap & CAP_ALLOWED) | second_stage_cap(u);
-    u64 ecap = (u->ecap & (ECAP_ALLOWED | (u->irt ? ECAP_IR_ALL : 0))) | scalable_ecap(u);
+    u64 ecap =
+        (u->ecap & (ECAP_ALLOWED | (u->irt ? ECAP_IR_ALL : 0) | (u->prq.ring ? ECAP_PRS | ECAP_PDS : 0))) |
+        scalable_ecap(u);
 
-    cap |= field_prep(CAP_FRO, V_FRCD / 16) | (ecap & ECAP_FSTS ? u->cap & CAP_FIRST : 0);
+    cap |= field_prep(CAP_FRO, V_FRCD / 16) | field_prep(CAP_NFR, V_NFR - 1) |
+           (ecap & ECAP_FSTS ? u->cap & CAP_FIRST : 0);
     if (!iommu_opts.no_caching_mode)
         cap |= CAP_CM;
     if (u->own_pgtt == PGTT_FIRST) /* its leaves have no snoop bit */
         ecap &= ~ECAP_SC;
     if (iommu_opts.ats == ATS_OFF)
-        ecap &= ~ECAP_DT;
+        ecap &= ~(ECAP_DT | ECAP_PRS | ECAP_PDS);
     ecap |= field_prep(ECAP_IRO, V_IRO / 16);
+    if (iommu_opts.dtlb_hint &&
+        !(u->ecap & BIT(iommu_opts.dtlb_hint))) /* there it would mean something else */
+        ecap |= BIT(iommu_opts.dtlb_hint);
     v->cap = cap;
     v->ecap = ecap;
     v->rules = (struct desc_rules){
@@ -82,12 +89,16 @@ void vregs_init(struct unit *u)
         .psi = cap & CAP_PSI,
         .dt = ecap & ECAP_DT,
         .ir = ecap & ECAP_IR,
+        .prs = ecap & ECAP_PRS,
+        .pds = ecap & ECAP_PDS,
     };
     *reg(u, REG_VER) = 0x10;
     set64(u, REG_CAP, cap);
     set64(u, REG_ECAP, ecap);
     *reg(u, REG_FECTL) = MSG_IM;
     *reg(u, REG_IECTL) = MSG_IM;
+    if (v->rules.prs)
+        *reg(u, REG_PECTL) = MSG_IM;
 }
 
 /* --- events --- */
@@ -146,14 +157,58 @@ void vregs_completion(struct unit *u)
 
 void vregs_fault(struct unit *u, u64 rec_lo, u64 rec_hi)
 {
+    u32 record = V_FRCD + 16u * u->v.next_fault;
+
     /* Nothing is recorded while an overflow stands (11.4.7.1). */
-    if (vreg64(u, V_FRCD + 8) & FRCD_F || *reg(u, REG_FSTS) & FSTS_PFO) {
+    if (vreg64(u, record + 8) & FRCD_F || *reg(u, REG_FSTS) & FSTS_PFO) {
         fault_status(u, FSTS_PFO);
         return;
     }
-    set64(u, V_FRCD, rec_lo);
-    set64(u, V_FRCD + 8, (rec_hi & FRCD_COPY) | FRCD_F);
+    set64(u, record, rec_lo);
+    set64(u, record + 8, (rec_hi & FRCD_COPY) | FRCD_F);
+    if (!(*reg(u, REG_FSTS) & FSTS_PPF)) /* the first that is pending */
+        *reg(u, REG_FSTS) = (*reg(u, REG_FSTS) & ~(u32)FSTS_FRI) | (u32)field_prep(FSTS_FRI, u->v.next_fault);
+    u->v.next_fault = (u->v.next_fault + 1) % V_NFR;
     fault_status(u, FSTS_PPF);
+}
+
+/* The high dword of a record, which has F in it. */
+static bool is_fault_flag(u32 off)
+{
+    return off >= V_FRCD && off < V_FRCD + 16 * V_NFR && off % 16 == 12;
+}
+
+/* PPF is nothing but the F of all records together; an event that nothing is left of is not sent (11.4.7). */
+static void faults_served(struct unit *u)
+{
+    u32 all = 0;
+
+    for (unsigned i = 0; i < V_NFR; i++)
+        all |= vreg32(u, V_FRCD + 16 * i + 12);
+    if (!(all & (u32)(FRCD_F >> 32)))
+        *reg(u, REG_FSTS) &= ~(u32)FSTS_PPF;
+    if (!(*reg(u, REG_FSTS) & FSTS_EVENTS))
+        *reg(u, REG_FECTL) &= ~(u32)MSG_IP;
+}
+
+static void page_status(struct unit *u, u32 bit)
+{
+    u32 before = *reg(u, REG_PRS);
+
+    *reg(u, REG_PRS) |= bit;
+    if (!before)
+        raise(u, REG_PECTL);
+}
+
+void vregs_page_request(struct unit *u, u32 tail)
+{
+    *reg(u, REG_PQT) = tail;
+    page_status(u, PRS_PPR);
+}
+
+void vregs_page_overflow(struct unit *u)
+{
+    page_status(u, PRS_PRO);
 }
 
 void vregs_finish(struct unit *u)
@@ -258,6 +313,7 @@ static void context_command(struct unit *u)
         plan_request(u, &r);
     u->v.ccmd_on_finish = true;
     replay_submit(u);
+    replay_run(u); /* the queue may have waited for the same */
 }
 
 static void iotlb_command(struct unit *u)
@@ -289,6 +345,7 @@ static void iotlb_command(struct unit *u)
     set64(u, V_IRO + REG_IOTLB, (iotlb & ~IOTLB_IAIG) | field_prep(IOTLB_IAIG, done));
     u->v.iotlb_on_finish = true;
     replay_submit(u);
+    replay_run(u);
 }
 
 /* --- accesses --- */
@@ -319,7 +376,15 @@ static const struct {
     [(V_IRO + REG_IVA) / 4] = { .rw = 0xfffff07f },
     [(V_IRO + REG_IVA) / 4 + 1] = { .rw = ~0u },
     [(V_IRO + REG_IOTLB) / 4 + 1] = { .rw = ~0u },
-    [V_FRCD / 4 + 3] = { .w1c = (u32)(FRCD_F >> 32) },
+    [REG_PQH / 4] = { .rw = (u32)PQ_OFFSET },
+    [REG_PQT / 4] = { .rw = (u32)PQ_OFFSET },
+    [REG_PQA / 4] = { .rw = (u32)(PQA_PQA | PQA_PQS) },
+    [REG_PQA / 4 + 1] = { .rw = ~0u },
+    [REG_PRS / 4] = { .w1c = PRS_PPR | PRS_PRO },
+    [REG_PECTL / 4] = { .rw = MSG_IM },
+    [(REG_PECTL + MSG_DATA) / 4] = { .rw = 0xffff },
+    [(REG_PECTL + MSG_ADDR) / 4] = { .rw = 0xfffffffc },
+    [(REG_PECTL + MSG_UADDR) / 4] = { .rw = ~0u },
 };
 
 static void written(struct unit *u, u32 off, u32 old)
@@ -340,18 +405,11 @@ static void written(struct unit *u, u32 off, u32 old)
         break;
     case REG_FECTL:
     case REG_IECTL:
+    case REG_PECTL:
         if (!(now & MSG_IM) && now & MSG_IP) /* what happened while masked is told now */
             raise(u, off);
         break;
-    case V_FRCD + 12:
-        if (!(now & (u32)(FRCD_F >> 32)))
-            *reg(u, REG_FSTS) &= ~(u32)FSTS_PPF;
-        /* fall through */
     case REG_FSTS:
-        if (!(*reg(u, REG_FSTS) & FSTS_EVENTS))
-            *reg(u, REG_FECTL) &= ~(u32)MSG_IP;
-        if (off != REG_FSTS)
-            break;
         /* The error record is valid only while its bit is set (11.4.9.9). */
         if (!(now & FSTS_ITE))
             set64(u, REG_IQERCD, vreg64(u, REG_IQERCD) & ~IQERCD_ITESID);
@@ -359,10 +417,19 @@ static void written(struct unit *u, u32 off, u32 old)
             set64(u, REG_IQERCD, vreg64(u, REG_IQERCD) & ~IQERCD_IQEI);
             replay_run(u); /* fetching resumes at the head (6.5.2.10) */
         }
+        faults_served(u);
         break;
     case REG_ICS:
         if (!(now & ICS_IWC))
             *reg(u, REG_IECTL) &= ~(u32)MSG_IP;
+        break;
+    case REG_PRS:
+        if (!now)
+            *reg(u, REG_PECTL) &= ~(u32)MSG_IP;
+        break;
+    default:
+        if (is_fault_flag(off))
+            faults_served(u);
         break;
     }
 }
@@ -375,7 +442,9 @@ static void write32(struct unit *u, u32 off, u32 value)
         command(u, value);
         return;
     }
-    if (!rw && !w1c)
+    if (is_fault_flag(off))
+        w1c = (u32)(FRCD_F >> 32);
+    if ((!rw && !w1c) || (off >= REG_PQH && off < V_IRO && !u->v.rules.prs))
         return;
     /* The queue's address is fixed while the queue is on (11.4.9.3). */
     if ((off == REG_IQA || off == REG_IQA + 4) && vreg32(u, REG_GSTS) & GCMD_QIE)

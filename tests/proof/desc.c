@@ -226,7 +226,7 @@ static struct desc any_host_descriptor(void)
     case 13:
         return desc_pdevtlb_all(any16(), any16(), any8());
     case 14:
-        return desc_wait_status(any64() & ~3ull, any32());
+        return desc_wait_status(any64() & ~3ull, any32(), any_bool());
     default:
         return desc_wait_interrupt();
     }

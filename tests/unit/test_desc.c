@@ -267,7 +267,7 @@ static void what_is_sent_is_valid(void **state)
         desc_context_device(0xffff, 0xffff),
         desc_iotlb_global(true, true),
         desc_iotlb_domain(0xffff, true, false),
-        desc_wait_status(~3ull, ~0u),
+        desc_wait_status(~3ull, ~0u, false),
         desc_wait_interrupt(),
         desc_devtlb(0xffff, 0, 31, 0, 52),
     };

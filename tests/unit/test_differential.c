@@ -155,6 +155,12 @@ static u32 rnd(u32 n)
 
 static void look(u32 iro, u32 fro)
 {
+    if (!on_bare) { /* some time has passed, and the guest was left for whatever reason */
+        W.now_us += 2000;
+        if (iommu_busy())
+            (void)iommu_event();
+        world_deliver();
+    }
     u64 hi = rd(fro + 8, 8);
 
     see(rd(R_GSTS, 4), "GSTS");

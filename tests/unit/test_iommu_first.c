@@ -264,14 +264,15 @@ static void cm_as_the_contract(void **state)
 
 static unsigned fault_of(unsigned f, u64 iova)
 {
+    u64 lo, hi;
+
     world_settle();
-    guest_w32(0, R_FSTS, FS_PFO);
-    guest_w32(0, 0x22c, 1u << 31);
+    guest_faults_clear(0);
     if (dma_lands(f, iova, true) != ~0ull)
         return 0;
     world_settle();
-    assert_true(guest_r32(0, 0x22c) >> 31);
-    return guest_r32(0, 0x22c) & 0xff;
+    assert_true(guest_fault(0, &lo, &hi));
+    return hi >> 32 & 0xff;
 }
 
 /* One entry after the other is wrong; the device is blocked and the guest is told why. */

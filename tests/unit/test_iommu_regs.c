@@ -116,6 +116,23 @@ static void announced_capabilities(void **state)
     assert_int_equal(guest_read(0, R_ECAP, 8) & E_DT, 0);
 }
 
+/* "Device-TLB invalidation is implied": one more bit of ECAP, unless the unit has its own meaning for it. */
+static void the_hint_is_a_bit(void **state)
+{
+    u64 plain;
+
+    (void)state;
+    start(&(struct world_cfg){ .ats = ATS_ALL, .wait_us = 100 });
+    plain = guest_read(0, R_ECAP, 8);
+    for (unsigned bit = 5; bit < 64; bit += 19) {
+        start(&(struct world_cfg){ .ats = ATS_ALL, .wait_us = 100, .dtlb_hint = (u8)bit });
+        assert_int_equal(guest_read(0, R_ECAP, 8), plain | 1ull << bit);
+        start(&(struct world_cfg){
+            .ats = ATS_ALL, .wait_us = 100, .dtlb_hint = (u8)bit, .ecap = ECAP_DEFAULT | 1ull << bit });
+        assert_int_equal(guest_read(0, R_ECAP, 8), plain);
+    }
+}
+
 static void hostile_21_event_address(void **state)
 {
     static const struct {
@@ -318,22 +335,6 @@ static void hostile_27_register_based_invalidation(void **state)
 
 /* --- 34: faults --- */
 
-static void fault_record(u64 *lo, u64 *hi)
-{
-    u32 off = (u32)(guest_read(0, R_CAP, 8) >> 24 & 0x3ff) * 16;
-
-    *lo = guest_read(0, off, 8);
-    *hi = guest_read(0, off + 8, 8);
-}
-
-static void clear_fault(void)
-{
-    u32 off = (u32)(guest_read(0, R_CAP, 8) >> 24 & 0x3ff) * 16;
-
-    guest_w32(0, off + 12, 1u << 31);
-    guest_w32(0, R_FSTS, FS_PFO);
-}
-
 static void hostile_34_fault_reaches_the_guest(void **state)
 {
     u64 lo, hi;
@@ -348,17 +349,32 @@ static void hostile_34_fault_reaches_the_guest(void **state)
     assert_int_equal(W.irqs, 1);
     assert_int_equal(W.irq[0].data, 0x42);
     assert_int_equal(guest_r32(0, R_FSTS), FS_PPF);
-    fault_record(&lo, &hi);
+    assert_true(guest_fault(0, &lo, &hi));
     assert_int_equal(lo, 0x7000);
     assert_int_equal(hi, 1ull << 63 | 5ull << 32 | SID_PLAIN); /* a write that no entry allows */
-    clear_fault();
+    guest_faults_clear(0);
     assert_int_equal(guest_r32(0, R_FSTS), 0);
     assert_int_equal(dma_lands(PLAIN, 0x8000, false), ~0ull);
     world_deliver();
-    fault_record(&lo, &hi);
+    assert_true(guest_fault(0, &lo, &hi));
     assert_int_equal(hi, 3ull << 62 | 6ull << 32 | SID_PLAIN);
     assert_int_equal(W.irqs, 2);
     finish();
+}
+
+/* The guest's FSTS, apart from where its records begin. */
+static u32 fault_status(void)
+{
+    return guest_r32(0, R_FSTS) & 0xff;
+}
+
+/* Some time later, at an exit. */
+static void later(void)
+{
+    W.now_us += 2000;
+    if (iommu_busy())
+        (void)iommu_event();
+    world_deliver();
 }
 
 static void hostile_34_fault_storm(void **state)
@@ -371,36 +387,170 @@ static void hostile_34_fault_storm(void **state)
         guest_w32(0, R_FEDATA, 0x42);
         guest_w32(0, R_FEADDR, 0xfee00000);
         guest_w32(0, R_FECTL, 0);
+        W.events = 0;
         for (unsigned i = 0; i < 1000; i++) {
             dma_lands(PLAIN, 0x100000 + (i << 12), true);
             if (i % 7 == 0)
                 world_deliver();
         }
         world_deliver();
+        assert_true(W.events <= 66); /* and what comes faster than that does not reach the processor */
+        later();
         assert_int_equal(W.irqs, 1); /* one event until the guest has cleared everything */
-        assert_int_equal(guest_r32(0, R_FSTS), FS_PPF | FS_PFO);
-        fault_record(&lo, &hi);
+        assert_int_equal(fault_status(), FS_PPF | FS_PFO);
+        assert_true(guest_fault(0, &lo, &hi));
         assert_int_equal(lo, 0x100000); /* the first one is kept */
         /* with the overflow standing nothing is recorded */
-        u32 off = (u32)(guest_read(0, R_CAP, 8) >> 24 & 0x3ff) * 16;
-        guest_w32(0, off + 12, 1u << 31);
+        u64 cap = guest_read(0, R_CAP, 8);
+        for (unsigned i = 0; i <= (cap >> 40 & 0xff); i++)
+            guest_w32(0, (u32)(cap >> 24 & 0x3ff) * 16 + 16 * i + 12, 1u << 31);
         dma_lands(PLAIN, 0x9000, true);
-        world_deliver();
-        assert_int_equal(guest_r32(0, R_FSTS), FS_PFO);
+        later();
+        assert_int_equal(fault_status(), FS_PFO);
         guest_w32(0, R_FSTS, FS_PFO);
         dma_lands(PLAIN, 0xa000, true);
-        world_deliver();
-        fault_record(&lo, &hi);
+        later();
+        assert_true(guest_fault(0, &lo, &hi));
         assert_int_equal(lo, 0xa000);
         assert_int_equal(W.irqs, 2);
         /* a fault that comes while the unit's records are full is still not the last one told */
-        clear_fault();
+        guest_faults_clear(0);
         dma_lands(PLAIN, 0xb000, true);
-        world_deliver();
-        fault_record(&lo, &hi);
+        later();
+        assert_true(guest_fault(0, &lo, &hi));
         assert_int_equal(lo, 0xb000);
         finish();
     }
+}
+
+/* Records are a ring: filled in order, from where the last one ended, FRI telling the first. One that is
+ * still there when its turn comes makes the overflow. */
+static void hostile_34_records_are_a_ring(void **state)
+{
+    u64 cap, lo, hi;
+    u32 at;
+
+    (void)state;
+    in_use(&(struct world_cfg){ .wait_us = 100 });
+    cap = guest_read(0, R_CAP, 8);
+    at = (u32)(cap >> 24 & 0x3ff) * 16;
+    unsigned n = (unsigned)(cap >> 40 & 0xff) + 1;
+    assert_true(n > 1);
+    for (unsigned round = 0; round < 3 * n; round++) {
+        for (unsigned i = 0; i < 3; i++) {
+            dma_lands(i == 1 ? ATS2 : PLAIN, 0x20000 + (round * 3 + i) * 0x1000ull, true);
+            later();
+        }
+        assert_int_equal(guest_r32(0, R_FSTS), FS_PPF | (round * 3 % n) << 8);
+        for (unsigned i = 0; i < 3; i++) {
+            u32 record = at + (round * 3 + i) % n * 16;
+
+            assert_int_equal(guest_read(0, record, 8), 0x20000 + (round * 3 + i) * 0x1000ull);
+            assert_int_equal(guest_read(0, record + 8, 8) & 0xffff, i == 1 ? SID_ATS2 : SID_PLAIN);
+            assert_int_equal(fault_status(), FS_PPF);
+            guest_w32(0, record + 12, 1u << 31);
+        }
+        assert_int_equal(fault_status(), 0);
+    }
+    /* all but the first are read, so the ring is full with one record in it */
+    for (unsigned i = 0; i < n; i++) {
+        dma_lands(PLAIN, 0x90000 + (i << 12), true);
+        later();
+    }
+    assert_int_equal(fault_status(), FS_PPF);
+    for (unsigned i = 1; i < n; i++)
+        guest_w32(0, at + (3 * 3 * n + i) % n * 16 + 12, 1u << 31);
+    dma_lands(PLAIN, 0x70000, true);
+    later();
+    assert_int_equal(fault_status(), FS_PPF | FS_PFO);
+    assert_true(guest_fault(0, &lo, &hi));
+    assert_int_equal(lo, 0x90000);
+    finish();
+}
+
+/* FECTL.IM: the event is kept pending, and goes out when the mask comes off, or never when all is cleared. */
+static void hostile_34_masked_event(void **state)
+{
+    (void)state;
+    in_use(&(struct world_cfg){ .wait_us = 100 });
+    guest_w32(0, R_FEDATA, 0x42);
+    guest_w32(0, R_FEADDR, 0xfee00000);
+    for (unsigned cleared = 0; cleared < 2; cleared++) {
+        guest_w32(0, R_FECTL, 1u << 31);
+        W.irqs = 0;
+        dma_lands(PLAIN, 0x7000, true);
+        world_deliver();
+        assert_int_equal(W.irqs, 0);
+        assert_int_equal(guest_r32(0, R_FECTL), 3u << 30);
+        if (cleared)
+            guest_faults_clear(0);
+        assert_int_equal(guest_r32(0, R_FECTL), cleared ? 1u << 31 : 3u << 30);
+        guest_w32(0, R_FECTL, 0);
+        assert_int_equal(W.irqs, !cleared);
+        assert_int_equal(guest_r32(0, R_FECTL), 0);
+        guest_faults_clear(0);
+    }
+    finish();
+}
+
+/* A unit whose FRI leads astray, or beyond its records: each record is found all the same. */
+static void hostile_34_bad_fri(void **state)
+{
+    u64 lo, hi;
+
+    (void)state;
+    for (unsigned fri = 0; fri < 256; fri += 5) {
+        in_use(&(struct world_cfg){ .wait_us = 100 });
+        for (unsigned i = 0; i < 3; i++) {
+            model_set_fri(W.unit[0], (u8)fri);
+            dma_lands(PLAIN, 0x30000 + (i << 12), true);
+            later();
+            assert_true(guest_fault(0, &lo, &hi));
+            assert_int_equal(lo, 0x30000 + (i << 12));
+            guest_faults_clear(0);
+            assert_int_equal(model_reg_read(W.unit[0], R_FSTS, 4) & 0xff, 0);
+        }
+        finish();
+    }
+}
+
+/* What only Sluice forbids is not the guest's fault, and it does not hear of it. */
+static void hostile_34_our_own_business(void **state)
+{
+    struct model_req r = { .sid = SID_ATS, .at = MODEL_TRANSLATION_REQUEST, .addr = 0x3000, .len = 8 };
+    u64 lo, hi;
+
+    (void)state;
+    in_use(&(struct world_cfg){ .wait_us = 100, .ite_steps = 30 });
+    map_and_flush(0, 0x3000, GUEST_DATA);
+    /* a quarantined function */
+    model_fn_set_answer(W.fn[ATS], MODEL_ANSWER_NEVER, 0);
+    q_iotlb(0, 2, 5, 0, 0);
+    assert_true(q_sync(0));
+    guest_w32(0, R_FSTS, FS_ITE);
+    model_fn_set_bus_master(W.fn[ATS], true);
+    model_fn_set_ats(W.fn[ATS], false);
+    W.warnings = 0;
+    assert_int_equal(dma_lands(ATS, 0x3000, true), ~0ull);
+    later();
+    assert_int_equal(fault_status(), 0);
+    assert_true(W.warnings > 0);
+    /* the gate: its entry says that it may use ATS, and it is not trusted */
+    in_use(&(struct world_cfg){ .wait_us = 100, .ats = ATS_LISTED });
+    map_and_flush(0, 0x3000, GUEST_DATA);
+    r.sid = SID_ATS2;
+    assert_int_equal(model_dma(W.unit[0], &r, NULL).status, MODEL_BLOCKED);
+    W.warnings = 0;
+    later();
+    assert_int_equal(fault_status(), 0);
+    /* the guest's own entry does not let it */
+    r.sid = SID_PLAIN;
+    assert_int_equal(model_dma(W.unit[0], &r, NULL).status, MODEL_BLOCKED);
+    later();
+    assert_true(guest_fault(0, &lo, &hi));
+    assert_int_equal(hi >> 32 & 0xff, 0xd);
+    assert_int_equal(hi & 0xffff, SID_PLAIN);
+    finish();
 }
 
 /* Faults go on coming while Sluice reads the records: no event is lost for good, not even a time-out's. */
@@ -429,7 +579,7 @@ static void hostile_34_faults_while_faults_are_read(void **state)
             assert_int_equal(model_reg_read(W.unit[0], R_FSTS, 4), 0);
             guest_w32(0, R_FEADDR, 0xfee00000);
             guest_w32(0, R_FECTL, 0);
-            clear_fault();
+            guest_faults_clear(0);
             W.irqs = 0;
             dma_lands(PLAIN, 0x9000, true);
             world_deliver();
@@ -476,6 +626,7 @@ int main(void)
         cmocka_unit_test(hostile_07_widths),
         cmocka_unit_test(hostile_07_half_registers),
         cmocka_unit_test(announced_capabilities),
+        cmocka_unit_test(the_hint_is_a_bit),
         cmocka_unit_test(hostile_21_event_address),
         cmocka_unit_test(hostile_27_root_pointer_while_on),
         cmocka_unit_test(hostile_27_other_table_modes),
@@ -484,6 +635,10 @@ int main(void)
         cmocka_unit_test(hostile_27_register_based_invalidation),
         cmocka_unit_test(hostile_34_fault_reaches_the_guest),
         cmocka_unit_test(hostile_34_fault_storm),
+        cmocka_unit_test(hostile_34_records_are_a_ring),
+        cmocka_unit_test(hostile_34_masked_event),
+        cmocka_unit_test(hostile_34_bad_fri),
+        cmocka_unit_test(hostile_34_our_own_business),
         cmocka_unit_test(hostile_34_faults_while_faults_are_read),
         cmocka_unit_test(faults_of_the_identity_map_are_ours),
         cmocka_unit_test(hostile_29_the_guest_is_told_who),

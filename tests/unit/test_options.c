@@ -137,6 +137,34 @@ static void nonsense_is_refused(void **state)
     assert_non_null(strstr(parse("x"), "on-shutdown=halt|reset"));
 }
 
+/* A bit that the specification has given a meaning would be a lie; so would the hint with another policy. */
+static void the_hint_takes_a_free_bit(void **state)
+{
+    static const u8 unassigned[] = { 5, 18, 19, 24, 27, 28, 32, 54, 63 };
+
+    (void)state;
+    for (unsigned bit = 0; bit < 70; bit++) {
+        char line[32];
+        bool good = false;
+
+        for (unsigned i = 0; i < ARRAY_SIZE(unassigned); i++)
+            good |= unassigned[i] == bit;
+        snprintf(line, sizeof(line), "dtlb=always dtlb-hint=%u", bit);
+        const char *why = parse(line);
+        assert_int_equal(!why, good);
+        if (good)
+            assert_int_equal(options.iommu.dtlb_hint, bit);
+        else
+            assert_non_null(strstr(why, "dtlb-hint"));
+    }
+    assert_non_null(strstr(parse("dtlb-hint=5 dtlb=guest"), "dtlb=always"));
+    assert_non_null(strstr(parse("dtlb=cm dtlb-hint=5"), "dtlb=always"));
+    assert_non_null(parse("dtlb-hint=5x"));
+    assert_non_null(parse("dtlb-hint="));
+    options.iommu.dtlb_hint = 0;
+    options.iommu.dtlb = DTLB_ALWAYS;
+}
+
 static void serial_takes_a_port(void **state)
 {
     (void)state;
@@ -159,6 +187,7 @@ int main(void)
         cmocka_unit_test(every_option_is_taken),
         cmocka_unit_test(sizes),
         cmocka_unit_test(nonsense_is_refused),
+        cmocka_unit_test(the_hint_takes_a_free_bit),
         cmocka_unit_test(serial_takes_a_port),
     };
 

@@ -143,7 +143,7 @@ size_t world_dmar(u8 *buf, const struct world_cfg *cfg)
         at += put(buf + at, 2, 0);
         at += put(buf + at, 8, UNIT_BASE + u * UNIT_SIZE);
         for (unsigned f = 0; !all && f < cfg->nr_fns; f++)
-            if (cfg->fn[f].unit == u)
+            if (cfg->fn[f].unit == u && !cfg->pf[f])
                 at += put_scope(buf + at, 1, cfg->fn[f].sid);
         put(buf + start + 2, 2, at - start);
     }
@@ -174,6 +174,10 @@ static void fill_defaults(struct world_cfg *c)
         c->cap = CAP_DEFAULT;
     if (!c->ecap)
         c->ecap = ECAP_DEFAULT;
+    if (!c->cap1)
+        c->cap1 = c->cap;
+    if (!c->ecap1)
+        c->ecap1 = c->ecap;
     if (!c->units)
         c->units = 1;
     if (!c->pace_max)
@@ -195,8 +199,8 @@ static void start_unit(unsigned u)
                                    .mem_map = mem_map,
                                    .interrupt = on_interrupt,
                                    .trace = on_trace };
-    struct model_cfg mc = { .cap = W.cfg.cap,
-                            .ecap = W.cfg.ecap,
+    struct model_cfg mc = { .cap = u ? W.cfg.cap1 : W.cfg.cap,
+                            .ecap = u ? W.cfg.ecap1 : W.cfg.ecap,
                             .version = 0x10,
                             .seed = W.cfg.seed * 2 + u + 1,
                             .pace = W.cfg.pace,
@@ -208,7 +212,7 @@ static void start_unit(unsigned u)
                             .compress = W.cfg.compress };
 
     memcpy(mc.keep, W.cfg.keep, sizeof(mc.keep));
-    if (!(W.cfg.ecap & E_C) || W.cfg.cap & C_RWBF) {
+    if (!(mc.ecap & E_C) || mc.cap & C_RWBF) {
         mc.shadow = shadow_mem[u];
         mc.shadow_base = REGION_BASE;
         mc.shadow_size = W.pages * 4096ull;
@@ -255,10 +259,11 @@ int world_boot(const struct world_cfg *cfg)
     for (unsigned f = 0; f < W.nr_fns; f++) {
         const struct world_fn_cfg *c = &W.cfg.fn[f];
 
-        W.fn[f] =
-            model_fn_add(W.unit[c->unit],
-                         &(struct model_fn_cfg){
-                             .sid = c->sid, .ats = c->ats, .pasid = W.cfg.ecap & E_PASID, .qdep = c->depth });
+        W.fn[f] = model_fn_add(W.unit[c->unit], &(struct model_fn_cfg){ .sid = c->sid,
+                                                                        .ats = c->ats,
+                                                                        .pasid = W.cfg.ecap & E_PASID,
+                                                                        .pfsid = W.cfg.pf[f],
+                                                                        .qdep = c->depth });
         model_fn_set_bus_master(W.fn[f], true);
     }
     if (cfg->dmar)
@@ -272,7 +277,8 @@ int world_protect(void)
                                      .ats = W.cfg.ats,
                                      .direct = W.cfg.direct,
                                      .no_caching_mode = W.cfg.no_caching_mode,
-                                     .wait_us = W.cfg.wait_us };
+                                     .wait_us = W.cfg.wait_us,
+                                     .dtlb_hint = W.cfg.dtlb_hint };
 
     return iommu_protect(&options);
 }
@@ -363,10 +369,10 @@ void world_ats(unsigned f, bool on)
     const struct world_fn_cfg *c = &W.cfg.fn[f];
     u64 before = W.guest_pages;
 
-    iommu_ats_change(0, c->sid, on, c->depth, c->sid);
+    iommu_ats_change(0, c->sid, on, c->depth, W.cfg.pf[f] ? W.cfg.pf[f] : c->sid);
     model_fn_set_ats(W.fn[f], on);
     if (on) /* once more, when the device can answer */
-        iommu_ats_change(0, c->sid, true, c->depth, c->sid);
+        iommu_ats_change(0, c->sid, true, c->depth, W.cfg.pf[f] ? W.cfg.pf[f] : c->sid);
     enter(before);
     world_deliver();
 }

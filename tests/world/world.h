@@ -91,9 +91,10 @@ struct world_fn_cfg {
 };
 
 struct world_cfg {
-    u64 cap, ecap; /* 0: the defaults above */
-    u8 units;      /* 0: one */
-    u8 pace;       /* enum model_pace */
+    u64 cap, ecap;   /* 0: the defaults above */
+    u64 cap1, ecap1; /* of the second unit; 0: like the first */
+    u8 units;        /* 0: one */
+    u8 pace;         /* enum model_pace */
     u16 pace_max;
     u8 keep[MODEL_CLASSES];
     u16 speculate;
@@ -104,6 +105,7 @@ struct world_cfg {
     u64 seed;
     u32 wait_us; /* 0: every batch is left to the completion event */
     enum dtlb_policy dtlb;
+    u8 dtlb_hint;
     enum ats_policy ats; /* ATS_OFF is 0: tests say what they want */
     bool direct, no_caching_mode;
     unsigned pages;     /* of Sluice's region; 0: all */
@@ -118,6 +120,7 @@ struct world_cfg {
     size_t dmar_size;
     bool firmware_on; /* firmware left translation and queue on */
     struct world_fn_cfg fn[MAX_WORLD_FNS];
+    u16 pf[MAX_WORLD_FNS]; /* of a VF, its physical function: no scope of the DMAR names the VF itself */
 };
 
 struct world_irq {

@@ -1,0 +1,384 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* LINK: libworld.a libiommu.a libmodel.a */
+/*
+ * Page requests: they reach the guest's queue, its responses reach who has asked, and nobody else's do.
+ */
+#include "tests/unit/world_test.h"
+
+#define E_PRS   (1ull << 29)
+#define E_PDS   (1ull << 42)
+#define ECAP_SM (ECAP_DEFAULT | E_SMTS | E_SSTS | E_SMPWC)
+#define PQ      RAM2_BASE
+#define WAIT_PD (1u << 7)
+
+enum {
+    R_PQH = 0xc0,
+    R_PQT = 0xc8,
+    R_PQA = 0xd0,
+    R_PRS = 0xdc,
+    R_PECTL = 0xe0,
+    R_PEDATA = 0xe4,
+    R_PEADDR = 0xe8
+};
+enum { PPR = 1, PRO = 2 };
+enum { CTX_PRE = 1 << 4 };
+
+static u64 context_at(unsigned f)
+{
+    return GUEST_CTX + (W.cfg.fn[f].sid >> 8) * 0x1000 + (W.cfg.fn[f].sid & 0x7f) * 32;
+}
+
+static void flush_all(void)
+{
+    q_context(0, 1, 0, 0, 0);
+    q_pasid(0, 3, 0, 0);
+    q_iotlb(0, 1, 0, 0, 0);
+    assert_true(q_sync(0));
+}
+
+static void with_pages(u64 ecap, u8 pace)
+{
+    start(&(struct world_cfg){ .ecap = ecap,
+                               .scalable = true,
+                               .ats = ATS_ALL,
+                               .wait_us = 50,
+                               .quiet = true,
+                               .pace = pace,
+                               .ite_steps = 40 });
+    guest_start();
+    guest_domain_init(0, 5, 4);
+    for (unsigned f = 0; f < W.nr_fns; f++) {
+        guest_pasid_entry(f, 0, 0, 0);
+        if (W.cfg.fn[f].ats)
+            world_ats(f, true);
+        guest_sm_context(f, 0, W.cfg.fn[f].ats);
+        if (W.cfg.fn[f].ats && ecap & E_PRS)
+            poke64(context_at(f), peek64(context_at(f)) | CTX_PRE);
+    }
+    flush_all();
+    memset(world_mem(PQ), 0xee, 4096);
+    guest_w64(0, R_PQH, 0);
+    guest_w64(0, R_PQT, 0);
+    guest_w64(0, R_PQA, PQ);
+    guest_w32(0, R_PRS, PPR | PRO);
+    guest_w32(0, R_PEDATA, 0x45);
+    guest_w32(0, R_PEADDR, 0xfee00000);
+    guest_w32(0, R_PECTL, 0);
+    model_clear_violations(W.unit[0]);
+    host_clear();
+}
+
+static bool ask(unsigned f, u16 group, u64 addr, bool last)
+{
+    return model_fn_page_request(W.fn[f], &(struct model_page_request){ .pasid = MODEL_NO_PASID,
+                                                                        .addr = addr,
+                                                                        .group = group,
+                                                                        .read = true,
+                                                                        .write = group & 1,
+                                                                        .last = last });
+}
+
+static void respond(u16 sid, u16 group, unsigned code)
+{
+    q_push(0, 9 | code << 12 | (u64)sid << 16, (u64)group << 3);
+}
+
+static unsigned responses(unsigned f, struct model_page_response *last)
+{
+    return model_fn_responses(W.fn[f], last);
+}
+
+/* All of it, one request after the other, round the guest's queue. */
+static void requests_and_responses(void **state)
+{
+    struct model_page_response last;
+
+    (void)state;
+    for (unsigned pace = 0; pace <= MODEL_PACE_MANUAL; pace++) {
+        with_pages(ECAP_SM | E_PRS | E_PDS, (u8)pace);
+        assert_int_equal(guest_read(0, R_ECAP, 8) & (E_PRS | E_PDS), E_PRS | E_PDS);
+        for (unsigned i = 0; i < 300; i++) {
+            unsigned f = i & 1 ? ATS2 : ATS;
+            u32 at = i * 32 % 4096;
+
+            W.irqs = 0;
+            assert_true(ask(f, (u16)(i % 512), 0x3000 + (i << 12), true));
+            world_deliver();
+            assert_int_equal(W.irqs, 1);
+            assert_int_equal(W.irq[0].data, 0x45);
+            assert_int_equal(guest_r32(0, R_PRS), PPR);
+            assert_int_equal(guest_r32(0, R_PQT), (at + 32) % 4096);
+            assert_int_equal(peek64(PQ + at), 1 | (u64)W.cfg.fn[f].sid << 16);
+            assert_int_equal(peek64(PQ + at + 8),
+                             (0x3000 + (i << 12)) | (i % 512) << 3 | 4 | (i & 1) << 1 | 1);
+            assert_int_equal(peek64(PQ + at + 16) | peek64(PQ + at + 24), 0);
+            guest_w32(0, R_PRS, PPR);
+            guest_w64(0, R_PQH, (at + 32) % 4096);
+            respond(W.cfg.fn[f].sid, (u16)(i % 512), i % 3 == 0 ? 0 : i % 3 == 1 ? 1 : 15);
+            assert_true(q_sync(0));
+            assert_int_equal(responses(f, &last), i / 2 + 1);
+            assert_int_equal(last.group, i % 512);
+            assert_int_equal(last.code, i % 3 == 0 ? 0 : i % 3 == 1 ? 1 : 15);
+            assert_int_equal(last.pasid, MODEL_NO_PASID);
+        }
+        finish();
+    }
+}
+
+/* Line 17: who has not asked, or has been answered, gets nothing. */
+static void hostile_17_responses_are_matched(void **state)
+{
+    (void)state;
+    with_pages(ECAP_SM | E_PRS | E_PDS, MODEL_PACE_AT_ONCE);
+    assert_true(ask(ATS, 7, 0x3000, true));
+    world_deliver();
+    host_clear();
+    respond(SID_ATS, 8, 0);                                /* no such group */
+    respond(SID_ATS2, 7, 0);                               /* somebody else's */
+    respond(SID_PLAIN, 7, 0);                              /* who cannot even ask */
+    respond(0x7777, 7, 0);                                 /* nobody */
+    q_push(0, 9 | 1 << 4 | (u64)SID_ATS << 16, 7ull << 3); /* with a PASID */
+    assert_true(q_sync(0));
+    assert_int_equal(iqe(0), 0);
+    assert_int_equal(host_count(9), 0);
+    respond(SID_ATS, 7, 5); /* a reserved code says that it failed */
+    respond(SID_ATS, 7, 0); /* and it is over */
+    assert_true(q_sync(0));
+    assert_int_equal(host_count(9), 1);
+    struct model_page_response last;
+    assert_int_equal(responses(ATS, &last), 1);
+    assert_int_equal(last.code, 15);
+    respond(SID_ATS, 7, 0);
+    assert_true(q_sync(0));
+    assert_int_equal(responses(ATS, NULL), 1);
+    assert_int_equal(responses(ATS2, NULL), 0);
+    finish();
+}
+
+static void bad_responses(void **state)
+{
+    (void)state;
+    for (unsigned prs = 0; prs < 2; prs++)
+        for (unsigned bit = 0; bit < 128; bit++) {
+            /* PP, RC, RID, PASID; PRGI */
+            bool known = bit < 64 ? bit == 4 || (bit >= 12 && bit <= 51) : bit >= 67 && bit <= 75;
+
+            if (bit < 4 || (bit >= 9 && bit <= 11))
+                continue; /* the type */
+            with_pages(ECAP_SM | (prs ? E_PRS : 0), MODEL_PACE_AT_ONCE);
+            q_push(0, 9 | (bit < 64 ? 1ull << bit : 0), bit < 64 ? 0 : 1ull << (bit - 64));
+            q_ring(0);
+            world_settle();
+            assert_int_equal(iqe(0), !prs ? 3 : known ? 0 : 4);
+            if (!prs) {
+                /* nor is there anything else of it */
+                assert_int_equal(guest_read(0, R_ECAP, 8) & (E_PRS | E_PDS), 0);
+                guest_w64(0, R_PQA, PQ);
+                guest_w32(0, R_PECTL, 1u << 31);
+                assert_int_equal(guest_read(0, R_PQA, 8) | guest_r32(0, R_PECTL) | guest_r32(0, R_PRS), 0);
+                break;
+            }
+        }
+    /* PD without PDS */
+    for (unsigned pds = 0; pds < 2; pds++) {
+        with_pages(ECAP_SM | E_PRS | (pds ? E_PDS : 0), MODEL_PACE_AT_ONCE);
+        q_wait_flags(0, WAIT_SW | WAIT_PD, 1, GUEST_STATUS);
+        q_ring(0);
+        world_settle();
+        assert_int_equal(iqe(0), pds ? 0 : 4);
+    }
+}
+
+/* The guest's queue is full, or nowhere: the overflow is its own, and the device is told to try again. */
+static void the_guests_queue_overflows(void **state)
+{
+    struct model_page_response last;
+    u32 tail;
+
+    (void)state;
+    with_pages(ECAP_SM | E_PRS | E_PDS, MODEL_PACE_AT_ONCE);
+    for (unsigned i = 0; i < 127; i++) {
+        assert_true(ask(ATS, (u16)i, 0x3000, i == 0));
+        world_deliver();
+    }
+    assert_int_equal(guest_r32(0, R_PRS), PPR);
+    tail = guest_r32(0, R_PQT);
+    assert_int_equal(tail, 127 * 32);
+    assert_true(ask(ATS, 200, 0x3000, true));
+    assert_true(ask(ATS, 201, 0x3000, false));
+    world_deliver();
+    world_settle();
+    assert_int_equal(guest_r32(0, R_PRS), PPR | PRO);
+    assert_int_equal(guest_r32(0, R_PQT), tail);
+    assert_int_equal(responses(ATS, &last), 1);
+    assert_int_equal(last.group, 200);
+    assert_int_equal(last.code, 0);
+    /* while the overflow stands nothing is taken, though there is room */
+    guest_w64(0, R_PQH, tail);
+    ask(ATS, 202, 0x3000, true);
+    world_deliver();
+    assert_int_equal(guest_r32(0, R_PQT), tail);
+    assert_int_equal(responses(ATS, NULL), 2);
+    guest_w32(0, R_PRS, PPR | PRO);
+    ask(ATS, 203, 0x3000, true);
+    world_deliver();
+    assert_int_equal(guest_r32(0, R_PQT), 0);
+    assert_int_equal(guest_r32(0, R_PRS), PPR);
+    static const u64 nowhere[] = { REGION_BASE, UNIT_BASE, 0xfee00000, TRIP_BASE, 0x3ffffffff000ull };
+    for (unsigned i = 0; i < ARRAY_SIZE(nowhere); i++) {
+        with_pages(ECAP_SM | E_PRS | E_PDS, MODEL_PACE_AT_ONCE);
+        guest_w64(0, R_PQA, nowhere[i]);
+        ask(ATS, 1, 0x3000, true);
+        world_deliver();
+        world_settle();
+        assert_int_equal(guest_r32(0, R_PRS), PRO);
+        assert_int_equal(responses(ATS, NULL), 1);
+    }
+    finish();
+}
+
+/* A guest that reads and never answers: what it owes is bounded, and once it answers all is well again. */
+static void more_groups_than_we_follow(void **state)
+{
+    unsigned given = 0;
+
+    (void)state;
+    with_pages(ECAP_SM | E_PRS | E_PDS, MODEL_PACE_AT_ONCE);
+    for (unsigned i = 0; i < 400; i++) {
+        ask(ATS, (u16)i, 0x3000, true);
+        world_deliver();
+        guest_w64(0, R_PQH, guest_r32(0, R_PQT));
+        guest_w32(0, R_PRS, PPR);
+    }
+    given = 128;
+    assert_int_equal(guest_r32(0, R_PQT), 0);
+    assert_int_equal(guest_r32(0, R_PRS), 0);
+    /* the unit's own queue is full of the next ones, and what found no room there it has answered itself */
+    assert_int_equal(responses(ATS, NULL), 400 - given - 127);
+    for (unsigned i = 0; i < given; i++)
+        respond(SID_ATS, (u16)i, 0);
+    assert_true(q_sync(0));
+    world_deliver();
+    assert_int_equal(guest_r32(0, R_PRS), PPR);
+    assert_int_equal(guest_r32(0, R_PQT), 127 * 32);
+    assert_int_equal(peek64(PQ + 8) >> 3 & 0x1ff, 128);
+    assert_int_equal(responses(ATS, NULL), 400 - 127);
+    for (unsigned i = 128; i < 128 + 127; i++)
+        respond(SID_ATS, (u16)i, 0);
+    assert_true(q_sync(0));
+    assert_int_equal(responses(ATS, NULL), 400);
+    finish();
+}
+
+/* A wait with PD: what was asked before it is in the guest's queue when its status is there. */
+static void a_wait_drains(void **state)
+{
+    (void)state;
+    for (unsigned drain = 0; drain < 2; drain++) {
+        with_pages(ECAP_SM | E_PRS | E_PDS, MODEL_PACE_AT_ONCE);
+        guest_w32(0, R_PECTL, 1u << 31);
+        assert_true(ask(ATS, 3, 0x3000, true));
+        W.event_pending = false; /* its event is on its way */
+        poke64(GUEST_STATUS, 0);
+        q_wait_flags(0, WAIT_SW | (drain ? WAIT_PD : 0), 9, GUEST_STATUS);
+        q_ring(0);
+        assert_int_equal(peek32(GUEST_STATUS), 9);
+        assert_int_equal(guest_r32(0, R_PQT), drain ? 32 : 0);
+        assert_int_equal(host[nr_host - 1].q0 >> 7 & 1, drain);
+        /* masked: pending, and told when the mask comes off */
+        W.irqs = 0;
+        (void)iommu_event();
+        assert_int_equal(guest_r32(0, R_PECTL), 3u << 30);
+        guest_w32(0, R_PECTL, 0);
+        assert_int_equal(W.irqs, 1);
+        finish();
+    }
+}
+
+/* Whoever is reset, switched off or quarantined waits for nothing any more. */
+static void teardown(void **state)
+{
+    (void)state;
+    for (unsigned how = 0; how < 3; how++) {
+        with_pages(ECAP_SM | E_PRS | E_PDS, MODEL_PACE_AT_ONCE);
+        assert_true(ask(ATS, 3, 0x3000, true));
+        assert_true(ask(ATS2, 4, 0x3000, true));
+        world_deliver();
+        if (how == 0) {
+            model_fn_reset(W.fn[ATS]);
+            iommu_function_gone(0, SID_ATS);
+        } else if (how == 1) {
+            world_ats(ATS, false);
+        } else {
+            model_fn_set_answer(W.fn[ATS], MODEL_ANSWER_NEVER, 0);
+            q_iotlb(0, 2, 5, 0, 0);
+            assert_true(q_sync(0));
+        }
+        host_clear();
+        respond(SID_ATS, 3, 0);
+        respond(SID_ATS2, 4, 0);
+        assert_true(q_sync(0));
+        assert_int_equal(host_count(9), 1);
+        assert_int_equal(responses(ATS2, NULL), 1);
+        /* and its entry takes no request any more */
+        assert_false(ask(ATS, 5, 0x3000, true));
+        finish();
+    }
+}
+
+/* PRE is the guest's to set, and the gate's to allow. */
+static void who_may_ask(void **state)
+{
+    (void)state;
+    with_pages(ECAP_SM | E_PRS | E_PDS, MODEL_PACE_AT_ONCE);
+    assert_true(ask(ATS, 1, 0x3000, false));
+    poke64(context_at(ATS), peek64(context_at(ATS)) & ~(u64)CTX_PRE);
+    flush_all();
+    assert_false(ask(ATS, 1, 0x3000, true));
+    assert_true(ask(ATS2, 1, 0x3000, true));
+    poke64(context_at(PLAIN), peek64(context_at(PLAIN)) | CTX_PRE);
+    flush_all();
+    assert_false(ask(PLAIN, 1, 0x3000, true)); /* no ATS, so its gate is shut */
+    guest_gcmd(0, G_TE, false);
+    assert_false(ask(ATS2, 2, 0x3000, true));
+    finish();
+}
+
+/* A time-out in the batch that carries a response: the response is not lost. */
+static void a_response_outlives_a_time_out(void **state)
+{
+    struct model_page_response last;
+
+    (void)state;
+    for (unsigned n = 0; n < 24; n++) {
+        with_pages(ECAP_SM | E_PRS | E_PDS, (u8)(n % 3));
+        for (unsigned i = 0; i < n; i++) /* whether the unit gets to it before it gives up is chance */
+            flush_all();
+        assert_true(ask(ATS2, 4, 0x3000, true));
+        world_deliver();
+        model_fn_set_answer(W.fn[ATS], MODEL_ANSWER_NEVER, 0);
+        q_iotlb(0, 2, 5, 0, 0);
+        respond(SID_ATS2, 4, 1);
+        assert_true(q_sync(0));
+        assert_true(responses(ATS2, &last) >= 1);
+        assert_int_equal(last.code, 1);
+        finish();
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(requests_and_responses),
+        cmocka_unit_test(hostile_17_responses_are_matched),
+        cmocka_unit_test(bad_responses),
+        cmocka_unit_test(the_guests_queue_overflows),
+        cmocka_unit_test(more_groups_than_we_follow),
+        cmocka_unit_test(a_wait_drains),
+        cmocka_unit_test(teardown),
+        cmocka_unit_test(who_may_ask),
+        cmocka_unit_test(a_response_outlives_a_time_out),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

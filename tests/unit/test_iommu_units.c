@@ -1,0 +1,221 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* LINK: libworld.a libiommu.a libmodel.a */
+/*
+ * Several units: each function is served by its own, whatever the other one can or does. Unit 0 is scoped,
+ * unit 1 has INCLUDE_ALL.
+ */
+#include "tests/unit/world_test.h"
+
+enum { SID_VF = 0x0280 }; /* on a bus that no scope of unit 0 names; SID_ATS is its physical function */
+
+static unsigned dtlb_at[MAX_WORLD_UNITS];
+static void by_unit(const struct model_event *e)
+{
+    if (e->type == MODEL_EV_DTLB_FLUSH)
+        dtlb_at[model_fn_find(W.unit[0], (u16)e->a) ? 0 : 1]++;
+    record(e);
+}
+
+/* A flush at one unit changes nothing at the other, and each is waited for by itself. */
+static void each_unit_by_itself(void **state)
+{
+    u32 cookie;
+
+    (void)state;
+    in_use(&(struct world_cfg){ .units = 2, .wait_us = 5, .ite_steps = 30 });
+    map_and_flush(0, 0x3000, GUEST_DATA);
+    guest_unmap(0, 0x3000);
+    W.on_trace = by_unit;
+    dtlb_at[0] = dtlb_at[1] = 0;
+    q_iotlb(0, 3, 5, 0x3000, 0);
+    assert_true(q_sync(0));
+    only_outcome(PLAIN, 0x3000, ~0ull);
+    only_outcome(ATS, 0x3000, ~0ull);
+    assert_int_equal(dtlb_at[0], 1);
+    assert_int_equal(dtlb_at[1], 0);
+    q_iotlb(1, 3, 5, 0x3000, 0);
+    assert_true(q_sync(1));
+    only_outcome(ATS2, 0x3000, ~0ull);
+    assert_int_equal(dtlb_at[1], 1);
+    /* a device-TLB request for a function of the other unit is nobody's here */
+    host_clear();
+    q_dtlb(0, SID_ATS2, DTLB_EVERYTHING);
+    assert_true(q_sync(0));
+    assert_int_equal(host_count(3), 0);
+    /* a device of unit 0 that never answers holds nobody at unit 1 */
+    map_and_flush(0, 0x3000, GUEST_DATA);
+    model_fn_set_answer(W.fn[ATS], MODEL_ANSWER_NEVER, 0);
+    guest_unmap(0, 0x3000);
+    model_set_pace(W.unit[0], MODEL_PACE_MANUAL, 1);
+    q_iotlb(0, 3, 5, 0x3000, 0);
+    cookie = q_wait(0);
+    q_ring(0);
+    assert_false(q_done(cookie));
+    q_iotlb(1, 3, 5, 0x3000, 0);
+    assert_true(q_sync(1));
+    only_outcome(ATS2, 0x3000, ~0ull);
+    for (unsigned n = 0; n < 5000 && !q_done(cookie); n++)
+        world_run(1);
+    assert_true(q_done(cookie));
+    assert_int_equal(guest_r32(0, R_FSTS) & FS_ITE, FS_ITE);
+    assert_int_equal(guest_r32(1, R_FSTS) & FS_ITE, 0);
+    finish();
+}
+
+/* A VF is behind the unit of its physical function, though its own source-id is in nobody's scope (8.3.1). */
+static void virtual_functions_follow_their_physical_one(void **state)
+{
+    struct world_cfg cfg = { .units = 2, .wait_us = 50, .nr_fns = 4, .ecap = ECAP_DEFAULT | E_DIT };
+
+    (void)state;
+    cfg.fn[0] = (struct world_fn_cfg){ SID_PLAIN, 0, false, 0 };
+    cfg.fn[1] = (struct world_fn_cfg){ SID_ATS, 0, true, 0 };
+    cfg.fn[2] = (struct world_fn_cfg){ SID_ATS2, 1, true, 0 };
+    cfg.fn[3] = (struct world_fn_cfg){ SID_VF, 0, true, 0 };
+    cfg.pf[3] = SID_ATS;
+    in_use(&cfg);
+    map_and_flush(0, 0x3000, GUEST_DATA);
+    guest_unmap(0, 0x3000);
+    host_clear();
+    q_iotlb(0, 3, 5, 0x3000, 0);
+    assert_true(q_sync(0));
+    assert_int_equal(host_dtlb(SID_VF), 1);
+    only_outcome(3, 0x3000, ~0ull);
+    host_clear();
+    q_iotlb(1, 3, 5, 0x3000, 0);
+    assert_true(q_sync(1));
+    assert_int_equal(host_dtlb(SID_VF), 0);
+    /* switched off, and gone */
+    world_ats(3, false);
+    host_clear();
+    q_iotlb(0, 3, 5, 0x3000, 0);
+    assert_true(q_sync(0));
+    assert_int_equal(host_dtlb(SID_VF), 0);
+    world_ats(3, true);
+    model_fn_reset(W.fn[3]);
+    iommu_function_gone(0, SID_VF);
+    host_clear();
+    q_iotlb(0, 3, 5, 0x3000, 0);
+    assert_true(q_sync(0));
+    assert_int_equal(host_dtlb(SID_VF), 0);
+    finish();
+}
+
+/* What each one announces is its own; what one of them lacks, the other need not. */
+static void units_that_differ(void **state)
+{
+    static const struct {
+        u64 cap, ecap;
+    } lesser[] = {
+        { CAP_DEFAULT & ~C_PSI, ECAP_DEFAULT },
+        { CAP_DEFAULT & ~C_SAGAW(4), ECAP_DEFAULT },
+        { CAP_DEFAULT & ~C_SSLPS(3), ECAP_DEFAULT & ~E_SC },
+        { CAP_DEFAULT & ~7ull, ECAP_DEFAULT }, /* 16 domain-ids */
+        { CAP_DEFAULT, ECAP_DEFAULT & ~E_DT },
+        { CAP_DEFAULT, ECAP_DEFAULT & ~E_C },
+        { CAP_DEFAULT | C_RWBF, ECAP_DEFAULT },
+        { CAP_DEFAULT, ECAP_DEFAULT | E_SMTS | E_SSTS | E_SMPWC },
+    };
+
+    (void)state;
+    for (unsigned i = 0; i < ARRAY_SIZE(lesser); i++)
+        for (unsigned swap = 0; swap < 2; swap++) {
+            struct world_cfg cfg = { .units = 2, .wait_us = 50, .ats = ATS_ALL, .nr_fns = 4 };
+            u64 cap[2] = { CAP_DEFAULT, CAP_DEFAULT }, ecap[2] = { ECAP_DEFAULT, ECAP_DEFAULT };
+
+            cap[swap] = lesser[i].cap;
+            ecap[swap] = lesser[i].ecap;
+            cfg.cap = cap[0];
+            cfg.ecap = ecap[0];
+            cfg.cap1 = cap[1];
+            cfg.ecap1 = ecap[1];
+            cfg.fn[0] = (struct world_fn_cfg){ SID_PLAIN, 0, false, 0 };
+            cfg.fn[1] = (struct world_fn_cfg){ SID_ATS, 0, !(~ecap[0] & E_DT), 0 };
+            cfg.fn[2] = (struct world_fn_cfg){ SID_ATS2, 1, !(~ecap[1] & E_DT), 0 };
+            cfg.fn[3] = (struct world_fn_cfg){ 0x0020, 1, false, 0 };
+            start(&cfg);
+            guest_start();
+            guest_domain_init(0, 5, 3);
+            for (unsigned u = 0; u < 2; u++) {
+                u64 announced = guest_read(u, R_CAP, 8), more = guest_read(u, R_ECAP, 8);
+
+                assert_int_equal(announced & ~(C_CM | 0x3ffull << 24 | 0xffull << 40) & ~cap[u], 0);
+                assert_int_equal(more & ~(0x3ffull << 8) & ~ecap[u], 0);
+                assert_int_equal(more & E_DT, ecap[u] & E_DT);
+                assert_int_equal(announced & C_PSI, cap[u] & C_PSI);
+                assert_int_equal(more & E_SMTS, ecap[u] & E_SMTS);
+            }
+            for (unsigned f = 0; f < 4; f++) {
+                if (W.cfg.fn[f].ats)
+                    world_ats(f, true);
+                guest_attach(W.cfg.fn[f].sid, 0, W.cfg.fn[f].ats ? TT_ATS_ON : TT_SS);
+                q_context(W.cfg.fn[f].unit, 3, 5, W.cfg.fn[f].sid, 0);
+            }
+            for (unsigned round = 0; round < 3; round++) {
+                guest_map(0, 0x3000, GUEST_DATA + (round << 12), P_RW);
+                for (unsigned u = 0; u < 2; u++) {
+                    q_iotlb(u, 2, 5, 0, 0);
+                    assert_true(q_sync(u));
+                    model_fill_all(W.unit[u]);
+                }
+                for (unsigned f = 0; f < 4; f++)
+                    only_outcome(f, 0x3000, GUEST_DATA + (round << 12));
+                guest_unmap(0, 0x3000);
+                for (unsigned u = 0; u < 2; u++) {
+                    q_iotlb(u, 2, 5, 0, 0);
+                    assert_true(q_sync(u));
+                }
+                for (unsigned f = 0; f < 4; f++)
+                    only_outcome(f, 0x3000, ~0ull);
+            }
+            finish();
+        }
+}
+
+/* Source-ids that no function has: the alias of what is behind a conventional bridge, and who comes later. */
+static void aliases_and_newcomers(void **state)
+{
+    u64 buf = 0;
+
+    (void)state;
+    in_use(&(struct world_cfg){ .units = 2, .wait_us = 50 });
+    for (unsigned u = 0; u < 2; u++) {
+        struct model_req r = { .sid = 0x0300, .write = true, .addr = 0x3000, .len = 8 };
+
+        assert_int_equal(model_dma(W.unit[u], &r, &buf).status, MODEL_BLOCKED);
+        guest_map(0, 0x3000, GUEST_DATA, P_RW);
+        guest_attach(0x0300, 0, TT_SS);
+        q_context(u, 3, 5, 0x0300, 0);
+        q_iotlb(u, 2, 5, 0, 0);
+        assert_true(q_sync(u));
+        assert_int_equal(model_dma(W.unit[u], &r, &buf).pa, GUEST_DATA);
+        guest_detach(0x0300);
+        q_context(u, 3, 5, 0x0300, 0);
+        q_iotlb(u, 2, 5, 0, 0);
+        assert_true(q_sync(u));
+        assert_int_equal(model_dma(W.unit[u], &r, &buf).status, MODEL_BLOCKED);
+        /* translation off: contained, like everybody */
+        guest_gcmd(u, G_TE, false);
+        r.addr = REGION_BASE;
+        assert_int_equal(model_dma(W.unit[u], &r, &buf).status, MODEL_BLOCKED);
+        r.addr = UNIT_BASE + UNIT_SIZE * !u;
+        assert_int_equal(model_dma(W.unit[u], &r, &buf).status, MODEL_BLOCKED);
+        r.addr = GUEST_DATA;
+        assert_int_equal(model_dma(W.unit[u], &r, &buf).status, MODEL_OK);
+        r.addr = RMRR_BASE;
+        assert_int_equal(model_dma(W.unit[u], &r, &buf).status, MODEL_OK);
+    }
+    finish();
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(each_unit_by_itself),
+        cmocka_unit_test(virtual_functions_follow_their_physical_one),
+        cmocka_unit_test(units_that_differ),
+        cmocka_unit_test(aliases_and_newcomers),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
