@@ -10,7 +10,7 @@
 #define NOT_ALLOWED  ((u64)-1)
 #define NO_SUCH_CALL ((u64)-38)
 
-enum { HYPERCALL_VERSION, HYPERCALL_CLOCK, HYPERCALL_TRACE, HYPERCALL_COUNTERS };
+enum { HYPERCALL_VERSION, HYPERCALL_CLOCK, HYPERCALL_TRACE, HYPERCALL_COUNTERS, HYPERCALL_INVALIDATE };
 
 /* Who may use this port may program every device of the machine: nothing is hidden from him. */
 #define GATE_PORT   0xcf8
@@ -61,6 +61,24 @@ static bool read_inside(struct vcpu *v, enum inside_table table, u64 *answer, u6
     return n <= 0 || guest_access(v, &mode, v->gpr[RSI], records, (unsigned)n * sizeof(records[0]), true);
 }
 
+/* RDI = unit 31:0, guest domain-id 47:32, RSI = guest-physical address of the array, RDX = PASID or ~0, RCX =
+ * entries. *handled = how many were done. */
+static u64 invalidate(struct vcpu *v, u64 *handled)
+{
+    u64 where = v->gpr[RDI], pasid = v->gpr[RDX], count = v->gpr[RCX];
+    struct vcpu_mode mode;
+    unsigned n = 0;
+    s64 err = ERR_INVAL;
+
+    vcpu_ops->get_mode(v, &mode);
+    if (mode.cpl) /* the array is named by its physical address, and is written to */
+        return NOT_ALLOWED;
+    if (!(where >> 48) && (pasid < INVALIDATE_PASIDS || pasid == ~0ull) && count <= INVALIDATE_MAX)
+        err = iommu_invalidate((u32)where, (u16)(where >> 32), (u32)pasid, v->gpr[RSI], (unsigned)count, &n);
+    *handled = n;
+    return (u64)err;
+}
+
 void handle_hypercall(struct vcpu *v)
 {
     u64 answer = NO_SUCH_CALL, at = v->gpr[RDX];
@@ -79,6 +97,9 @@ void handle_hypercall(struct vcpu *v)
     case HYPERCALL_COUNTERS:
         if (!read_inside(v, INSIDE_COUNTERS, &answer, &at))
             return;
+        break;
+    case HYPERCALL_INVALIDATE:
+        answer = invalidate(v, &at);
         break;
     }
     if (!fetch_skip(v, vcpu_ops->hypercall, sizeof(vcpu_ops->hypercall)))

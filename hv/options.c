@@ -125,6 +125,22 @@ static bool set_wait(const char *value, int choice)
     return true;
 }
 
+/* Bits of ECAP that revision 5.10 of the specification leaves reserved. */
+#define ECAP_UNASSIGNED \
+    (BIT(5) | BIT(18) | BIT(19) | BIT(24) | BIT(27) | BIT(28) | BIT(32) | BIT(54) | BIT(63))
+
+static bool set_dtlb_hint(const char *value, int choice)
+{
+    const char *end;
+    u64 bit;
+
+    (void)choice;
+    if (!number(value, &bit, &end) || *end || bit > 63 || !(ECAP_UNASSIGNED & BIT(bit)))
+        return false;
+    options.iommu.dtlb_hint = (u8)bit;
+    return true;
+}
+
 static bool set_loglevel(const char *value, int choice)
 {
     (void)value;
@@ -172,6 +188,7 @@ static const struct option table[] = {
     { "ats", "off|listed|all", ats_choices, set_ats },
     { "firststage", "nested|direct", stage_choices, set_firststage },
     { "cm", "on|off", cm_choices, set_cm },
+    { "dtlb-hint", "5|18|19|24|27|28|32|54|63", NULL, set_dtlb_hint },
     { "wait", "MICROSECONDS", NULL, set_wait },
     { "serial", "0xPORT|none", NULL, set_serial },
     { "loglevel", "err|warn|info|debug", log_choices, set_loglevel },
@@ -191,7 +208,7 @@ static void list_options(char *out, size_t size)
 
 static void apply(char *word)
 {
-    char known[256];
+    char known[384];
     char *value = word;
 
     while (*value && *value != '=')
@@ -240,6 +257,9 @@ void options_parse(const char *cmdline)
             continue;
         apply(word);
     }
+    if (options.iommu.dtlb_hint && options.iommu.dtlb != DTLB_ALWAYS)
+        refuse(
+            "dtlb-hint tells the guest that device-TLB flushes are implied, which is so only with dtlb=always");
 }
 
 void options_warn(void)

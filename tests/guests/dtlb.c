@@ -5,6 +5,10 @@
  * SOURCE, flushes in every way there is without ever sending a device-TLB descriptor, and looks what the
  * device reads.
  *
+ * Option `obey=BIT`: a driver that knows the bit "device-TLB invalidation is implied" of ECAP. It sends its
+ * own device-TLB descriptors unless the bit, or the hypervisor's CPUID leaf, tells it that they are not
+ * needed.
+ *
  * Where nobody adds the missing flushes the device reads the old page: `I: stale ...`. That is a failure on a
  * hypervisor, unless option `expect-stale` says that it was told not to add them.
  */
@@ -66,9 +70,62 @@ static void map_source(int page)
     vtd_map(table, levels, SOURCE, page < 0 ? 0 : (u64)pages[page], PAGE_SIZE, page < 0 ? 0 : PTE_R | PTE_W);
 }
 
-enum kind { PAGE, DOMAIN_FLUSH, GLOBAL, BY_CONTEXT, REG_PAGE, REG_DOMAIN, REG_GLOBAL, KINDS };
-static const char *const kind_names[] = { "page",     "domain",     "global",    "context",
-                                          "reg-page", "reg-domain", "reg-global" };
+enum kind {
+    PAGE,
+    DOMAIN_FLUSH,
+    GLOBAL,
+    BY_CONTEXT,
+    REG_PAGE,
+    REG_DOMAIN,
+    REG_GLOBAL,
+    CALL_PAGE,
+    CALL_ALL,
+    KINDS
+};
+static const char *const kind_names[] = { "page",       "domain",     "global",    "context", "reg-page",
+                                          "reg-domain", "reg-global", "call-page", "call-all" };
+
+static bool own; /* its driver sends device-TLB descriptors */
+static u32 submitted;
+
+static void put(struct vtd_desc d)
+{
+    vtd_put(d);
+    submitted++;
+}
+
+/* The hypervisor's invalidation call (docs/hypercalls.md). */
+static bool call(u64 address, u64 count)
+{
+    static struct {
+        u64 address, pages;
+        u32 flags, reserved, result, hardware;
+    } entries[2] __attribute__((aligned(64)));
+    u64 answer = 4, handled = ~0ull; /* in: requests without PASID */
+
+    entries[0].address = TARGET; /* something else before it */
+    entries[0].pages = 1;
+    entries[1].address = address;
+    entries[1].pages = count;
+    entries[0].result = entries[1].result = ~0u;
+    __asm__ volatile("vmmcall"
+                     : "+a"(answer), "+d"(handled)
+                     : "D"((u64)DOMAIN << 32), "S"(entries), "c"(2ull)
+                     : "memory");
+    return !answer && handled == 2 && !(entries[0].result | entries[1].result | entries[1].hardware);
+}
+
+/* Does somebody else do the device TLBs, by both of the ways in which it is told? */
+static bool implied(u64 bit)
+{
+    u32 r[4] = { 0 };
+
+    if (on_sluice)
+        cpuid(0x40000001, 0, r);
+    check("hint", !(r[1] & BIT(4)) == !on_sluice && !(vtd_ecap & BIT(bit)) == !on_sluice,
+          "CPUID 0x%x ECAP 0x%lx", r[1], vtd_ecap);
+    return vtd_ecap & BIT(bit);
+}
 
 static void flush(enum kind kind)
 {
@@ -76,13 +133,13 @@ static void flush(enum kind kind)
 
     switch (kind) {
     case PAGE:
-        vtd_put(desc_iotlb(IOTLB_PAGE, DOMAIN, SOURCE, 0));
+        put(desc_iotlb(IOTLB_PAGE, DOMAIN, SOURCE, 0));
         break;
     case DOMAIN_FLUSH:
-        vtd_put(desc_iotlb(IOTLB_DOMAIN, DOMAIN, 0, 0));
+        put(desc_iotlb(IOTLB_DOMAIN, DOMAIN, 0, 0));
         break;
     case GLOBAL:
-        vtd_put(desc_iotlb(IOTLB_GLOBAL, 0, 0, 0));
+        put(desc_iotlb(IOTLB_GLOBAL, 0, 0, 0));
         break;
     case BY_CONTEXT:
         vtd_put(desc_cc(CC_DEVICE, DOMAIN, sid));
@@ -94,10 +151,15 @@ static void flush(enum kind kind)
     case REG_DOMAIN:
         ok = vtd_iotlb_reg(IOTLB_DOMAIN, DOMAIN, 0, 0);
         break;
-    default:
+    case REG_GLOBAL:
         ok = vtd_iotlb_reg(IOTLB_GLOBAL, 0, 0, 0);
         break;
+    default:
+        ok = kind == CALL_PAGE ? call(SOURCE, 1) : call(0, ~0ull);
+        break;
     }
+    if (own)
+        put(desc_dev(sid, SOURCE, 0));
     ok = kind < REG_PAGE ? vtd_finish() : ok;
     if (!ok) {
         check("flush", false, "FSTS 0x%x", vtd_read32(VTD_FSTS));
@@ -116,8 +178,8 @@ static void settle(void)
 
 void guest_main(void)
 {
-    u32 cap = 0;
-    u64 control;
+    u64 control, obey = option_number("obey", 0);
+    u32 cap = 0, kinds = obey ? BY_CONTEXT : on_sluice ? KINDS : CALL_PAGE;
 
     for (u32 n = 0; !cap; n++) {
         sid = pci_find(VIRTIO_VENDOR, 0x1000, 0x10ff, n);
@@ -153,7 +215,8 @@ void guest_main(void)
 
     part("start");
     check("reads", device_reads() == 'A', "the device does not read");
-    for (u32 kind = 0; kind < KINDS; kind++) {
+    own = obey && !implied(obey);
+    for (u32 kind = 0; kind < kinds; kind++) {
         if (kind == REG_PAGE) {
             check("queue-off", vtd_queue_off(), "GSTS 0x%x", vtd_read32(VTD_GSTS));
         }
@@ -168,6 +231,10 @@ void guest_main(void)
         map_source(0);
         flush(kind);
         expect("mapped", 'A');
+    }
+    print("I: submitted %u\n", submitted);
+    if (obey) {
+        return;
     }
     part("toggle");
     check("queue-on", vtd_queue_on(0), "GSTS 0x%x", vtd_read32(VTD_GSTS));
