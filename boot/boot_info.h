@@ -9,7 +9,7 @@
 #include "arch/types.h"
 
 #define BOOT_MAX_RANGES  256
-#define BOOT_MAX_MODULES 16
+#define BOOT_MAX_MODULES 64
 #define BOOT_CMDLINE_MAX 2048
 #define BOOT_EFI_MAP_MAX 49152
 

@@ -12,7 +12,7 @@
 
 #define LOW_MEMORY BIT(20) /* BIOS data, start-up trampolines: never used for loading */
 
-static const struct guest_loader *const loaders[] = { &linux_loader, &pvh_loader };
+static const struct guest_loader *const loaders[] = { &linux_loader, &multiboot_loader, &pvh_loader };
 
 const u8 *loader_data(const struct guest_file *file)
 {
@@ -168,8 +168,9 @@ static const struct guest_loader *find_loader(const struct guest_image *image)
     for (unsigned i = 0; i < ARRAY_SIZE(loaders); i++)
         if (loaders[i]->detect(image))
             return loaders[i];
-    refuse("the guest image is neither a Linux bzImage nor an ELF file with a PVH entry; "
-           "name one in the boot menu's first module2 line");
+    refuse(
+        "the guest image is neither a Linux bzImage nor an ELF file with a multiboot header or a PVH entry; "
+        "name one in the boot menu's first module2 line");
 }
 
 void guest_check(const struct boot_info *info)

@@ -33,8 +33,9 @@ struct guest_loader {
     const char *(*load)(struct guest_image *image, struct vcpu_start *start);
 };
 
-extern const struct guest_loader linux_loader; /* bzImage, 64-bit boot protocol */
-extern const struct guest_loader pvh_loader;   /* ELF with a PVH entry note: the test guests */
+extern const struct guest_loader linux_loader;     /* bzImage, 64-bit boot protocol */
+extern const struct guest_loader multiboot_loader; /* ELF, version 1 or 2 */
+extern const struct guest_loader pvh_loader;       /* ELF with a PVH entry note: the test guests */
 
 /* refuse()s when there is no guest or it is not a whole image of a known format. Touches nothing. */
 void guest_check(const struct boot_info *info);
@@ -57,7 +58,7 @@ bool loader_has(const struct guest_file *file, u64 off, u64 size);
  * only until place_files() has moved them. place_find() takes the highest free range that ends at or below
  * `limit`, clear of all files; 0 = none.
  */
-#define PLACE_MAX 64
+#define PLACE_MAX 192
 struct place {
     unsigned nr_taken;
     struct {

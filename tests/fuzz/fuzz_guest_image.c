@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* LINK: hv/loader.c hv/loader_linux.c hv/loader_pvh.c hv/loader_firmware.c hv/mem.c */
+/* LINK: hv/loader.c hv/loader_linux.c hv/loader_elf.c hv/loader_multiboot.c hv/loader_pvh.c */
+/* LINK: hv/loader_firmware.c hv/mem.c */
 /* LIBS: -lcmocka */
 /* Any guest image is refused or loaded within the guest's memory: Sluice's own does not change. */
 #include "tests/unit/loader_world.h"

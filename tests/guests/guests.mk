@@ -38,3 +38,26 @@ $(GUEST_OUT)/%.elf: $(GUEST_OUT)/%.o $(GUEST_LIB) $(GUEST_DIR)/guest.ld
 	$(Q)ld $(GUEST_LDFLAGS) -T $(GUEST_DIR)/guest.ld -o $@ $< $(GUEST_LIB)
 
 -include $(wildcard $(GUEST_OUT)/*.d $(GUEST_OUT)/lib/*.d)
+
+# ---- guests of multiboot loaders: 32-bit code, in ELF files of either class
+MB_DIR  := $(GUEST_DIR)/multiboot
+MB_ELFS := $(foreach n,1 2,$(GUEST_OUT)/multiboot$(n).elf $(GUEST_OUT)/multiboot$(n)-64.elf)
+
+guests: $(MB_ELFS)
+
+$(GUEST_OUT)/multiboot/main.o: $(MB_DIR)/main.c
+	@mkdir -p $(@D)
+	@echo '  CC    $<'
+	$(Q)$(CC) $(GUEST_CFLAGS) -m32 -mno-sse -Wno-missing-prototypes -Wno-main -c -o $@ $<
+
+$(GUEST_OUT)/multiboot/header%.o: $(MB_DIR)/header%.asm
+	@mkdir -p $(@D)
+	$(Q)$(NASM) -f elf32 -o $@ $<
+
+# The header stands in front, within the first pages of the file.
+$(GUEST_OUT)/multiboot%.elf: $(GUEST_OUT)/multiboot/header%.o $(GUEST_OUT)/multiboot/main.o $(MB_DIR)/guest.ld
+	@echo '  LD    $@'
+	$(Q)ld -m elf_i386 -nostdlib -static -z noexecstack --build-id=none -T $(MB_DIR)/guest.ld -o $@ $(filter %.o,$^)
+
+$(GUEST_OUT)/multiboot%-64.elf: $(GUEST_OUT)/multiboot%.elf
+	$(Q)objcopy -O elf64-x86-64 $< $@
