@@ -58,7 +58,6 @@ struct domain *domain_create_identity(struct unit *u)
 
     if (d) {
         d->refs = 1; /* never dies */
-        d->pasid = PASID_MANY;
         fill(u, d);
     }
     return d;

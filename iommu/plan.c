@@ -151,6 +151,11 @@ static void request_context(struct unit *u, const struct request *r)
     }
 }
 
+static struct domain *next_same(struct unit *u, const struct domain *d)
+{
+    return d->next_same ? domain_get(u, d->next_same) : NULL;
+}
+
 static void request_iotlb(struct unit *u, const struct request *r)
 {
     struct domain *d;
@@ -162,7 +167,7 @@ static void request_iotlb(struct unit *u, const struct request *r)
     /* Every host domain that stands for the guest's; each looks for itself whether it is flushed whole
      * already. One that nobody knows holds nothing. */
     d = domain_of_guest(u, r->did);
-    for (; d; d = d->next_same ? domain_get(u, d->next_same) : NULL) {
+    for (; d; d = next_same(u, d)) {
         d->asked++;
         if (r->granularity == DESC_G_PAGE && d->root) /* of first-stage tables it takes all (6.5.2.2) */
             plan_range(u, d, r->range);
@@ -220,7 +225,7 @@ static void request_piotlb(struct unit *u, const struct request *r)
 {
     struct domain *d = domain_of_guest(u, r->did);
 
-    for (; d; d = d->next_same ? domain_get(u, d->next_same) : NULL) {
+    for (; d; d = next_same(u, d)) {
         d->asked++;
         if (d->root || d->pasid == PASID_MANY)
             plan_domain(u, d, true);

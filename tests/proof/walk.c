@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The walk of a guest's second-stage table: for any address and any content of any table, including ones that
- * point at themselves, it ends after as many steps as there are levels and never reads beside a table.
+ * The walk of a guest's table, second-stage or first-stage: for any address and any content of any table,
+ * including ones that point at themselves, it ends after as many steps as there are levels and never reads
+ * beside a table.
  */
 #include "iommu/shadow.c"
 #include "tests/proof/proof.h"
@@ -19,26 +20,27 @@ volatile void *env_guest_page(u64 gpa)
 
 static unsigned walk(void)
 {
-    unsigned levels = any_bool() ? 3 : 4;
+    struct translation t = { .pgtt = any_bool() ? PGTT_FIRST : PGTT_SECOND, .root = any64() };
 
+    t.levels = any_bool() ? 5 : any_bool() ? 4 : 3;
     unit.sslps = any64() & 3;
     unit.v.ecap = any64();
     __CPROVER_havoc_object(table);
     looked = 0;
-    shadow_fault(&unit, any64(), levels, any64());
-    PROVE(looked <= levels);
-    return levels;
+    shadow_fault(&unit, &t, any64());
+    PROVE(looked <= t.levels);
+    return t.levels;
 }
 
-/* UNWIND: 6. */
+/* UNWIND: 7. */
 void proof_walk(void)
 {
     walk();
 }
 
-/* UNWIND: 6. */
+/* UNWIND: 7. */
 void twin_walk(void)
 {
     PROVE(looked < walk());
-    PROVE(looked < 4);
+    PROVE(looked < 5);
 }

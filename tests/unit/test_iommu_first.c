@@ -4,179 +4,7 @@
  * First-stage tables of the guest: used as they are (firststage=direct) or nested on the identity map, and
  * units that have no other format.
  */
-#include "tests/unit/world_test.h"
-
-#define C_FS5LP (1ull << 60)
-
-#define ECAP_ALL    (ECAP_DEFAULT | E_PSS | E_PASID | E_SMTS | E_SMPWC | E_RPS)
-#define ECAP_FIRST  (ECAP_ALL | E_FSTS) /* no second stage in scalable mode */
-#define ECAP_NESTED (ECAP_ALL | E_FSTS | E_SSTS | E_NEST)
-
-/* The guest's tables: for each function a directory and a table of 64 PASIDs. */
-#define PAGE(n)   (RAM2_BASE + (n)*4096ull)
-#define DIR(f)    PAGE(2 * (f))
-#define PASIDS(f) PAGE(2 * (f) + 1)
-#define FS_A      PAGE(16) /* first-stage tables: four pages from the top down */
-#define FS_B      PAGE(20)
-#define IOVA      0x5000ull
-#define DID       5u
-enum { RID = 0, PGTT_FS = 1, PGTT_SS = 2, PGTT_PT = 4 };
-
-static void q(u64 q0, u64 q1)
-{
-    q_push(0, q0, q1);
-    q_push(0, 0, 0);
-}
-
-static bool sync_wide(void)
-{
-    u32 cookie = ++G.cookie;
-
-    *(volatile u32 *)world_mem(GUEST_STATUS) = 0;
-    q(5 | WAIT_SW | (u64)cookie << 32, GUEST_STATUS);
-    q_ring(0);
-    for (unsigned n = 0; n < 100000 && peek32(GUEST_STATUS) != cookie; n++)
-        world_run(1);
-    return peek32(GUEST_STATUS) == cookie;
-}
-
-static void context_flush(u16 sid)
-{
-    q(1 | 3 << 4 | (u64)sid << 32, 0);
-}
-
-static void pasid_flush(u16 did, u32 pasid)
-{
-    q(7 | 1 << 4 | (u64)did << 16 | (u64)pasid << 32, 0);
-}
-
-static void piotlb(u16 did, u32 pasid)
-{
-    q(6 | 2 << 4 | (u64)did << 16 | (u64)pasid << 32, 0);
-}
-
-static void piotlb_page(u16 did, u32 pasid, u64 iova, unsigned am)
-{
-    q(6 | 3 << 4 | (u64)did << 16 | (u64)pasid << 32, iova | am);
-}
-
-static void iotlb(unsigned g, u16 did)
-{
-    q(2 | g << 4 | 0xc0 | (u64)did << 16, 0);
-}
-
-static void fs_tables(u64 top)
-{
-    for (unsigned i = 0; i < 3; i++)
-        poke64(top + i * 4096, (top + (i + 1) * 4096) | 7);
-}
-
-static void fs_map(u64 top, u64 iova, u64 pa)
-{
-    poke64(top + 3 * 4096 + (iova >> 12) * 8, pa ? pa | 7 : 0);
-}
-
-static u64 entry_at(unsigned f, u32 pasid)
-{
-    return PASIDS(f) + pasid * 64ull;
-}
-
-static void put_pasid(unsigned f, u32 pasid, unsigned pgtt, u16 did, u64 root)
-{
-    u64 at = entry_at(f, pasid);
-
-    poke64(at, 0);
-    poke64(at + 8, did);
-    poke64(at + 16, pgtt == PGTT_FS ? root : 0);
-    poke64(at, 1 | pgtt << 6 | (pgtt == PGTT_FS ? 0 : 2 << 2 | root));
-}
-
-static void put_context(unsigned f, bool pasids)
-{
-    u16 sid = W.cfg.fn[f].sid;
-    u64 at = GUEST_CTX + (sid >> 8) * 0x1000 + (sid & 0x7f) * 32;
-
-    poke64(at + 8, RID);
-    poke64(at, DIR(f) | (W.cfg.fn[f].ats ? 1 << 2 : 0) | (pasids ? 1 << 3 : 0) | 1);
-}
-
-static void turn_on(void)
-{
-    guest_w64(0, R_RTADDR, GUEST_ROOT | 1 << 10);
-    guest_gcmd(0, G_SRTP, true);
-    guest_w64(0, R_IQT, 0);
-    guest_w64(0, R_IQA, GUEST_RING | 1 << 11);
-    guest_gcmd(0, G_QIE, true);
-    for (unsigned f = 0; f < W.nr_fns; f++)
-        if (W.cfg.fn[f].ats)
-            world_ats(f, true);
-    guest_gcmd(0, G_TE, true);
-    q(1 | 1 << 4, 0);
-    q(7 | 3 << 4, 0);
-    iotlb(1, 0);
-    assert_true(sync_wide());
-    model_clear_violations(W.unit[0]);
-    host_clear();
-}
-
-/* Every function reaches FS_A through its plain requests, in domain 5; IOVA is mapped there. */
-static void in_use_first(const struct world_cfg *cfg, bool pasids)
-{
-    struct world_cfg c = *cfg;
-
-    c.ats = ATS_ALL;
-    c.quiet = true;
-    c.wait_us = 50;
-    start(&c);
-    for (unsigned bus = 0; bus < 4; bus++)
-        poke64(GUEST_ROOT + bus * 16, (GUEST_CTX + bus * 0x1000) | 1);
-    memset(world_mem(RAM2_BASE), 0, 64 * 4096);
-    fs_tables(FS_A);
-    fs_tables(FS_B);
-    fs_map(FS_A, IOVA, GUEST_DATA);
-    fs_map(FS_B, IOVA, GUEST_DATA + 0x10000);
-    for (unsigned f = 0; f < W.nr_fns; f++) {
-        poke64(DIR(f), PASIDS(f) | 1);
-        put_pasid(f, RID, PGTT_FS, DID, FS_A);
-        put_context(f, pasids);
-    }
-    turn_on();
-    for (unsigned f = 0; f < W.nr_fns; f++)
-        assert_int_equal(dma_lands(f, IOVA, true), GUEST_DATA);
-    model_fill_all(W.unit[0]);
-}
-
-static const struct world_cfg direct = { .ecap = ECAP_FIRST, .direct = true };
-static const struct world_cfg direct_cm = { .ecap = ECAP_FIRST, .direct = true, .dtlb = DTLB_CM };
-static const struct world_cfg nested = { .ecap = ECAP_NESTED };
-static const struct world_cfg *const both[] = { &direct, &nested };
-
-/* What the host queue received, as letters: c context, p PASID cache, i IOTLB, I PASID-based IOTLB, f fence,
- * d device TLB, D device TLB of one PASID, w wait; the same again is written once. */
-static const char *received(void)
-{
-    static char text[64];
-    unsigned n = 0;
-
-    for (unsigned i = 0; i < nr_host && n < sizeof(text) - 1; i++) {
-        char c = "?cidewIpD???????"[host[i].q0 & 0xf];
-
-        if (c == 'w' && (host[i].q1 & 0xfff) == 0xffc)
-            c = 'f';
-        if (!n || text[n - 1] != c)
-            text[n++] = c;
-    }
-    text[n] = 0;
-    return text;
-}
-
-static void expect_gone(void)
-{
-    for (unsigned f = 0; f < W.nr_fns; f++) {
-        assert_int_equal(stale(f, IOVA), 0);
-        only_outcome(f, IOVA, ~0ull);
-    }
-}
+#include "tests/unit/world_test_fs.h"
 
 /* --- what the guest flushes, and what it leaves out --- */
 
@@ -186,10 +14,16 @@ static void page_in_pasid(void **state)
     for (unsigned i = 0; i < ARRAY_SIZE(both); i++) {
         in_use_first(both[i], false);
         fs_map(FS_A, IOVA, 0);
-        piotlb_page(DID, RID, IOVA, 0);
-        assert_true(sync_wide());
+        q_piotlb(0, 3, DID, RID, IOVA, 0);
+        assert_true(q_sync(0));
         assert_string_equal(received(), "Ifdw");
         expect_gone();
+        /* several pages, and no more than these */
+        host_clear();
+        q_piotlb(0, 3, DID, RID, IOVA & ~0x3fffull, 2);
+        assert_true(q_sync(0));
+        assert_int_equal(host[0].q0 & 0x3f, 3 << 4 | 6);
+        assert_int_equal(host[0].q1, (IOVA & ~0x3fffull) | 2);
         finish();
     }
 }
@@ -201,8 +35,8 @@ static void lazy_without_device_tlb(void **state)
     for (unsigned i = 0; i < ARRAY_SIZE(both); i++) {
         in_use_first(both[i], false);
         fs_map(FS_A, IOVA, 0);
-        piotlb(DID, RID);
-        assert_true(sync_wide());
+        q_piotlb(0, 2, DID, RID, 0, 0);
+        assert_true(q_sync(0));
         assert_string_equal(received(), "Ifdw");
         assert_int_equal(host_dtlb(SID_ATS), 1);
         assert_int_equal(host_dtlb(SID_ATS2), 1);
@@ -218,8 +52,8 @@ static void type_2_reaches_first_stage(void **state)
     for (unsigned g = 1; g <= 3; g++) {
         in_use_first(&direct, false);
         fs_map(FS_A, IOVA, 0);
-        q(2 | g << 4 | 0xc0 | DID << 16, 0x100000);
-        assert_true(sync_wide());
+        q_iotlb(0, g, DID, 0x100000, 0);
+        assert_true(q_sync(0));
         expect_gone();
         finish();
     }
@@ -231,22 +65,22 @@ static void cm_as_the_contract(void **state)
     (void)state;
     in_use_first(&direct_cm, false);
     fs_map(FS_A, IOVA, 0);
-    piotlb(DID, RID);
-    assert_true(sync_wide());
+    q_piotlb(0, 2, DID, RID, 0, 0);
+    assert_true(q_sync(0));
     assert_int_equal(host_count(3), 0);
     assert_true(stale(ATS, IOVA));
-    iotlb(1, 0);
-    assert_true(sync_wide());
+    q_iotlb(0, 1, 0, 0, 0);
+    assert_true(q_sync(0));
     assert_int_equal(host_count(3), 0);
     /* what the guest asks for itself is forwarded */
-    q(3 | (u64)SID_ATS << 32, IOVA);
-    assert_true(sync_wide());
+    q_dtlb(0, SID_ATS, IOVA, false);
+    assert_true(q_sync(0));
     assert_int_equal(host_dtlb(SID_ATS), 1);
     assert_int_equal(stale(ATS, IOVA), 0);
     /* and entries are covered */
     poke64(entry_at(ATS2, RID), 0);
-    pasid_flush(DID, RID);
-    assert_true(sync_wide());
+    q_pasid(0, 1, DID, RID);
+    assert_true(q_sync(0));
     assert_true(host_dtlb(SID_ATS2) > 0);
     assert_int_equal(stale(ATS2, IOVA), 0);
 
@@ -255,25 +89,12 @@ static void cm_as_the_contract(void **state)
         &(struct world_cfg){ .ecap = ECAP_FIRST, .direct = true, .no_caching_mode = true, .dtlb = DTLB_CM },
         false);
     poke64(entry_at(ATS2, RID), 0);
-    pasid_flush(DID, RID);
-    assert_true(sync_wide());
+    q_pasid(0, 1, DID, RID);
+    assert_true(q_sync(0));
     assert_int_equal(host_count(3), 0);
 }
 
 /* --- the guest's entries --- */
-
-static unsigned fault_of(unsigned f, u64 iova)
-{
-    u64 lo, hi;
-
-    world_settle();
-    guest_faults_clear(0);
-    if (dma_lands(f, iova, true) != ~0ull)
-        return 0;
-    world_settle();
-    assert_true(guest_fault(0, &lo, &hi));
-    return hi >> 32 & 0xff;
-}
 
 /* One entry after the other is wrong; the device is blocked and the guest is told why. */
 static void entries_judged(void **state)
@@ -298,6 +119,7 @@ static void entries_judged(void **state)
         { 1 << 6 | 1, DID, REGION_BASE, 0x73 },
         { 1 << 6 | 1, DID, UNIT_BASE, 0x73 },
         { 1 << 6 | 1, DID, BAR_BASE, 0x73 },
+        { 1 << 6 | 1, DID, TRIP_BASE, 0x73 },
         { 1 << 6, DID, FS_A, 0x59 },
     };
 
@@ -308,8 +130,8 @@ static void entries_judged(void **state)
             poke64(entry_at(PLAIN, RID) + 8, bad[n].q1);
             poke64(entry_at(PLAIN, RID) + 16, bad[n].q2);
             poke64(entry_at(PLAIN, RID), bad[n].q0);
-            pasid_flush(DID, RID);
-            assert_true(sync_wide());
+            q_pasid(0, 1, DID, RID);
+            assert_true(q_sync(0));
             if (fault_of(PLAIN, IOVA) != bad[n].reason)
                 fail_msg("entry %u: reason %x instead of %x", n, fault_of(PLAIN, IOVA), bad[n].reason);
         }
@@ -317,9 +139,33 @@ static void entries_judged(void **state)
         poke64(entry_at(PLAIN, RID) + 8, DID | 7ull << 25 | 0xabcdull << 40);
         poke64(entry_at(PLAIN, RID) + 16, FS_B | 1 << 4 | 1 << 5);
         poke64(entry_at(PLAIN, RID), 1 << 6 | 1);
-        pasid_flush(DID, RID);
-        assert_true(sync_wide());
+        q_pasid(0, 1, DID, RID);
+        assert_true(q_sync(0));
         assert_int_equal(dma_lands(PLAIN, IOVA, true), GUEST_DATA + 0x10000);
+        assert_true(region_holds(FS_B | 1 << 5));
+        /* What does not translate any more keeps its pointer: hardware may read an entry in halves. */
+        poke64(entry_at(PLAIN, RID), 0);
+        q_pasid(0, 1, DID, RID);
+        assert_true(q_sync(0));
+        assert_true(region_holds(FS_B | 1 << 5));
+        finish();
+    }
+}
+
+/* ATS is switched on when everything else is long in place. */
+static void known_late(void **state)
+{
+    (void)state;
+    for (unsigned i = 0; i < ARRAY_SIZE(both); i++) {
+        in_use_first(both[i], false);
+        world_ats(ATS, false);
+        world_ats(ATS, true);
+        assert_int_equal(dma_lands(ATS, IOVA, true), GUEST_DATA);
+        model_fill_all(W.unit[0]);
+        fs_map(FS_A, IOVA, 0);
+        q_piotlb(0, 2, DID, RID, 0, 0);
+        assert_true(q_sync(0));
+        expect_gone();
         finish();
     }
 }
@@ -338,10 +184,10 @@ static void entry_changes_alone(void **state)
             else
                 poke64(GUEST_CTX + 0x1000, 0);
             if (how == 2)
-                context_flush(SID_ATS);
+                q_context(0, 3, 0, SID_ATS, 0);
             else
-                pasid_flush(DID, RID);
-            assert_true(sync_wide());
+                q_pasid(0, 1, DID, RID);
+            assert_true(q_sync(0));
             assert_int_equal(stale(ATS, IOVA), 0);
             only_outcome(ATS, IOVA, how == 1 ? GUEST_DATA + 0x10000 : ~0ull);
             assert_int_equal(dma_lands(ATS2, IOVA, true), GUEST_DATA);
@@ -388,8 +234,8 @@ static void pass_through_without_second_stage(void **state)
     in_use_first(&direct, false);
     for (unsigned f = 0; f < W.nr_fns; f++)
         put_pasid(f, RID, PGTT_PT, DID, 0);
-    q(7 | 3 << 4, 0);
-    assert_true(sync_wide());
+    q_pasid(0, 3, 0, 0);
+    assert_true(q_sync(0));
     contained();
     assert_int_equal(fault_of(PLAIN, REGION_BASE), 0x79);
     finish();
@@ -403,6 +249,7 @@ static void legacy_guest_without_second_stage(void **state)
     (void)state;
     in_use(&cfg);
     assert_int_equal(guest_read(0, R_CAP, 8) >> 8 & 0x1f, 4);
+    assert_int_equal(guest_read(0, R_CAP, 8) >> 16 & 0x3f, 46);
     assert_int_equal(guest_read(0, R_ECAP, 8) & (E_SMTS | E_SSTS | E_FSTS | E_SC), 0);
 }
 
@@ -443,8 +290,8 @@ static void no_caching_mode(void **state)
     in_use_first(&cfg, false);
     assert_int_equal(guest_read(0, R_CAP, 8) & C_CM, 0);
     poke64(entry_at(PLAIN, RID), 0);
-    pasid_flush(DID, RID);
-    assert_true(sync_wide());
+    q_pasid(0, 1, DID, RID);
+    assert_true(q_sync(0));
     assert_int_equal(dma_lands(PLAIN, IOVA, true), ~0ull);
     /* present again, and nobody need say so; but before it masters the bus the driver enables it */
     put_pasid(PLAIN, RID, PGTT_FS, DID, FS_B);
@@ -452,8 +299,8 @@ static void no_caching_mode(void **state)
     assert_int_equal(dma_lands(PLAIN, IOVA, true), GUEST_DATA + 0x10000);
     /* a function that was enabled all the time has one fault, no more */
     poke64(entry_at(PLAIN, RID), 0);
-    pasid_flush(DID, RID);
-    assert_true(sync_wide());
+    q_pasid(0, 1, DID, RID);
+    assert_true(q_sync(0));
     put_pasid(PLAIN, RID, PGTT_FS, DID, FS_A);
     assert_int_equal(dma_lands(PLAIN, IOVA, true), ~0ull);
     world_settle();
@@ -517,6 +364,7 @@ int main(void)
         cmocka_unit_test(type_2_reaches_first_stage),
         cmocka_unit_test(cm_as_the_contract),
         cmocka_unit_test(entries_judged),
+        cmocka_unit_test(known_late),
         cmocka_unit_test(entry_changes_alone),
         cmocka_unit_test(identity_without_second_stage),
         cmocka_unit_test(pass_through_without_second_stage),

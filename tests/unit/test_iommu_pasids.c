@@ -1,0 +1,437 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* LINK: libworld.a libiommu.a libmodel.a */
+/*
+ * PASIDs: tables of their own for one function, the flushes that name them, domain-ids, and what is nested.
+ */
+#include "tests/unit/world_test_fs.h"
+
+enum { P1 = 9, P2 = 33 };
+
+static u64 lands(unsigned f, u32 pasid, u64 iova)
+{
+    u64 buf = 1;
+    struct model_result r = model_fn_dma_pasid(W.fn[f], pasid, iova, 8, true, &buf);
+
+    return r.status == MODEL_OK ? r.pa : ~0ull;
+}
+
+static unsigned stale_pasid(unsigned f, u32 pasid)
+{
+    return model_stale_pasid(W.unit[0], W.cfg.fn[f].sid, pasid, IOVA);
+}
+
+#define FS_C PAGE(24)
+
+/* Beside its plain requests in FS_A, ATS reaches FS_B with P1 and `other` with P2: all in one domain. */
+static void in_use_pasids_with(const struct world_cfg *cfg, u64 other)
+{
+    in_use_first(cfg, true);
+    fs_tables(FS_C);
+    fs_map(FS_C, IOVA, GUEST_DATA);
+    put_pasid(ATS, P1, PGTT_FS, DID, FS_B);
+    put_pasid(ATS, P2, PGTT_FS, DID, other);
+    q_pasid(0, 1, DID, P1);
+    q_pasid(0, 1, DID, P2);
+    assert_true(q_sync(0));
+    model_fn_use_pasid(W.fn[ATS], P1);
+    model_fn_use_pasid(W.fn[ATS], P2);
+    assert_int_equal(lands(ATS, P1, IOVA), GUEST_DATA + 0x10000);
+    assert_int_equal(lands(ATS, P2, IOVA), GUEST_DATA);
+    model_fill_all(W.unit[0]);
+    host_clear();
+}
+
+static void in_use_pasids(const struct world_cfg *cfg)
+{
+    in_use_pasids_with(cfg, FS_C);
+}
+
+/* Each PASID is flushed by what names it, in the unit and in the device, and the others keep what they have.
+ */
+static void flush_of_one_pasid(void **state)
+{
+    (void)state;
+    for (unsigned i = 0; i < ARRAY_SIZE(both); i++)
+        for (unsigned page = 0; page < 2; page++) {
+            in_use_pasids(both[i]);
+            fs_map(FS_B, IOVA, 0);
+            q_piotlb(0, page ? 3 : 2, DID, P1, IOVA, 0);
+            assert_true(q_sync(0));
+            assert_string_equal(received(), "IfDw");
+            assert_int_equal(host[0].q0 >> 32, P1);
+            assert_int_equal(stale_pasid(ATS, P1), 0);
+            assert_int_equal(lands(ATS, P1, IOVA), ~0ull);
+            assert_int_equal(lands(ATS, P2, IOVA), GUEST_DATA);
+            finish();
+        }
+}
+
+/* One table under two PASIDs is one host domain: a flush of either reaches all that it may have left. */
+static void one_table_two_pasids(void **state)
+{
+    (void)state;
+    for (unsigned i = 0; i < ARRAY_SIZE(both); i++) {
+        in_use_pasids_with(both[i], FS_A);
+        fs_map(FS_A, IOVA, 0);
+        q_piotlb(0, 2, DID, P2, 0, 0);
+        q_piotlb(0, 2, DID, RID, 0, 0);
+        assert_true(q_sync(0));
+        assert_int_equal(stale_pasid(ATS, P2), 0);
+        assert_int_equal(stale(ATS, IOVA), 0);
+        assert_int_equal(stale(PLAIN, IOVA), 0);
+        assert_int_equal(lands(ATS, P1, IOVA), GUEST_DATA + 0x10000);
+        finish();
+    }
+}
+
+/* What the guest sends for a device TLB itself, with the host's values and nothing added. */
+static void device_tlb_of_one_pasid_is_forwarded(void **state)
+{
+    struct world_cfg cfg = nested;
+
+    (void)state;
+    cfg.dtlb = DTLB_GUEST;
+    for (unsigned all = 0; all < 2; all++) {
+        in_use_pasids(&cfg);
+        fs_map(FS_B, IOVA, 0);
+        q_piotlb(0, 2, DID, P1, 0, 0);
+        assert_true(q_sync(0));
+        assert_true(stale_pasid(ATS, P1));
+        q_pdtlb(0, SID_ATS, P1, IOVA, false, all);
+        assert_true(q_sync(0));
+        assert_int_equal(stale_pasid(ATS, P1), 0);
+        finish();
+    }
+}
+
+/* An entry goes, is replaced, or its whole directory is another one: the one descriptor that says so is
+ * enough. */
+static void entry_of_a_pasid(void **state)
+{
+    (void)state;
+    for (unsigned i = 0; i < ARRAY_SIZE(both); i++)
+        for (unsigned how = 0; how < 4; how++) {
+            u64 want = how == 1 ? GUEST_DATA : ~0ull;
+
+            in_use_pasids(both[i]);
+            if (how == 0)
+                poke64(entry_at(ATS, P1), 0);
+            else if (how == 1)
+                poke64(entry_at(ATS, P1) + 16, FS_A);
+            else if (how == 2)
+                poke64(GUEST_CTX + 0x1000, peek64(GUEST_CTX + 0x1000) & ~(1ull << 3)); /* PASIDE */
+            else
+                poke64(DIR(ATS), 0);
+            if (how == 2)
+                q_context(0, 3, 0, SID_ATS, 0);
+            else if (how == 3)
+                q_pasid(0, 0, DID, 0);
+            else
+                q_pasid(0, 1, DID, P1);
+            assert_true(q_sync(0));
+            assert_int_equal(stale_pasid(ATS, P1), 0);
+            assert_int_equal(lands(ATS, P1, IOVA), want);
+            assert_int_equal(dma_lands(ATS2, IOVA, true), GUEST_DATA);
+            finish();
+        }
+}
+
+/* A table of PASIDs in which nothing translates is cached, too; its directory is replaced by another one. */
+static void directory_replaced(void **state)
+{
+    const u32 pasid = 70;
+
+    (void)state;
+    for (unsigned i = 0; i < ARRAY_SIZE(both); i++) {
+        in_use_pasids(both[i]);
+        poke64(DIR(ATS) + 8, PAGE(40) | 1);
+        poke64(PAGE(40) + 8 * 64 + 8, DID); /* one that translates, so that there is a table */
+        poke64(PAGE(40) + 8 * 64 + 16, FS_B);
+        poke64(PAGE(40) + 8 * 64, 1 << 6 | 1);
+        q_pasid(0, 1, DID, 72);
+        assert_true(q_sync(0));
+        poke64(PAGE(40) + 8 * 64, 0);
+        q_pasid(0, 1, DID, 72);
+        assert_true(q_sync(0));
+        model_fn_use_pasid(W.fn[ATS], pasid);
+        assert_int_equal(lands(ATS, pasid, IOVA), ~0ull);
+        poke64(PAGE(41), PASIDS(ATS) | 1);
+        poke64(PAGE(41) + 8, PAGE(42) | 1);
+        poke64(PAGE(42) + 6 * 64 + 8, DID);
+        poke64(PAGE(42) + 6 * 64 + 16, FS_B);
+        poke64(PAGE(42) + 6 * 64, 1 << 6 | 1);
+        poke64(GUEST_CTX + 0x1000, PAGE(41) | (peek64(GUEST_CTX + 0x1000) & 0xfff));
+        q_context(0, 3, 0, SID_ATS, 0);
+        assert_true(q_sync(0));
+        assert_int_equal(model_stale_pasid(W.unit[0], SID_ATS, pasid, IOVA), 0);
+        assert_int_equal(lands(ATS, pasid, IOVA), GUEST_DATA + 0x10000);
+        finish();
+    }
+}
+
+/* Where no request may carry one, entries of other PASIDs are nobody's, and no device hears of them. */
+static void pasids_switched_off(void **state)
+{
+    (void)state;
+    in_use_first(&nested, false);
+    put_pasid(ATS, P1, PGTT_FS, DID, FS_B);
+    q_pasid(0, 3, 0, 0);
+    q_pasid(0, 1, DID, P1);
+    assert_true(q_sync(0));
+    q_piotlb(0, 2, DID, P1, 0, 0);
+    q_iotlb(0, 1, 0, 0, 0);
+    assert_true(q_sync(0));
+    assert_null(strchr(received(), 'D'));
+    assert_false(region_holds(FS_B));
+    finish();
+}
+
+/* One page as the top of a second-stage and of a first-stage table, under one domain-id. */
+static void one_page_two_stages(void **state)
+{
+    (void)state;
+    in_use_first(&nested, false);
+    put_pasid(ATS2, RID, PGTT_SS, DID, FS_A);
+    q_pasid(0, 1, DID, RID);
+    assert_true(q_sync(0));
+    assert_int_equal(dma_lands(ATS2, IOVA, true), GUEST_DATA);
+    poke64(FS_A + 3 * 4096 + (IOVA >> 12) * 8, GUEST_DATA | 2); /* may be written; is not present */
+    q_iotlb(0, 2, DID, 0, 0);
+    assert_true(q_sync(0));
+    assert_int_equal(dma_lands(ATS2, IOVA, true), GUEST_DATA);
+    assert_int_equal(dma_lands(ATS, IOVA, true), ~0ull);
+    finish();
+}
+
+/* The guest's table is gone and a new one has its place: same domain-id, same PASID, another table. */
+static void domain_id_reused(void **state)
+{
+    (void)state;
+    for (unsigned i = 0; i < ARRAY_SIZE(both); i++)
+        for (unsigned n = 0; n < 6; n++) {
+            if (!n)
+                in_use_pasids(both[i]);
+            model_fill_all(W.unit[0]);
+            poke64(entry_at(ATS, P1), 0);
+            q_pasid(0, 1, DID, P1);
+            assert_true(q_sync(0));
+            assert_int_equal(lands(ATS, P1, IOVA), ~0ull);
+            put_pasid(ATS, P1, PGTT_FS, DID, n % 2 ? FS_B : FS_A);
+            q_pasid(0, 1, DID, P1);
+            q_piotlb(0, 2, DID, P1, 0, 0);
+            assert_true(q_sync(0));
+            assert_int_equal(stale_pasid(ATS, P1), 0);
+            assert_int_equal(lands(ATS, P1, IOVA), n % 2 ? GUEST_DATA + 0x10000 : GUEST_DATA);
+            finish();
+        }
+}
+
+/* The unit knows 16 domain-ids. Who comes too late is blocked and told so; the others go on, and what is
+ * freed is used again. */
+static void domain_ids_run_out(void **state)
+{
+    struct world_cfg cfg = nested;
+    unsigned good = 0;
+
+    (void)state;
+    cfg.cap = (CAP_DEFAULT & ~7ull) | C_ND(0);
+    in_use_first(&cfg, true);
+    for (u32 pasid = 1; pasid < 24; pasid++) {
+        put_pasid(PLAIN, pasid, PGTT_FS, (u16)(1 + pasid % 8), pasid % 2 ? FS_B : FS_A);
+        poke64(entry_at(PLAIN, pasid) + 16, PAGE(40 + pasid)); /* a table of its own, with one path in it */
+        poke64(PAGE(40 + pasid), peek64(FS_B));
+        q_pasid(0, 1, 1 + pasid % 8, pasid);
+        assert_true(q_sync(0));
+    }
+    for (u32 pasid = 1; pasid < 24; pasid++)
+        good += lands(PLAIN, pasid, IOVA) == GUEST_DATA + 0x10000;
+    assert_in_range(good, 10, 14);
+    assert_int_equal(lands(PLAIN, 23, IOVA), ~0ull);
+    assert_int_equal(dma_lands(ATS, IOVA, true), GUEST_DATA);
+    world_settle();
+    assert_true(guest_r32(0, R_FSTS) & (FS_PPF | FS_PFO));
+    poke64(entry_at(PLAIN, 1), 0);
+    q_pasid(0, 1, 2, 1);
+    assert_true(q_sync(0));
+    q_pasid(0, 1, 1 + 23 % 8, 23);
+    assert_true(q_sync(0));
+    assert_int_equal(lands(PLAIN, 23, IOVA), GUEST_DATA + 0x10000);
+    finish();
+}
+
+/* The PASID of plain requests is the guest's choice, as far as it is announced. */
+static void rid_pasid(void **state)
+{
+    static const struct {
+        u32 pasid;
+        u64 rps;
+        unsigned reason;
+    } cases[] = { { P1, E_RPS, 0 },      { 63, E_RPS, 0 },         { 64, E_RPS, 0x51 },
+                  { 8192, E_RPS, 0x48 }, { 16384, E_RPS, 0x48 },   { 0xfffff, E_RPS, 0x48 },
+                  { P1, 0, 0x42 },       { 1u << 20, E_RPS, 0x42 } };
+
+    (void)state;
+    for (unsigned i = 0; i < ARRAY_SIZE(cases); i++) {
+        struct world_cfg cfg = nested;
+
+        cfg.ecap = (cfg.ecap & ~E_RPS) | cases[i].rps;
+        in_use_first(&cfg, false);
+        put_pasid(ATS, P1, PGTT_FS, DID, FS_B);
+        put_pasid(ATS, 63, PGTT_FS, DID, FS_B);
+        poke64(GUEST_CTX + 0x1000 + 8, cases[i].pasid);
+        q_context(0, 3, 0, SID_ATS, 0);
+        assert_true(q_sync(0));
+        assert_int_equal(fault_of(ATS, IOVA), cases[i].reason);
+        if (!cases[i].reason) {
+            assert_int_equal(dma_lands(ATS, IOVA, true), GUEST_DATA + 0x10000);
+            model_fill_all(W.unit[0]);
+            host_clear();
+            /* the flushes name it, and the device knows nothing of it */
+            fs_map(FS_B, IOVA, 0);
+            q_piotlb(0, 3, DID, cases[i].pasid, IOVA, 0);
+            assert_true(q_sync(0));
+            assert_string_equal(received(), "Ifdw");
+            only_outcome(ATS, IOVA, ~0ull);
+            poke64(entry_at(ATS, cases[i].pasid), 0);
+            q_pasid(0, 1, DID, cases[i].pasid);
+            assert_true(q_sync(0));
+            assert_int_equal(fault_of(ATS, IOVA), 0x59);
+        }
+        finish();
+    }
+}
+
+static unsigned fault_of_pasid(unsigned f, u32 pasid, u64 iova)
+{
+    u64 lo, hi;
+
+    world_settle();
+    guest_faults_clear(0);
+    assert_int_equal(lands(f, pasid, iova), ~0ull);
+    world_settle();
+    assert_true(guest_fault(0, &lo, &hi));
+    return hi >> 32 & 0xff;
+}
+
+static void faults_of_pasids(void **state)
+{
+    (void)state;
+    in_use_pasids(&nested);
+    assert_int_equal(fault_of_pasid(ATS, 10, IOVA), 0x59);
+    assert_int_equal(fault_of_pasid(ATS, 64, IOVA), 0x51);
+    assert_int_equal(fault_of_pasid(ATS, 8192, IOVA), 0x46);  /* beyond the guest's directory */
+    assert_int_equal(fault_of_pasid(ATS, 16384, IOVA), 0x46); /* beyond ours */
+    assert_int_equal(fault_of_pasid(ATS, P1, 0x3000), 0x71);
+    poke64(GUEST_CTX + 0x1000, peek64(GUEST_CTX + 0x1000) & ~(1ull << 3));
+    q_context(0, 3, 0, SID_ATS, 0);
+    assert_true(q_sync(0));
+    assert_int_equal(fault_of_pasid(ATS, P1, IOVA), 0x45);
+    finish();
+}
+
+/* --- nested: the guest's table is walked through our second stage --- */
+
+static void nested_is_contained(void **state)
+{
+    static const u64 forbidden[] = { REGION_BASE, REGION_MAX, UNIT_BASE, 0xfee00000 };
+
+    (void)state;
+    in_use_first(&nested, false);
+    for (unsigned i = 0; i < ARRAY_SIZE(forbidden); i++) {
+        fs_map(FS_A, IOVA, forbidden[i]);
+        q_piotlb(0, 3, DID, RID, IOVA, 0);
+        assert_true(q_sync(0));
+        assert_int_equal(fault_of(PLAIN, IOVA), 0x85);
+        assert_int_equal(dma_lands(ATS, IOVA, true), ~0ull);
+        /* tables there are no better: first the lowest, then the one above */
+        poke64(FS_A + 2 * 4096, forbidden[i] | 7);
+        q_piotlb(0, 2, DID, RID, 0, 0);
+        assert_true(q_sync(0));
+        assert_int_equal(fault_of(PLAIN, IOVA), 0x70);
+        fs_tables(FS_A);
+    }
+    finish();
+}
+
+/* The second stage below changes, of which the guest need know nothing. */
+static void second_stage_changes(void **state)
+{
+    (void)state;
+    in_use_pasids(&nested);
+    fs_map(FS_A, IOVA, BAR_BASE);
+    fs_map(FS_B, IOVA, BAR_BASE + 0x1000);
+    q_piotlb(0, 2, DID, RID, 0, 0);
+    q_piotlb(0, 2, DID, P1, 0, 0);
+    assert_true(q_sync(0));
+    model_fill_all(W.unit[0]);
+    W.bar_off = W.bar_closing = true;
+    iommu_dma_changed(BAR_BASE, BAR_END - BAR_BASE);
+    W.bar_closing = false;
+    only_outcome(ATS, IOVA, ~0ull);
+    assert_int_equal(stale_pasid(ATS, P1), 0);
+    assert_int_equal(lands(ATS, P1, IOVA), ~0ull);
+    W.bar_off = false;
+    finish();
+}
+
+/* --- five levels --- */
+
+static void five_levels(void **state)
+{
+    static const struct world_cfg second = { .cap = (CAP_DEFAULT & ~(7ull << 16)) | 0xfull << 16 |
+                                                    56ull << 16 | C_SAGAW(0xe) };
+    static const u64 high = 0x1400000005000ull;
+
+    (void)state;
+    /* the second stage, shadowed */
+    start(&(struct world_cfg){ .cap = second.cap, .ats = ATS_ALL, .quiet = true, .wait_us = 50 });
+    guest_start();
+    guest_domain_init(0, 5, 5);
+    guest_map(0, high, GUEST_DATA, P_RW);
+    guest_context(SID_PLAIN, TT_SS, 5, G.dom[0].root, 5);
+    q_context(0, 3, 5, SID_PLAIN, 0);
+    q_iotlb(0, 2, 5, 0, 0);
+    assert_true(q_sync(0));
+    assert_int_equal(dma_lands(PLAIN, high, true), GUEST_DATA);
+    assert_int_equal(dma_lands(PLAIN, high & 0xffffffffffff, true), ~0ull);
+    guest_unmap(0, high);
+    q_iotlb(0, 3, 5, high, 0);
+    assert_true(q_sync(0));
+    assert_int_equal(dma_lands(PLAIN, high, true), ~0ull);
+    finish();
+
+    /* the first stage, nested */
+    struct world_cfg cfg = nested;
+
+    cfg.cap = CAP_DEFAULT | C_FS5LP;
+    in_use_first(&cfg, false);
+    poke64(PAGE(40) + 8 * (high >> 48), FS_A | 7);
+    poke64(FS_A + 8 * (high >> 39 & 511), peek64(FS_A));
+    poke64(entry_at(PLAIN, RID) + 16, PAGE(40) | 1 << 2);
+    q_pasid(0, 1, DID, RID);
+    assert_true(q_sync(0));
+    assert_int_equal(dma_lands(PLAIN, high, true), GUEST_DATA);
+    finish();
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(flush_of_one_pasid),
+        cmocka_unit_test(one_table_two_pasids),
+        cmocka_unit_test(device_tlb_of_one_pasid_is_forwarded),
+        cmocka_unit_test(entry_of_a_pasid),
+        cmocka_unit_test(directory_replaced),
+        cmocka_unit_test(pasids_switched_off),
+        cmocka_unit_test(one_page_two_stages),
+        cmocka_unit_test(domain_id_reused),
+        cmocka_unit_test(domain_ids_run_out),
+        cmocka_unit_test(rid_pasid),
+        cmocka_unit_test(faults_of_pasids),
+        cmocka_unit_test(nested_is_contained),
+        cmocka_unit_test(second_stage_changes),
+        cmocka_unit_test(five_levels),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
