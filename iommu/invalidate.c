@@ -60,17 +60,18 @@ static int run(struct unit *u, u16 did, u32 pasid, u64 array, unsigned count, un
 
     replay_settle(u);
     for (n = 0; n < count; n++) {
-        struct iommu_invalidation e;
         struct range r;
 
         at = entry_at(array, n);
         if (!at)
             break;
-        e.address = at->address; /* once: the copy decides */
-        e.pages = at->pages;
-        e.flags = at->flags;
-        e.reserved = at->reserved;
-        result = judge(&e, &r);
+        const struct iommu_invalidation copy = { /* once: it decides */
+                                                 .address = at->address,
+                                                 .pages = at->pages,
+                                                 .flags = at->flags,
+                                                 .reserved = at->reserved
+        };
+        result = judge(&copy, &r);
         if (result)
             break;
         plan(u, did, pasid, r);

@@ -27,24 +27,21 @@ void prq_start(struct unit *u)
     env_write32(u->regs, REG_PRS, PRS_PPR | PRS_PRO);
 }
 
+/* The group that is open under this name, else a free one, else NULL. */
 static struct page_group *group_find(struct unit *u, const struct page_group *g)
 {
+    struct page_group *free = NULL;
+
     for (unsigned i = 0; i < PRQ_GROUPS; i++) {
         struct page_group *at = &u->prq.groups[i];
 
-        if (at->state != GROUP_FREE && at->sid == g->sid && at->index == g->index &&
-            at->with_pasid == g->with_pasid && at->pasid == g->pasid)
+        if (at->state == GROUP_FREE)
+            free = at;
+        else if (at->sid == g->sid && at->index == g->index && at->with_pasid == g->with_pasid &&
+                 at->pasid == g->pasid)
             return at;
     }
-    return NULL;
-}
-
-static struct page_group *group_new(struct unit *u)
-{
-    for (unsigned i = 0; i < PRQ_GROUPS; i++)
-        if (u->prq.groups[i].state == GROUP_FREE)
-            return &u->prq.groups[i];
-    return NULL;
+    return free;
 }
 
 static void answer(struct unit *u, struct page_group *g, u8 code)
@@ -79,18 +76,19 @@ static bool take(struct unit *u, const struct page_request *r)
                               .state = GROUP_ASKED };
     bool last = r->q[1] & PQE_LAST;
     struct fn *f = fn_find(u, key.sid);
-    struct page_group *g;
+    struct page_group *g = NULL;
 
     key.pasid = key.with_pasid ? (u32)field_get(r->q[0], PQE_PASID) : 0;
     if (!f || !f->pages || f->dead)
         return true; /* from before its entry was closed; nobody waits for the answer */
-    if (last && group_find(u, &key))
-        return true; /* not a group of its own, since the one before is still open: nobody could answer it */
-    g = last ? group_new(u) : NULL;
-    if (last && !g)
-        return false;
-    if (g)
+    if (last) {
+        g = group_find(u, &key);
+        if (!g)
+            return false;
+        if (g->state != GROUP_FREE)
+            return true; /* not a group of its own, since the one before is open: nobody could answer it */
         *g = key;
+    }
     /* As hardware does when its queue is full (7.5): the device is told to try again. */
     if (!deliver(u, r)) {
         vregs_page_overflow(u);

@@ -192,6 +192,38 @@ static void hostile_29_nobody_reports_the_time_out(void **state)
             }
 }
 
+/* A storm of faults before or while a batch is outstanding: its time-out, which the same event tells, comes.
+ */
+static void a_storm_hides_no_time_out(void **state)
+{
+    u32 cookie;
+
+    (void)state;
+    for (unsigned n = 0; n < 4; n++) {
+        bool before = n & 1;
+
+        in_use(&(struct world_cfg){ .ite_steps = 300, .wait_us = n & 2 ? 5 : 0 });
+        map_and_flush(0, 0x3000, GUEST_DATA);
+        for (unsigned i = 0; before && i < 200; i++) {
+            dma_lands(PLAIN, 0x100000 + (i << 12), true);
+            world_deliver();
+        }
+        model_fn_set_answer(W.fn[ATS], MODEL_ANSWER_NEVER, 0);
+        q_iotlb(0, 2, 5, 0, 0);
+        cookie = q_wait(0);
+        q_ring(0);
+        for (unsigned i = 0; !before && i < 200; i++) {
+            dma_lands(PLAIN, 0x100000 + (i << 12), true);
+            world_run(1);
+        }
+        assert_false(q_done(cookie));
+        for (unsigned i = 0; i < 900 && !q_done(cookie); i++)
+            world_run(1); /* the guest never leaves guest mode by itself */
+        assert_true(q_done(cookie));
+        finish();
+    }
+}
+
 static void quarantine_switches_bus_mastering_off(void **state)
 {
     (void)state;
@@ -252,6 +284,15 @@ static void a_unit_obeys_nothing(bool synchronous, u64 cap)
         iommu_dma_changed(BAR_BASE, 0x1000);
     }
     assert_true(W.now_us - start < 100000);
+    /* what it might still read is never reused */
+    u32 pages = W.free_pages;
+    guest_w32(0, R_GCMD, G_QIE | G_TE);
+    guest_detach(SID_PLAIN);
+    guest_detach(SID_ATS);
+    q_context(0, 3, 5, SID_PLAIN, 0);
+    q_context(0, 3, 5, SID_ATS, 0);
+    assert_true(q_sync(0));
+    assert_int_equal(W.free_pages, pages);
     /* and the other unit never noticed */
     q_iotlb(1, 3, 5, 0x3000, 0);
     assert_true(q_sync(1));
@@ -275,6 +316,7 @@ int main(void)
         cmocka_unit_test(a_ring_of_waits_without_memory),
         cmocka_unit_test(more_device_requests_than_the_list),
         cmocka_unit_test(hostile_29_nobody_reports_the_time_out),
+        cmocka_unit_test(a_storm_hides_no_time_out),
         cmocka_unit_test(quarantine_switches_bus_mastering_off),
         cmocka_unit_test(hostile_29_a_dead_unit_is_given_up_once),
     };

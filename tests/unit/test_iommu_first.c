@@ -45,6 +45,30 @@ static void lazy_without_device_tlb(void **state)
     }
 }
 
+/* The invalidation call names a PASID, and reaches IOTLB and device TLBs as the descriptors do. */
+static void the_invalidation_call(void **state)
+{
+    const u64 array = PAGE(40);
+    unsigned handled;
+
+    (void)state;
+    for (unsigned i = 0; i < ARRAY_SIZE(both); i++)
+        for (unsigned all = 0; all < 2; all++) {
+            in_use_first(both[i], false);
+            fs_map(FS_A, IOVA, 0);
+            poke64(array, all ? 0 : IOVA);
+            poke64(array + 8, all ? ~0ull : 1);
+            poke64(array + 16, 1);
+            poke64(array + 24, ~0ull);
+            assert_int_equal(iommu_invalidate(0, DID, RID, array, 1, &handled), 0);
+            assert_int_equal(handled, 1);
+            assert_int_equal(peek64(array + 24), 0);
+            assert_string_equal(received(), "Ifdw");
+            expect_gone();
+            finish();
+        }
+}
+
 /* The descriptors for second-stage tables reach first-stage ones, too (6.5.2.2). */
 static void type_2_reaches_first_stage(void **state)
 {
@@ -361,6 +385,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(page_in_pasid),
         cmocka_unit_test(lazy_without_device_tlb),
+        cmocka_unit_test(the_invalidation_call),
         cmocka_unit_test(type_2_reaches_first_stage),
         cmocka_unit_test(cm_as_the_contract),
         cmocka_unit_test(entries_judged),

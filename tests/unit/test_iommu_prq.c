@@ -155,6 +155,41 @@ static void hostile_17_responses_are_matched(void **state)
     finish();
 }
 
+/* A request with a PASID is another one than that without, or with another. */
+static void requests_with_a_pasid(void **state)
+{
+    struct model_page_response last;
+    struct model_page_request r = { .pasid = 1, .addr = 0x3000, .group = 9, .read = true, .last = true };
+
+    (void)state;
+    with_pages(ECAP_SM | E_FSTS | E_NEST | E_PASID | E_PSS | E_PRS | E_PDS, MODEL_PACE_AT_ONCE);
+    assert_true(guest_read(0, R_ECAP, 8) & E_PASID);
+    assert_true(model_fn_page_request(W.fn[ATS], &r));
+    assert_true(ask(ATS, 9, 0x4000, true));
+    r.pasid = 65;
+    assert_true(model_fn_page_request(W.fn[ATS], &r));
+    world_deliver();
+    assert_int_equal(guest_r32(0, R_PQT), 3 * 32);
+    assert_int_equal(peek64(PQ), 1 | 1 << 8 | (u64)SID_ATS << 16 | 1ull << 32);
+    assert_int_equal(peek64(PQ + 64), 1 | 1 << 8 | (u64)SID_ATS << 16 | 65ull << 32);
+    q_push(0, 9 | 1 << 4 | (u64)SID_ATS << 16 | 2ull << 32, 9 << 3); /* nobody's */
+    assert_true(q_sync(0));
+    assert_int_equal(responses(ATS, NULL), 0);
+    q_push(0, 9 | 1 << 4 | (u64)SID_ATS << 16 | 65ull << 32, 9 << 3);
+    assert_true(q_sync(0));
+    assert_int_equal(responses(ATS, &last), 1);
+    assert_int_equal(last.pasid, 65);
+    respond(SID_ATS, 9, 0);
+    assert_true(q_sync(0));
+    assert_int_equal(responses(ATS, &last), 2);
+    assert_int_equal(last.pasid, MODEL_NO_PASID);
+    q_push(0, 9 | 1 << 4 | (u64)SID_ATS << 16 | 1ull << 32, 9 << 3);
+    assert_true(q_sync(0));
+    assert_int_equal(responses(ATS, &last), 3);
+    assert_int_equal(last.pasid, 1);
+    finish();
+}
+
 static void bad_responses(void **state)
 {
     (void)state;
@@ -350,14 +385,15 @@ static void a_response_outlives_a_time_out(void **state)
     struct model_page_response last;
 
     (void)state;
-    for (unsigned n = 0; n < 24; n++) {
-        with_pages(ECAP_SM | E_PRS | E_PDS, (u8)(n % 3));
-        for (unsigned i = 0; i < n; i++) /* whether the unit gets to it before it gives up is chance */
-            flush_all();
+    for (unsigned pace = 0; pace <= MODEL_PACE_MANUAL; pace++) {
+        with_pages(ECAP_SM | E_PRS | E_PDS, (u8)pace);
         assert_true(ask(ATS2, 4, 0x3000, true));
         world_deliver();
         model_fn_set_answer(W.fn[ATS], MODEL_ANSWER_NEVER, 0);
-        q_iotlb(0, 2, 5, 0, 0);
+        q_iotlb(0, 3, 5, 0x3000, 0);
+        for (unsigned i = 0; i < 60;
+             i++) /* more than the unit has under way at once: it never gets to the response */
+            q_dtlb(0, SID_ATS, 0x8000000000000000 + ((u64)i << 13), false);
         respond(SID_ATS2, 4, 1);
         assert_true(q_sync(0));
         assert_true(responses(ATS2, &last) >= 1);
@@ -371,6 +407,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(requests_and_responses),
         cmocka_unit_test(hostile_17_responses_are_matched),
+        cmocka_unit_test(requests_with_a_pasid),
         cmocka_unit_test(bad_responses),
         cmocka_unit_test(the_guests_queue_overflows),
         cmocka_unit_test(more_groups_than_we_follow),
