@@ -547,6 +547,48 @@ static void hostile_31_bogus_completions(void **state)
         }
 }
 
+/* A function is pulled while its flush is under way, whether or not somebody tells: the flush ends, nothing
+ * is asked of it again, the others go on, and it may come back. */
+static void hostile_31_gone_in_mid_flush(void **state)
+{
+    (void)state;
+    for (unsigned told = 0; told < 2; told++)
+        for (unsigned ite_steps = 0; ite_steps <= 60; ite_steps += 60) {
+            u32 cookie;
+
+            in_use(&(struct world_cfg){ .pace = MODEL_PACE_MANUAL, .ite_steps = (u16)ite_steps });
+            map_and_flush(0, 0x3000, GUEST_DATA);
+            guest_unmap(0, 0x3000);
+            q_iotlb(0, 2, 5, 0, 0);
+            cookie = q_wait(0);
+            q_ring(0);
+            model_fn_set_present(W.fn[ATS], false);
+            if (told) {
+                iommu_function_gone(0, SID_ATS);
+                assert_true(q_done(cookie));
+            }
+            for (unsigned n = 0; n < 1000 && !q_done(cookie); n++) {
+                world_run(10);
+                W.now_us += 10000;
+                if (iommu_busy())
+                    (void)iommu_event();
+            }
+            assert_true(q_done(cookie));
+            model_clear_violations(W.unit[0]); /* it was asked once, when it had gone already */
+            host_clear();
+            others_go_on(ATS2, 0x4000);
+            others_go_on(PLAIN, 0x4000);
+            assert_int_equal(host_dtlb(SID_ATS), 0);
+            model_fn_set_present(W.fn[ATS], true);
+            iommu_function_gone(0, SID_ATS);
+            model_fn_set_bus_master(W.fn[ATS], true);
+            world_ats(ATS, true);
+            gate_is(ATS, true);
+            others_go_on(ATS, 0x4000);
+            finish();
+        }
+}
+
 /* The unit refuses one of our descriptors (a bit flips on its way): isolated, reported, nothing stale. */
 static u64 *victim;
 static void corrupt(const struct model_event *e)
@@ -632,6 +674,7 @@ int main(void)
         cmocka_unit_test(hostile_29_back_after_a_reset),
         cmocka_unit_test(hostile_29_ats_off_on_a_dead_device),
         cmocka_unit_test(hostile_31_bogus_completions),
+        cmocka_unit_test(hostile_31_gone_in_mid_flush),
         cmocka_unit_test(hostile_31_the_unit_refuses_our_descriptor),
         cmocka_unit_test(a_unit_that_never_reports),
     };
