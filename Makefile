@@ -60,7 +60,7 @@ MODEL_SRC   := $(filter-out tests/model/test_%,$(sort $(wildcard tests/model/*.c
 IOMMU_SRC   := $(sort $(wildcard iommu/*.c))
 WORLD_SRC   := $(sort $(wildcard tests/world/*.c))
 
-.PHONY: all image unit guests iso run setup test test-unit test-e2e soak mutate coverage check check-gcc check-clang check-format \
+.PHONY: all image unit guests iso run demo setup test test-unit test-e2e soak mutate coverage check check-gcc check-clang check-format \
         check-headers check-lint clean distclean help FORCE
 
 all: image guests unit ## Build the hypervisor, the test guests and the host tests
@@ -169,6 +169,11 @@ run: ## Boot Debian's kernel on Sluice in QEMU (SHELL=1, GUEST=, CMDLINE=, INITR
 	@tools/setup build run
 	@$(SUBMAKE) $(if $(BARE),$(LINUX_TOOLS),image)
 	@$(PYTHON) tools/run.py
+
+demo: ## Show what a missing device-TLB flush does, and draw it: Debian 6.1 twice on the same machine
+	@tools/setup build run demo
+	@$(SUBMAKE) image
+	@$(PYTHON) tools/demo.py
 
 test: ## Install what is missing, build, run all tests; the last line is `N passed, N failed`
 	@tools/setup build run test

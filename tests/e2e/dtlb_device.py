@@ -25,6 +25,7 @@ FEATURES = 1 << 30 | 1 << 32 | 1 << 33  # protocol features, version 1, access t
 PROTOCOL_FEATURES = 1 << 3 | 1 << 5  # replies when asked for, a channel for our own requests
 
 GET_FEATURES, SET_MEM_TABLE, GET_VRING_BASE, SET_VRING_KICK = 1, 5, 11, 12
+SET_VRING_NUM, SET_VRING_ADDR, SET_VRING_BASE, SET_VRING_CALL = 8, 9, 10, 13
 GET_PROTOCOL_FEATURES, SET_BACKEND_REQ_FD, IOTLB_MSG = 15, 21, 22
 BACKEND_IOTLB_MSG = 1
 VERSION, REPLY, NEED_REPLY = 1, 4, 8
@@ -135,7 +136,7 @@ class Device:
         elif request == GET_VRING_BASE:
             index, _ = struct.unpack("<II", body)
             self._drop_kick(index)
-            reply = struct.pack("<II", index, 0)
+            reply = struct.pack("<II", index, self._position(index))
         elif request == SET_VRING_KICK:
             index = struct.unpack("<Q", body)[0] & 0xFF
             self._drop_kick(index)
@@ -149,12 +150,21 @@ class Device:
             fds = fds[1:]
         elif request == IOTLB_MSG:
             self._iotlb(body)
+        else:
+            fds = self._ring_message(request, body, fds)
         for fd in fds:
             os.close(fd)
         if reply is None and flags & NEED_REPLY:
             reply = struct.pack("<Q", 0)
         if reply is not None:
             self._main.sendall(struct.pack("<III", request, VERSION | REPLY, len(reply)) + reply)
+
+    def _ring_message(self, _request, _body, fds):
+        """What the guest's rings are; of no interest to this device. Returns the descriptors it does not keep."""
+        return fds
+
+    def _position(self, _index):
+        return 0
 
     def _channel_message(self):
         _, _, body, _ = self._receive(self._channel)
@@ -199,8 +209,14 @@ class Device:
     def _translate(self, iova, permissions):
         """The device's own TLB first; else it asks, and keeps what it is told. None: refused."""
         address = self._find(iova, permissions)
-        if address is not None:
-            return address
+        while address is None:
+            before = len(self.invalidations)
+            address = self._ask(iova, permissions)
+            if len(self.invalidations) == before:
+                break  # otherwise it may have been dropped before it was looked at
+        return address
+
+    def _ask(self, iova, permissions):
         self.misses += 1
         self._answer = None
         body = struct.pack("<QQQBB6x", iova, 0, 0, permissions, MISS)

@@ -238,6 +238,17 @@ static void hostile_headers_are_refused(void **state)
     LIE("entry lies in no segment", mb2.entry.address, DATA_AT + 0x10000);
 }
 
+/* A magic number alone may be anything. */
+static void a_wrong_sum_is_no_header(void **state)
+{
+    (void)state;
+    file64.mb1[2]++;
+    file64.mb2.checksum++;
+    add_module(20 * MB, &file64, sizeof(file64), "");
+    assert_non_null(try_check());
+    assert_non_null(strstr(refusal, "neither a multiboot header nor a PVH entry"));
+}
+
 /* What is optional is left out. */
 static void optional_tags_are_no_reason(void **state)
 {
@@ -273,6 +284,7 @@ int main(void)
         cmocka_unit_test_setup(version_1_starts, set_up),
         cmocka_unit_test_setup(version_2_starts, set_up),
         cmocka_unit_test_setup(hostile_headers_are_refused, set_up),
+        cmocka_unit_test_setup(a_wrong_sum_is_no_header, set_up),
         cmocka_unit_test_setup(optional_tags_are_no_reason, set_up),
         cmocka_unit_test_setup(noise_does_no_harm, set_up),
     };
