@@ -39,6 +39,12 @@ def test_linux(tmp_path):
     assert f"hash {HASH_8M_ZEROES}" in result.serial, result.describe()
 
 
+def test_multiboot(tmp_path):
+    """A kernel that multiboot loaders start."""
+    result = bochs.sluice(tmp_path, "multiboot2", "one two=3", until=r"DONE \d+ passed, \d+ failed")
+    assert result.done and result.done[0] > 5 and not result.failures, result.describe()
+
+
 def test_two_processors(tmp_path):
     """Start-up messages, INIT of running processors, NMIs."""
     bochs.sluice(tmp_path, "smp", "cpus=2", smp=2).assert_passed()

@@ -24,6 +24,10 @@ static u32 ram_ranges, code_in_ram, other_ranges;
 
 static void put(char c)
 {
+    uint8_t status = 0;
+
+    for (unsigned i = 0; i < 1000000 && !(status & 0x20); i++) /* until the transmitter takes one more */
+        __asm__ volatile("inb %1, %0" : "=a"(status) : "d"((uint16_t)(COM1 + 5)));
     __asm__ volatile("outb %0, %1" ::"a"(c), "d"((uint16_t)COM1));
 }
 
@@ -111,7 +115,7 @@ static void version_2(const u32 *info)
         else if (tag[0] == 3)
             module(tag[2], tag[3], (const char *)(tag + 4));
         else if (tag[0] == 4)
-            check("memory", tag[2] >= 512 && tag[2] <= 640 && tag[3] > 65536);
+            check("memory", tag[2] >= 512 && tag[2] <= 640 && tag[3] > 4096);
         else if (tag[0] == 6)
             for (u32 at = 16; at < tag[1]; at += tag[2]) {
                 const u8 *r = (const u8 *)tag + at;
