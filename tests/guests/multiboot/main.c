@@ -95,7 +95,7 @@ static void version_1(const u32 *info)
     fact("loader", (const char *)info[16]);
     for (u32 i = 0; i < info[5]; i++)
         module(modules[4 * i], modules[4 * i + 1], (const char *)modules[4 * i + 2]);
-    check("memory", info[1] >= 512 && info[1] <= 640 && info[2] > 65536);
+    check("memory", info[1] >= 512 && info[1] <= 640 && info[2] > 4096);
     for (u32 at = info[12]; at < info[12] + info[11]; at += *(const u32 *)at + 4)
         range(*(const u64 *)(at + 4), *(const u64 *)(at + 12), *(const u32 *)(at + 20));
 }
