@@ -60,7 +60,7 @@ MODEL_SRC   := $(filter-out tests/model/test_%,$(sort $(wildcard tests/model/*.c
 IOMMU_SRC   := $(sort $(wildcard iommu/*.c))
 WORLD_SRC   := $(sort $(wildcard tests/world/*.c))
 
-.PHONY: all image unit guests iso run demo setup test test-unit test-e2e soak mutate coverage check check-gcc check-clang check-format \
+.PHONY: all image unit guests iso run demo bench soak test-all setup test test-unit test-e2e soak-programs mutate coverage check check-gcc check-clang check-format \
         check-headers check-lint clean distclean help FORCE
 
 all: image guests unit ## Build the hypervisor, the test guests and the host tests
@@ -180,13 +180,26 @@ test: ## Install what is missing, build, run all tests; the last line is `N pass
 	@$(SUBMAKE) all
 	@$(PYTHON) tools/runtests.py unit e2e
 
+test-all: ## As `make test`, with every combination of kernel, unit and mode instead of a choice: for hours
+	@ALL=1 $(MAKE) --no-print-directory test
+
+soak: ## Linux on two processors under load with verified data, for MINUTES (default 30)
+	@tools/setup build run test
+	@$(SUBMAKE) image
+	@MINUTES=$(or $(MINUTES),30) $(PYTHON) -m pytest -q -rP tests/e2e/test_load.py -k soak
+
+bench: ## Instructions and exits against the bare unit, as a table and a plot in build/bench (DOCS=1: and in docs/)
+	@tools/setup build run test demo
+	@$(SUBMAKE) image guests
+	@$(PYTHON) tools/bench.py $(if $(DOCS),--docs)
+
 test-unit: unit ## Run the host tests only
 	@$(PYTHON) tools/runtests.py unit
 
 test-e2e: image guests ## Run the tests in the emulator only
 	@$(PYTHON) tools/runtests.py e2e
 
-soak: $(BUILD)/host/tests/unit/test_programs ## Programs that no run has seen before, for TIME seconds (default 600) twice, then a deeper small world
+soak-programs: $(BUILD)/host/tests/unit/test_programs ## Programs that no run has seen before, for TIME seconds (default 600) twice, then a deeper small world
 	@FIRST=$$(date +%s)000 PROGRAM_SECONDS=$(or $(TIME),600) CLASS_PROGRAMS=$(or $(TIME),600) DEPTH=6 $<
 
 mutate: ## Break iommu/ and hv/ one place at a time; some host test must notice (SAMPLE=, SEED=, ONLY=)

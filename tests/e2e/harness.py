@@ -37,6 +37,21 @@ ATS = [
     *["-device", "virtio-rng-pci,bus=rp2,iommu_platform=on,ats=on,disable-legacy=on"],
 ]
 
+# Functions with ATS behind one root port for each eight of them.
+MANY_FUNCTIONS = [
+    part
+    for port in range(8)
+    for part in ["-device", f"pcie-root-port,id=rp{port},chassis={port},addr={port + 1:#x}"]
+    + [
+        word
+        for fn in range(8)
+        for word in [
+            "-device",
+            f"virtio-rng-pci,bus=rp{port},addr=0.{fn},multifunction=on,iommu_platform=on,ats=on,disable-legacy=on",
+        ]
+    ]
+]
+
 CHECK = re.compile(r"^T: (.+?) (ok$|FAIL.*|skip.*)")
 DONE = re.compile(r"^DONE (\d+) passed, (\d+) failed", re.M)
 PART = re.compile(r"^M: (\d+) (.*)$", re.M)

@@ -86,29 +86,13 @@ def test_ovmf(boot, guest, cmdline):
     boot("sluice", guest, cmdline, firmware="ovmf", devices=harness.EDU, timeout=120).assert_passed()
 
 
-# Functions with ATS behind one root port for each eight of them.
-MANY_FUNCTIONS = [
-    part
-    for port in range(8)
-    for part in ["-device", f"pcie-root-port,id=rp{port},chassis={port},addr={port + 1:#x}"]
-    + [
-        word
-        for fn in range(8)
-        for word in [
-            "-device",
-            f"virtio-rng-pci,bus=rp{port},addr=0.{fn},multifunction=on,iommu_platform=on,ats=on,disable-legacy=on",
-        ]
-    ]
-]
-
-
 def test_cost(boot, record_property):
     """Instructions until the guest goes on, wait included. They repeat exactly, so that bounds can be tight."""
     result = boot(
         "sluice",
         "cost",
         iommu="caching-mode=on,device-iotlb=on",
-        devices=[*MANY_FUNCTIONS, "-icount", "shift=0,sleep=off"],
+        devices=[*harness.MANY_FUNCTIONS, "-icount", "shift=0,sleep=off"],
         events=QUIET,
         timeout=120,
     )

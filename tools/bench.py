@@ -1,0 +1,238 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+"""What Sluice costs, side by side with the bare unit in one run, counted in instructions.
+
+The emulator runs with `-icount shift=0,sleep=off`: one tick of the time-stamp counter is one instruction, whatever
+the machine it runs on, and what the emulated unit does counts as nothing. So these are lengths of paths and not
+times of silicon. Writes bench.md, bench.json and a plot; `--docs` puts them into docs/.
+"""
+
+import argparse
+import json
+import os
+import pathlib
+import re
+import shutil
+import sys
+import tempfile
+
+TOOLS = pathlib.Path(__file__).resolve().parent
+sys.path.insert(0, str(TOOLS.parent))
+
+from tests.e2e import harness, linux  # noqa: E402  pylint: disable=wrong-import-position
+
+ICOUNT = ["-icount", "shift=0,sleep=off"]
+QUIET = "fw_cfg_select\n"
+LEGACY = "caching-mode=on,device-iotlb=on"
+FIRST = "device-iotlb=on,x-scalable-mode=on,x-flts=on"
+SIZES = [1, 8, 64, 200]
+MEGABYTES = 16
+
+# Times are of the guest's clock: 10 ms are ten million instructions.
+SCRIPT = f"""
+now() {{ read -r up _ < /proc/uptime; echo "$up"; }}
+waits() {{ inside counters 2> /dev/null | sed -n 's/^count unit=0 kind=wait guest=\\([0-9]*\\) .*/\\1/p'; }}
+timed() {{
+    name=$1
+    shift
+    before=$(waits)
+    start=$(now)
+    "$@" 2> /dev/null > /dev/null || say "FAIL: $name"
+    say "bench $name $start $(now) ${{before:-0}} $(waits)"
+}}
+say "bench boot 0 $(now) 0 0"
+wait_for /dev/nvme0n1
+wait_for /dev/vda
+timed nvme dd if=/dev/nvme0n1 of=/dev/null bs=64k count={MEGABYTES * 16} iflag=direct
+timed virtio-blk dd if=/dev/vda of=/dev/null bs=64k count={MEGABYTES * 16} iflag=direct
+wait_for /sys/class/net/eth0
+ip link set eth0 up
+ip address add 10.0.2.15/24 dev eth0
+timed virtio-net tftp -g -b 1428 -r payload -l /dev/null 10.0.2.2
+"""
+WORKLOADS = ["nvme", "virtio-blk", "virtio-net"]
+NET_MEGABYTES = 2
+
+
+def say(text):
+    print(f"bench: {text}", flush=True)
+
+
+def costs(directory, where, smp=1):
+    """{name/n: instructions of the whole submission, and from the tail write to the next one with the wait done}"""
+    run = harness.sluice if where == "sluice" else harness.bare
+    devices = [*(harness.MANY_FUNCTIONS if smp == 1 else []), *ICOUNT]
+    result = run(
+        *[directory, "cost", "short" if smp > 1 else ""], iommu=LEGACY, devices=devices, events=QUIET, timeout=300,
+        smp=smp,
+    )
+    result.assert_passed()
+    found = re.findall(r"^I: cost (\S+)/(\d+) (\d+)(?: ring (\d+))?", result.guest, re.M)
+    return {f"{name}/{n}": (int(ticks), int(ring or ticks)) for name, n, ticks, ring in found}
+
+
+def workloads(directory, where, mode):
+    """{name: (seconds of the guest's clock, tail writes)}, and the milliseconds that Sluice took to start."""
+    unit, options, append = mode
+    (directory / "disk").write_bytes(os.urandom(MEGABYTES << 20))
+    served = directory / "tftp"
+    served.mkdir()
+    (served / "payload").write_bytes(os.urandom(NET_MEGABYTES << 20))
+    drive = f"format=raw,readonly=on,file.locking=off,if=none,file={directory}/disk"
+    ats = "iommu_platform=on,ats=on,disable-legacy=on"
+    devices = [
+        *["-drive", f"{drive},id=d0", "-device", "nvme,drive=d0,serial=bench", "-drive", f"{drive},id=d1"],
+        *["-device", "pcie-root-port,id=rp1,chassis=1", "-device", "pcie-root-port,id=rp2,chassis=2"],
+        *["-device", f"virtio-blk-pci,bus=rp1,drive=d1,{ats}", "-netdev", f"user,id=n0,restrict=on,tftp={served}"],
+        *["-device", f"virtio-net-pci,bus=rp2,netdev=n0,romfile=,{ats}", *ICOUNT],
+    ]
+    inside = ("bin/inside", (harness.BUILD / "linux" / "inside").read_bytes())
+    result = linux.boot(
+        *[directory, SCRIPT], wanted=["nvme", "virtio_pci", "virtio_blk", "virtio_net"], files=[inside],
+        append=f"ipv6.disable=1 {append}", devices=devices, iommu=unit, options=options, events=QUIET, timeout=300,
+        bare=where == "bare",
+    )
+    linux.assert_good(result)
+    found = re.findall(r"LINUX: bench (\S+) ([\d.]+) ([\d.]+) (\d+) ?(\d*)", result.serial)
+    start = re.search(r"entering the guest (\d+) ms", result.serial)
+    numbers = {n: (float(end) - float(begin), int(after or 0) - int(before)) for n, begin, end, before, after in found}
+    return numbers, int(start[1]) if start else 0
+
+
+MODES = {
+    "strict": (LEGACY, "", "iommu.strict=1"),
+    "lazy, first-stage": (FIRST, "firststage=direct", "intel_iommu=sm_on iommu.strict=0"),
+}
+
+
+def table(head, rows):
+    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
+    return lines + ["| " + " | ".join(str(cell) for cell in row) + " |" for row in rows]
+
+
+def report(data):
+    bare, sluice = data["cost"]["bare"], data["cost"]["sluice"]
+
+    def of(numbers, name, n, ring=True):
+        return numbers[f"{name}/{n}"][ring]
+
+    lines = ["# What Sluice costs", ""]
+    lines += [f"Made by `make bench DOCS=1` with {data['emulator']}. {' '.join(__doc__.split(chr(10), 2)[2].split('. Writes')[0].split())}."]
+    lines += ["", "## Flushes and a wait, one tail write", "", "The whole: descriptors written, tail, wait seen. The exit: "]
+    lines[-1] += "from the guest's store to the tail to its next instruction, the wait done."
+    lines.append("")
+    names = [
+        ("flush", "nothing shadowed changed"),
+        ("change-and-flush", "each page changed before"),
+        ("ats-flush", "one ATS function in scope"),
+        ("ats-change-and-flush", "one ATS function, each page changed"),
+    ]
+    rows = []
+    for name, what in names:
+        for n in SIZES:
+            whole_bare, whole, ring = of(bare, name, n, False), of(sluice, name, n, False), of(sluice, name, n)
+            further = f"{(ring - of(sluice, name, 1)) / (n - 1):.0f}" if n > 1 else ""
+            rows.append([what, n, f"{whole_bare:,}", f"{whole:,}", f"{whole / whole_bare:.0f}", f"{ring:,}", further])
+    head = ["page flushes", "how many", "bare, the whole", "Sluice, the whole", "ratio", "Sluice, the exit", "each further"]
+    lines += table(head, rows)
+    lines += ["", "One page flush and a wait while there are ...", ""]
+    rows = []
+    for name, what in [("mapped", "pages mapped"), ("domains", "domains"), ("functions", "ATS functions in the domain")]:
+        numbers = sorted(int(k.split("/")[1]) for k in sluice if k.split("/")[0] == name)
+        change = {n: of(sluice, f"{name}-change", n) for n in numbers}
+        rows += [[what, f"{n:,}", f"{of(sluice, name, n):,}", f"{change[n]:,}"] for n in numbers]
+    rows += [["CPUs", n, f"{of(c, 'flush', 1):,}", f"{of(c, 'change-and-flush', 1):,}"] for n, c in data["smp"].items()]
+    lines += table(["growth with", "how many", "Sluice", "Sluice, page changed"], rows)
+    if data["linux"]:
+        lines += report_linux(data)
+    lines += ["", "![cost by number of flushes](bench.svg)", "", "Not measured here: the same guest under Linux/KVM with QEMU's own"]
+    lines[-1] += " virtual unit."
+    if not data["linux"]:
+        lines[-1] += " Nor, in this run, Linux as a guest."
+    return "\n".join(lines) + "\n"
+
+
+def report_linux(data):
+    lines = ["", "## Linux 6.1", "", "Seconds are 10^9 instructions of the whole machine, Sluice's included.", ""]
+    rows = []
+    for mode, runs in data["linux"].items():
+        for name in WORKLOADS:
+            b, s = runs["bare"][name], runs["sluice"][name]
+            size = NET_MEGABYTES if name == "virtio-net" else MEGABYTES
+            ratio = f"{b[0] / s[0]:.2f}" if s[0] else "-"
+            rows.append([mode, f"{name}, {size} MB", f"{b[0]:.2f}", f"{s[0]:.2f}", ratio, f"{s[1] / size:.0f}"])
+        b, s = runs["bare"]["boot"], runs["sluice"]["boot"]
+        rows.append([mode, "boot to the first program", f"{b[0]:.2f}", f"{s[0]:.2f}", f"{b[0] / s[0]:.2f}", "-"])
+    lines += table(["mode", "workload", "bare, s", "Sluice, s", "throughput of bare", "exits (tail writes) per MB"], rows)
+    lines += ["", f"From Sluice's entry to its guest's: {data['start_ms']} ms, that is as many million instructions."]
+    return lines
+
+
+def plot(data, path):
+    import matplotlib  # pylint: disable=import-outside-toplevel
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot  # pylint: disable=import-outside-toplevel
+
+    figure, axes = pyplot.subplots(figsize=(8, 4.5))
+    curves = [("bare", "flush", "#8a8a8a", "bare unit")]
+    curves += [("sluice", "flush", "#1f6fb4", "Sluice"), ("sluice", "change-and-flush", "#e08214", "Sluice, pages changed")]
+    for where, name, colour, label in curves:
+        axes.plot(SIZES, [data["cost"][where][f"{name}/{n}"][0] for n in SIZES], "o-", color=colour, label=label)
+    axes.set_xscale("log", base=2)
+    axes.set_yscale("log")
+    axes.set_xticks(SIZES, [str(n) for n in SIZES])
+    axes.set_xlabel("page flushes in one tail write")
+    axes.set_ylabel("instructions, from the first descriptor to the wait's end")
+    axes.grid(alpha=0.3)
+    axes.legend(frameon=False)
+    figure.tight_layout()
+    figure.savefig(path)
+
+
+def main():
+    build = pathlib.Path(os.environ.get("BUILD") or "build")
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--work", type=pathlib.Path, default=build / "bench")
+    parser.add_argument("--docs", action="store_true", help="put the result into docs/")
+    parser.add_argument("--only", choices=["cost", "linux", "none"], help="a part; the rest is as it was measured last")
+    args = parser.parse_args()
+    args.work.mkdir(parents=True, exist_ok=True)
+    kept = args.work / "bench.json"
+    data = json.loads(kept.read_text(encoding="utf-8")) if args.only and kept.exists() else {"smp": {}, "linux": {}}
+    with tempfile.TemporaryDirectory(dir=args.work) as scratch:
+        count = 0
+
+        def fresh():
+            nonlocal count
+            count += 1
+            directory = pathlib.Path(scratch).resolve() / str(count)
+            directory.mkdir()
+            return directory
+
+        if args.only in (None, "cost"):
+            for where in "bare", "sluice":
+                say(f"tail writes, {where}")
+                data.setdefault("cost", {})[where] = costs(fresh(), where)
+            for smp in 2, 4:
+                say(f"tail writes, Sluice, {smp} CPUs")
+                data["smp"][str(smp)] = costs(fresh(), "sluice", smp)
+        if args.only in (None, "linux"):
+            for mode, settings in MODES.items():
+                runs = data["linux"].setdefault(mode, {})
+                for where in "bare", "sluice":
+                    say(f"Linux, {mode}, {where}")
+                    runs[where], data["start_ms"] = workloads(fresh(), where, settings)
+    data["emulator"] = os.popen(f"{harness.QEMU} --version").readline().strip()
+    kept.write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
+    (args.work / "bench.md").write_text(report(data), encoding="utf-8")
+    plot(data, args.work / "bench.svg")
+    print(report(data))
+    if args.docs:
+        for name in "bench.md", "bench.svg":
+            shutil.copy(args.work / name, TOOLS.parent / "docs" / name)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
