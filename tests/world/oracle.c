@@ -104,7 +104,7 @@ void oracle_page(unsigned p)
 
 void oracle_tables(void)
 {
-    O.now++;
+    O.structure = ++O.now;
     for (unsigned d = 0; d < O.nr_domains; d++)
         for (unsigned p = 0; p < O.nr_pages; p++)
             update(d, p);
@@ -212,8 +212,8 @@ static bool domain_allows(unsigned u, int d, unsigned slot, unsigned p, const st
     /* The value at the time of the fetch, and every later one. */
     for (unsigned i = h->n; i-- > 0;) {
         /* Caches never hold that a first-stage entry is not present (6.1), whatever caching mode says: what
-         * was mapped since can be used at once. */
-        if (fits(&h->v[i], o) && !(G.dom[d].first && !h->v[i].perm && i != h->n - 1u))
+         * was mapped since can be used at once, unless a cached entry still leads to another table. */
+        if (fits(&h->v[i], o) && !(G.dom[d].first && !h->v[i].perm && i != h->n - 1u && O.structure <= from))
             return true;
         if (h->v[i].since <= from)
             break;

@@ -48,7 +48,7 @@ struct pushed {
 enum { DIR_NONE = -1, DIR_IDENTITY = -2 };
 
 struct oracle {
-    u32 now;
+    u32 now, structure; /* the latter: when tables above the leaves changed last */
     unsigned nr_domains, nr_pages;
     struct history page[MAX_GUEST_DOMAINS][ORACLE_PAGES];
     /* Second-stage: slot 0 stands for all, because caches do not tell PASIDs apart there. */
