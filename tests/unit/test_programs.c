@@ -185,6 +185,80 @@ static void an_unsafe_policy_is_found(void **state)
     assert_true(found > 30);
 }
 
+/* --- the three behaviours of drivers that the device-TLB question is about, in every mode --- */
+
+enum driver {
+    BELIEVES_CACHING_MODE,
+    IOTLB_FIRST,
+    DTLB_FIRST,
+    IOTLB_SUBMITTED_FIRST,
+    DTLB_SUBMITTED_FIRST,
+    DRIVERS
+};
+
+/* A page is mapped, used by a device with a device TLB, and unmapped in this driver's manner. */
+static bool unmap_in_use(const struct world_cfg *cfg, u8 d, enum driver driver)
+{
+    const struct op iotlb = d < 4 ? (struct op){ OP_INV_PAGE, d, 0, 0 } : (struct op){ OP_PIOTLB, d, 0, 4 };
+    const struct op dtlb = { OP_DTLB, 1, 0, 0 }, wait = { OP_WAIT, 0, 0, 0 };
+    unsigned n = 0;
+
+    ops[n++] = (struct op){ OP_ATS, 1, 1, 0 };
+    ops[n++] = (struct op){ OP_MAP, d, 0, 3 };
+    ops[n++] = (struct op){ OP_ATTACH, 1, d, 1 };
+    ops[n++] = (struct op){ OP_CTX_GLOBAL, 0, 0, 0 };
+    ops[n++] = (struct op){ OP_PC, 0, 0, 0 };
+    ops[n++] = (struct op){ OP_INV_GLOBAL, 0, 0, 0 };
+    ops[n++] = wait;
+    ops[n++] = (struct op){ OP_TIME, 200, 0, 0 };
+    ops[n++] = (struct op){ OP_FILL, 0, 0, 0 };
+    ops[n++] = (struct op){ OP_BEGIN, 1, 0, 1 };
+    ops[n++] = (struct op){ OP_UNMAP, d, 0, 0 };
+    if (driver == DTLB_FIRST || driver == DTLB_SUBMITTED_FIRST)
+        ops[n++] = dtlb;
+    if (driver == DTLB_SUBMITTED_FIRST)
+        ops[n++] = wait;
+    ops[n++] = iotlb;
+    if (driver == IOTLB_SUBMITTED_FIRST)
+        ops[n++] = wait;
+    if (driver == IOTLB_FIRST || driver == IOTLB_SUBMITTED_FIRST)
+        ops[n++] = dtlb;
+    ops[n++] = wait;
+    return program_run(cfg, ops, n);
+}
+
+static void three_behaviours_of_drivers(void **state)
+{
+    static const struct {
+        u64 ecap;
+        bool scalable;
+        u8 domain; /* 4: a first-stage table, to which caching mode does not apply */
+    } modes[] = {
+        { ECAP_DEFAULT, false, 0 },
+        { ECAP_DEFAULT | E_SMTS | E_SSTS | E_SMPWC, true, 0 },
+        { ECAP_DEFAULT | E_SMTS | E_SSTS | E_SMPWC | E_FSTS | E_NEST | E_PASID | E_PSS, true, 4 },
+    };
+
+    (void)state;
+    for (unsigned m = 0; m < ARRAY_SIZE(modes); m++)
+        for (unsigned k = 0; k < 12; k++) {
+            struct world_cfg cfg = { .ecap = modes[m].ecap,
+                                     .scalable = modes[m].scalable,
+                                     .cap = CAP_DEFAULT | (k & 1 ? C_CM : 0),
+                                     .wait_us = k & 2 ? 100 : 0,
+                                     .pace = (u8)(k / 4),
+                                     .ats = ATS_ALL };
+
+            for (enum driver driver = 0; driver < DRIVERS; driver++)
+                if (!unmap_in_use(&cfg, modes[m].domain, driver))
+                    fail_msg("mode %u machine %u driver %d: %s", m, k, (int)driver, W.fail);
+            assert_true(modes[m].domain < G.nr_domains);
+            /* ... and the first of them is one that needs the promise. */
+            cfg.dtlb = DTLB_GUEST;
+            assert_false(unmap_in_use(&cfg, modes[m].domain, BELIEVES_CACHING_MODE));
+        }
+}
+
 /* --- all of them, in a small world --- */
 
 struct choice {
@@ -330,6 +404,7 @@ int main(void)
         cmocka_unit_test(programs_with_silent_devices),
         cmocka_unit_test(each_cache_is_put_to_the_test),
         cmocka_unit_test(an_unsafe_policy_is_found),
+        cmocka_unit_test(three_behaviours_of_drivers),
         cmocka_unit_test(every_sequence_in_a_small_world),
         cmocka_unit_test(every_sequence_in_scalable_mode),
         cmocka_unit_test(every_sequence_of_interrupt_entries),
