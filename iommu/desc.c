@@ -1,13 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "iommu/desc.h"
 
-unsigned range_order(struct range r)
-{
-    u64 differ = r.first ^ r.last;
-
-    return differ ? 64 - (unsigned)__builtin_clzll(differ) : 0;
-}
-
 struct desc desc_context_global(void)
 {
     return (struct desc){ DESC_CONTEXT | field_prep(DESC_G, DESC_G_GLOBAL), 0 };
@@ -20,27 +13,14 @@ struct desc desc_context_device(u16 did, u16 sid)
                           0 };
 }
 
-static u64 iotlb_lo(u64 granularity, u16 did, bool dr, bool dw)
-{
-    return DESC_IOTLB | field_prep(DESC_G, granularity) | field_prep(DESC_DID, did) |
-           (dr ? DESC_IOTLB_DR : 0) | (dw ? DESC_IOTLB_DW : 0);
-}
-
 struct desc desc_iotlb_global(bool dr, bool dw)
 {
-    return (struct desc){ iotlb_lo(DESC_G_GLOBAL, 0, dr, dw), 0 };
+    return (struct desc){ desc_iotlb_low(DESC_G_GLOBAL, 0, dr, dw), 0 };
 }
 
 struct desc desc_iotlb_domain(u16 did, bool dr, bool dw)
 {
-    return (struct desc){ iotlb_lo(DESC_G_DOMAIN, did, dr, dw), 0 };
-}
-
-struct desc desc_iotlb_pages(u16 did, u64 page, unsigned order, bool dr, bool dw)
-{
-    u64 addr = align_down(page, 1ull << order) << PAGE_SHIFT;
-
-    return (struct desc){ iotlb_lo(DESC_G_PAGE, did, dr, dw), addr | order };
+    return (struct desc){ desc_iotlb_low(DESC_G_DOMAIN, did, dr, dw), 0 };
 }
 
 /*
@@ -57,23 +37,14 @@ static u64 devtlb_address(u64 page, unsigned order, u64 s)
     return (align_down(page, 1ull << order) | ((1ull << (order - 1)) - 1)) << PAGE_SHIFT | s;
 }
 
-static u64 pfsid_fields(u16 pfsid)
+u64 desc_devtlb_high(u64 page, unsigned order)
 {
-    return field_prep(DESC_DT_PFSID_LO, pfsid) | field_prep(DESC_DT_PFSID_HI, pfsid >> 4);
+    return devtlb_address(page, order, DESC_DT_S);
 }
 
-struct desc desc_devtlb(u16 sid, u16 pfsid, u8 depth, u64 page, unsigned order)
+u64 desc_pdevtlb_high(u64 page, unsigned order)
 {
-    return (struct desc){ DESC_DEVTLB | field_prep(DESC_DT_SID, sid) | field_prep(DESC_DT_MIP, depth) |
-                              pfsid_fields(pfsid),
-                          devtlb_address(page, order, DESC_DT_S) };
-}
-
-struct desc desc_pdevtlb(u16 sid, u16 pfsid, u8 depth, u32 pasid, u64 page, unsigned order)
-{
-    return (struct desc){ DESC_PDEVTLB | field_prep(DESC_PDT_SID, sid) | field_prep(DESC_PDT_MIP, depth) |
-                              field_prep(DESC_PASID_ID, pasid) | pfsid_fields(pfsid),
-                          devtlb_address(page, order, DESC_PDT_S) };
+    return devtlb_address(page, order, DESC_PDT_S);
 }
 
 struct desc desc_pdevtlb_all(u16 sid, u16 pfsid, u8 depth)
@@ -188,13 +159,14 @@ static const struct desc format[16] = {
                              DESC_PR_PRGI },
 };
 
-static bool announced(const struct desc_rules *rules, u64 type)
+/* The verdict `error` on a descriptor of a type that may not have been announced at all. */
+static enum iqei if_announced(const struct desc_rules *rules, u64 type, enum iqei error)
 {
     if (type == DESC_DEVTLB || type == DESC_PDEVTLB ? !rules->dt : type == DESC_IEC && !rules->ir)
-        return false;
+        return IQEI_TYPE;
     if (type == DESC_PAGE_RESPONSE && !rules->prs)
-        return false;
-    return type && type < (rules->scalable ? NR_DESC : DESC_PIOTLB);
+        return IQEI_TYPE;
+    return type && type < (rules->scalable ? NR_DESC : DESC_PIOTLB) ? error : IQEI_TYPE;
 }
 
 static u16 did_of(const struct desc_rules *rules, struct desc d)
@@ -209,7 +181,7 @@ enum iqei desc_decode(const struct desc_rules *rules, struct desc d, u64 upper, 
     u8 g = (u8)field_get(d.lo, DESC_G);
 
     if ((d.lo & ~may->lo) | (d.hi & ~may->hi) | upper)
-        return announced(rules, d.lo & DESC_TYPE) ? IQEI_RESERVED : IQEI_TYPE;
+        return if_announced(rules, d.lo & DESC_TYPE, IQEI_RESERVED);
     *out = (struct request){ .type = (enum desc_type)(d.lo & 0xf), .granularity = g };
     switch (out->type) {
     case DESC_IOTLB:
@@ -269,10 +241,10 @@ enum iqei desc_decode(const struct desc_rules *rules, struct desc d, u64 upper, 
             am < ORDER_ALL) /* any AM is legal (6.5.2.6) */
             out->range = block(field_get(d.hi, DESC_ADDR), am);
         if (out->type == DESC_PIOTLB ? g < DESC_PIOTLB_PASID : g == 2)
-            return announced(rules, out->type) ? IQEI_RESERVED : IQEI_TYPE;
+            return if_announced(rules, out->type, IQEI_RESERVED);
         break;
     default:
         break;
     }
-    return announced(rules, out->type) ? IQEI_NONE : IQEI_TYPE;
+    return if_announced(rules, out->type, IQEI_NONE);
 }

@@ -93,7 +93,12 @@ static inline bool range_covers(struct range outer, struct range inner)
 #define ORDER_ALL 52
 
 /* The smallest naturally aligned block of 2^order pages that covers r; at most 52. */
-unsigned range_order(struct range r);
+static inline unsigned range_order(struct range r)
+{
+    u64 differ = r.first ^ r.last;
+
+    return differ ? 64 - (unsigned)__builtin_clzll(differ) : 0;
+}
 
 /* --- what the host sends --- */
 struct desc desc_context_global(void);
@@ -103,9 +108,38 @@ struct desc desc_iotlb_global(bool dr, bool dw);
 struct desc desc_iotlb_domain(u16 did, bool dr, bool dw);
 /* 2^order pages that hold page number `page`. IH is always 0. The caller has checked order against CAP.MAMV.
  */
-struct desc desc_iotlb_pages(u16 did, u64 page, unsigned order, bool dr, bool dw);
+static inline u64 desc_iotlb_low(u64 granularity, u16 did, bool dr, bool dw)
+{
+    return DESC_IOTLB | field_prep(DESC_G, granularity) | field_prep(DESC_DID, did) |
+           (dr ? DESC_IOTLB_DR : 0) | (dw ? DESC_IOTLB_DW : 0);
+}
+static inline struct desc desc_iotlb_pages(u16 did, u64 page, unsigned order, bool dr, bool dw)
+{
+    return (struct desc){ desc_iotlb_low(DESC_G_PAGE, did, dr, dw),
+                          align_down(page, 1ull << order) << PAGE_SHIFT | order };
+}
 /* depth: the function's ATS queue depth, 0 means 32. pfsid: 0 unless ECAP.DIT. order 52 = everything. */
-struct desc desc_devtlb(u16 sid, u16 pfsid, u8 depth, u64 page, unsigned order);
+static inline u64 desc_devtlb_low(u16 sid, u16 pfsid, u8 depth)
+{
+    return DESC_DEVTLB | field_prep(DESC_DT_SID, sid) | field_prep(DESC_DT_MIP, depth) |
+           field_prep(DESC_DT_PFSID_LO, pfsid) | field_prep(DESC_DT_PFSID_HI, pfsid >> 4);
+}
+static inline u64 desc_pdevtlb_low(u16 sid, u16 pfsid, u8 depth, u32 pasid)
+{
+    return DESC_PDEVTLB | field_prep(DESC_PDT_SID, sid) | field_prep(DESC_PDT_MIP, depth) |
+           field_prep(DESC_PASID_ID, pasid) | field_prep(DESC_DT_PFSID_LO, pfsid) |
+           field_prep(DESC_DT_PFSID_HI, pfsid >> 4);
+}
+u64 desc_devtlb_high(u64 page, unsigned order);
+u64 desc_pdevtlb_high(u64 page, unsigned order);
+static inline struct desc desc_devtlb(u16 sid, u16 pfsid, u8 depth, u64 page, unsigned order)
+{
+    return (struct desc){ desc_devtlb_low(sid, pfsid, depth), desc_devtlb_high(page, order) };
+}
+static inline struct desc desc_pdevtlb(u16 sid, u16 pfsid, u8 depth, u32 pasid, u64 page, unsigned order)
+{
+    return (struct desc){ desc_pdevtlb_low(sid, pfsid, depth, pasid), desc_pdevtlb_high(page, order) };
+}
 /* All interrupt entries; 2^order from index on. */
 struct desc desc_iec_all(void);
 struct desc desc_iec(u16 index, unsigned order);
@@ -113,7 +147,6 @@ struct desc desc_pasid_cache_global(void);
 struct desc desc_pasid_cache(u16 did, u32 pasid);
 struct desc desc_piotlb(u16 did, u32 pasid);
 struct desc desc_piotlb_pages(u16 did, u32 pasid, u64 page, unsigned order);
-struct desc desc_pdevtlb(u16 sid, u16 pfsid, u8 depth, u32 pasid, u64 page, unsigned order);
 struct desc desc_pdevtlb_all(u16 sid, u16 pfsid, u8 depth); /* everything, of all PASIDs */
 /* Status at `address` (4-byte aligned) becomes `data`; FN is set with neither meaning nor harm otherwise. */
 /* `drain`: page requests from before it are in their queue first. */

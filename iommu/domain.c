@@ -5,13 +5,6 @@
  */
 #include "iommu/unit.h"
 
-struct domain *domain_of_guest(struct unit *u, u16 guest_did)
-{
-    u16 *head = idmap_slot(&u->guest_dids, guest_did, false); /* 0 ends a list: never a host domain */
-
-    return head && *head ? domain_get(u, *head) : NULL;
-}
-
 /* With an empty table of ours (`own`), or without. */
 static struct domain *new_domain(struct unit *u, u8 pgtt, u8 levels, bool own)
 {

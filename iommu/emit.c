@@ -40,21 +40,6 @@ static void emit_function(struct unit *u, struct fn *f, bool asked, bool first)
         hostq_push(u, desc_pdevtlb_all(f->sid, f->pfsid, f->depth));
 }
 
-/* What a function may hold of a range through one of its ways into a domain. */
-static void emit_att(struct unit *u, const struct domain *d, const struct att *a, struct range r)
-{
-    struct fn *f = &u->fns[a->fn];
-    unsigned order = range_order(r);
-
-    if (!devtlb_wanted(u, f, false, !d->root))
-        return;
-    f->sent++;
-    if (a->rid)
-        hostq_push(u, desc_devtlb(f->sid, f->pfsid, f->depth, r.first, order));
-    else
-        hostq_push(u, desc_pdevtlb(f->sid, f->pfsid, f->depth, a->pasid, r.first, order));
-}
-
 /* The guest's own request, with the host's values. */
 static void emit_asked(struct unit *u, const struct devtlb_request *r)
 {
@@ -138,19 +123,12 @@ static void sync_domains(struct unit *u)
             if (d && d->refs)
                 plan_domain(u, d, true);
         }
-    for (u16 did = p->touched; did;) {
-        struct domain *d = domain_get(u, did);
-
+    for (struct domain *d = p->touched; d; d = d->next_touched)
         if (d->sync_all)
             shadow_sync(u, d, &(struct range){ 0, PAGE_NR_MAX });
-        did = d->next_touched;
-    }
-    for (unsigned i = 0; i < p->nr_ranges; i++) {
-        struct domain *d = domain_get(u, p->ranges[i].did);
-
-        if (!d->sync_all)
-            shadow_sync_pages(u, d, &p->ranges[i].range, &last);
-    }
+    for (unsigned i = 0; i < p->nr_ranges; i++)
+        if (!p->ranges[i].domain->sync_all)
+            shadow_sync_pages(u, p->ranges[i].domain, &p->ranges[i].range, &last);
 }
 
 static void emit_context(struct unit *u)
@@ -199,16 +177,12 @@ static void emit_iotlb(struct unit *u)
         return;
     }
     for (unsigned i = 0; i < p->nr_ranges; i++)
-        emit_iotlb_range(u, domain_get(u, p->ranges[i].did), p->ranges[i].range);
-    for (u16 did = p->touched; did;) {
-        struct domain *d = domain_get(u, did);
-
+        emit_iotlb_range(u, p->ranges[i].domain, p->ranges[i].range);
+    for (struct domain *d = p->touched; d; d = d->next_touched)
         if (d->all) {
             d->sent++;
             hostq_push(u, desc_iotlb_domain(d->did, u->drain_reads, u->drain_writes));
         }
-        did = d->next_touched;
-    }
 }
 
 /* Type 3 is not listed as ordered behind type 6 (6.5.2.12), so a wait with FN=1 stands between them. */
@@ -240,11 +214,24 @@ static bool for_first_stage(struct unit *u, const struct fn *f)
     return true;
 }
 
-static void emit_atts(struct unit *u, struct domain *d, struct range r)
+/* What the functions in a domain may hold of a range, each by its way into it. */
+static void emit_atts(struct unit *u, const struct domain *d, struct range r)
 {
-    for (u16 n = d->first_att; n; n = u->atts[n].next_of_domain)
-        if (!u->fns[u->atts[n].fn].whole)
-            emit_att(u, d, &u->atts[n], r);
+    unsigned order = range_order(r);
+    u64 plain = desc_devtlb_high(r.first, order), with_pasid = desc_pdevtlb_high(r.first, order);
+
+    for (u16 n = d->first_att; n;) {
+        const struct att *a = &u->atts[n];
+        struct fn *f = &u->fns[a->fn];
+
+        n = a->next_of_domain;
+        if (f->whole || !devtlb_wanted(u, f, false, !d->root))
+            continue;
+        f->sent++;
+        hostq_push(
+            u, a->rid ? (struct desc){ desc_devtlb_low(f->sid, f->pfsid, f->depth), plain }
+                      : (struct desc){ desc_pdevtlb_low(f->sid, f->pfsid, f->depth, a->pasid), with_pasid });
+    }
 }
 
 /* What Sluice adds: for each flushed domain all its functions, for each changed entry its function. */
@@ -261,20 +248,16 @@ static void emit_implied_devtlb(struct unit *u)
     for (unsigned i = 0; i < p->nr_whole; i++)
         emit_function(u, &u->fns[p->whole[i]], false, false);
     for (unsigned i = 0; i < p->nr_ranges; i++) {
-        struct domain *d = domain_get(u, p->ranges[i].did);
+        struct domain *d = p->ranges[i].domain;
         struct range blocks[MAX_BLOCKS];
         unsigned n = d->all || !d->first_att ? 0 : split(p->ranges[i].range, blocks);
 
         for (unsigned b = 0; b < n; b++)
             emit_atts(u, d, blocks[b]);
     }
-    for (u16 did = p->touched; did;) {
-        struct domain *d = domain_get(u, did);
-
+    for (struct domain *d = p->touched; d; d = d->next_touched)
         if (d->all)
             emit_atts(u, d, RANGE_ALL);
-        did = d->next_touched;
-    }
 }
 
 /* Is the range among those of the domain? Guests ask in the order of their IOTLB descriptors, so the search
@@ -284,7 +267,7 @@ static bool range_planned(struct plan *p, const struct domain *d, struct range r
     for (unsigned n = 0; n < p->nr_ranges; n++) {
         const struct planned_range *planned = &p->ranges[p->cursor];
 
-        if (planned->did == d->did && range_covers(planned->range, r))
+        if (planned->domain == d && range_covers(planned->range, r))
             return true;
         p->cursor = (u16)((p->cursor + 1) % p->nr_ranges);
     }
@@ -325,12 +308,8 @@ static u64 needed(struct unit *u)
     u64 n = 5ull + p->nr_context + p->nr_iec + p->nr_pasid + 2ull * p->nr_whole + p->nr_devtlb +
             u->prq.answers + (everyone(p) ? 2ull * u->nr_fns : 0);
 
-    for (u16 did = p->touched; did;) {
-        struct domain *d = domain_get(u, did);
-
+    for (const struct domain *d = p->touched; d; d = d->next_touched)
         n += (1ull + MAX_BLOCKS * d->nr_ranges) * (1ull + d->nr_atts);
-        did = d->next_touched;
-    }
     return n;
 }
 

@@ -28,7 +28,7 @@ static int make_tables(struct unit *u, bool whole)
         err = ir_init(u);
     if (!err && whole)
         err = prq_init(u);
-    if (!err && whole && !plan_more_waits(u))
+    if (!err && whole && !plan_has_room(u))
         err = ERR_NOMEM;
     if (err)
         env_log(ENV_ERR, "not enough memory for unit %u's tables; give more with mem=", u->index);

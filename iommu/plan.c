@@ -14,12 +14,8 @@ void plan_reset(struct unit *u)
 {
     struct plan *p = &u->plan;
 
-    for (u16 did = p->touched; did;) {
-        struct domain *d = &u->domains[did / DOMAINS_PER_PAGE][did % DOMAINS_PER_PAGE];
-
-        did = d->next_touched;
+    for (struct domain *d = p->touched; d; d = d->next_touched)
         d->touched = d->all = d->sync_all = false;
-    }
     for (unsigned i = 0; i < p->nr_whole; i++)
         u->fns[p->whole[i]].whole = false;
     for (unsigned i = 0; i < ARRAY_SIZE(p->marks); i++)
@@ -27,7 +23,7 @@ void plan_reset(struct unit *u)
     p->looked = p->cursor = 0;
 }
 
-bool plan_more_waits(struct unit *u)
+bool plan_has_room(struct unit *u)
 {
     struct plan *p = &u->plan;
     unsigned page = p->nr_waits / WAITS_PER_PAGE;
@@ -45,7 +41,7 @@ static void touch(struct unit *u, struct domain *d)
     d->nr_ranges = 0;
     d->pages = 0;
     d->next_touched = u->plan.touched;
-    u->plan.touched = d->did;
+    u->plan.touched = d;
 }
 
 void plan_context(struct unit *u, u16 sid, u16 old_did)
@@ -122,13 +118,13 @@ static void plan_range(struct unit *u, struct domain *d, struct range r)
         d->pages += r.last - r.first + 1;
         d->nr_ranges++;
         d->last_range = p->nr_ranges;
-        p->ranges[p->nr_ranges++] = (struct planned_range){ r, d->did };
+        p->ranges[p->nr_ranges++] = (struct planned_range){ r, d };
     }
     if (d->nr_ranges > 1 && d->pages > PAGES_LOOKED_AT)
         plan_domain(u, d, true);
 }
 
-static void request_context(struct unit *u, const struct request *r)
+static __attribute__((noinline)) void request_context(struct unit *u, const struct request *r)
 {
     if (r->granularity != DESC_G_DEVICE) {
         /* A domain-selective request may be about entries that did not name the domain before: all are looked
@@ -176,7 +172,7 @@ static void request_iotlb(struct unit *u, const struct request *r)
     }
 }
 
-static void request_devtlb(struct unit *u, const struct request *r)
+static __attribute__((noinline)) void request_devtlb(struct unit *u, const struct request *r)
 {
     struct plan *p = &u->plan;
     struct fn *f = fn_find(u, r->sid);
@@ -199,7 +195,7 @@ static void request_devtlb(struct unit *u, const struct request *r)
 }
 
 /* PASID-table entries changed, the guest says. Those of one PASID are looked at now, more at once later. */
-static void request_pasid(struct unit *u, const struct request *r)
+static __attribute__((noinline)) void request_pasid(struct unit *u, const struct request *r)
 {
     if (!u->v.enabled)
         return;
@@ -221,7 +217,7 @@ static void request_pasid(struct unit *u, const struct request *r)
 
 /* First-stage tables, each of which has a host domain of its own, that one or more PASIDs reach. It is no
  * request for second-stage tables; a guest that confuses the two gets what it wanted. */
-static void request_piotlb(struct unit *u, const struct request *r)
+static __attribute__((noinline)) void request_piotlb(struct unit *u, const struct request *r)
 {
     struct domain *d = domain_of_guest(u, r->did);
 

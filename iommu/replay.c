@@ -20,7 +20,7 @@ static void fetch(struct unit *u)
     u32 head = vreg32(u, REG_IQH), tail = vreg32(u, REG_IQT);
     volatile struct desc *page = NULL;
     bool wide = iqa & IQA_DW;
-    unsigned slots = wide ? 2 : 1;
+    u32 step = (u32)sizeof(struct desc) << wide;
     enum iqei error = IQEI_NONE;
 
     inside_step(u);
@@ -31,8 +31,7 @@ static void fetch(struct unit *u)
         error = IQEI_TAIL;
     else if (wide && tail & IQT_DW_RSVD)
         error = IQEI_ALIGN;
-    while (!error && head != tail &&
-           (u->plan.waits[u->plan.nr_waits / WAITS_PER_PAGE] || plan_more_waits(u))) {
+    while (!error && head != tail) {
         struct request r;
         struct desc copy;
         u64 upper = 0;
@@ -51,12 +50,12 @@ static void fetch(struct unit *u)
             upper = second->lo | second->hi;
         }
         error = desc_decode(&u->v.rules, copy, upper, &r);
-        if (error)
+        if (error || (r.type == DESC_WAIT && !plan_has_room(u)))
             break;
         inside_add(u, INSIDE_GUEST, copy.lo, copy.hi);
         plan_request(u, &r);
         u->guest_count[count_of[r.type]]++;
-        head = (head + slots * (u32)sizeof(copy)) & (size - 1);
+        head = (head + step) & (size - 1);
     }
     u->v.regs[REG_IQH / 4] = head;
     if (error)

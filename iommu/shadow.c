@@ -264,9 +264,8 @@ static void sync_table(struct sync *s, u64 *shadow, const struct view *v, unsign
                    r);
 }
 
-/* The last level of both tables, where they have the same shape down to it. False: the general walk must
- * look.
- */
+/* The last level of both tables where they have the same shape down to it, none where both end before it.
+ * False: the general walk must look. */
 static bool find_leaves(struct domain *d, u64 page, struct last_tables *last)
 {
     volatile u64 *guest = env_guest_page(d->guest_root);
@@ -278,6 +277,10 @@ static bool find_leaves(struct domain *d, u64 page, struct last_tables *last)
         unsigned i = (addr >> level_shift(level)) % ENTRIES;
         u64 g = guest[i], h = ours[i];
 
+        if (!(g & SS_PERM) && !h) {
+            *last = (struct last_tables){ d, page / ENTRIES, NULL, NULL };
+            return true;
+        }
         if (g & (SS_PS | SS_RSVD | SS_SNP) || h & (SS_PS | SS_SOFT_SPLIT) || !(g & SS_PERM) ||
             (g ^ h) & SS_PERM)
             return false;

@@ -114,25 +114,25 @@ struct domain {
     u8 pgtt;
     u8 levels;
     bool live;
-    bool touched;         /* this batch: in the unit's touched list */
-    bool all;             /* this batch: flush the whole domain */
-    bool sync_all;        /* this batch: bring all of its table up to date first */
-    bool short_of_memory; /* told once */
-    u16 next_touched;
+    bool touched;              /* this batch: in the unit's touched list */
+    bool all;                  /* this batch: flush the whole domain */
+    bool sync_all;             /* this batch: bring all of its table up to date first */
+    bool short_of_memory;      /* told once */
     u16 nr_ranges, last_range; /* this batch: of plan.ranges, while touched */
     u16 nr_atts;
+    struct domain *next_touched;
     u64 pages;       /* this batch: sum of its ranges, to see when one pass over all of them is cheaper */
     u64 guest_root;  /* guest-physical; unused for the identity domain */
     u64 *root;       /* our top-level table; NULL: the guest's own is used */
     u32 asked, sent; /* IOTLB descriptors of the guest and of ours */
 };
 #define PASID_MANY       ~0u
-#define DOMAINS_PER_PAGE 64
+#define DOMAINS_PER_PAGE 32
 _Static_assert(sizeof(struct domain) * DOMAINS_PER_PAGE <= PAGE_SIZE, "a page of domains");
 
 struct planned_range {
     struct range range;
-    u16 did;
+    struct domain *domain;
 };
 
 struct devtlb_request {
@@ -169,7 +169,7 @@ struct plan {
             bool devtlb_all; /* every ATS function of the unit, whole */
             bool asked_all; /* likewise, and the guest itself asked: its requests are more than the list holds
                              */
-            u16 touched;    /* list of domains, 0 ends */
+            struct domain *touched; /* list */
             u16 nr_ranges;
             u16 nr_devtlb;
             u16 nr_context;
@@ -375,7 +375,6 @@ void hostq_settle(struct unit *u); /* waits for the outstanding batch, or until 
 void hostq_lose(struct unit *u);   /* the unit obeys no more */
 
 /* --- domain.c: host domains --- */
-struct domain *domain_of_guest(struct unit *u, u16 guest_did); /* first of the list, NULL = none */
 /* A reference to the domain for a translation that requests with this PASID use; created and filled when new.
  * NULL: none left. */
 struct domain *domain_acquire(struct unit *u, const struct translation *t, u32 pasid);
@@ -458,7 +457,7 @@ void prq_forget(struct unit *u, u16 sid);                  /* the function waits
 
 /* --- plan.c: what a batch must do --- */
 void plan_reset(struct unit *u);
-bool plan_more_waits(struct unit *u); /* makes room for more waits; false: no memory for them now */
+bool plan_has_room(struct unit *u); /* makes room for more waits; false: no memory for them now */
 void plan_request(struct unit *u, const struct request *r); /* one decoded guest descriptor */
 /* One context entry, cached under a host domain-id. */
 void plan_context(struct unit *u, u16 sid, u16 old_did);
@@ -509,6 +508,14 @@ static inline struct domain *domain_get(struct unit *u, u16 did)
     struct domain *d = page ? &page[did % DOMAINS_PER_PAGE] : NULL;
 
     return d && d->live ? d : NULL;
+}
+
+/* The first of the list, NULL = none. */
+static inline struct domain *domain_of_guest(struct unit *u, u16 guest_did)
+{
+    u16 *head = idmap_slot(&u->guest_dids, guest_did, false); /* 0 ends a list: never a host domain */
+
+    return head && *head ? domain_get(u, *head) : NULL;
 }
 
 static inline u32 vreg32(const struct unit *u, u32 off)
