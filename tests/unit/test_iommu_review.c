@@ -148,6 +148,47 @@ static void pasid_flush_reaches_the_cached_directory(void **state)
     assert_int_equal(dma_lands(ATS, IOVA, true), ~0ull);
 }
 
+/* Each bit of a context entry that is reserved, in all four words of it (9.4). */
+static void reserved_bits_of_a_context_entry(void **state)
+{
+    (void)state;
+    in_use_scalable();
+    for (unsigned bit = 5; bit < 256; bit++) {
+        u64 at = CTX_AT + bit / 64 * 8, was = peek64(at);
+
+        if ((bit > 8 && bit < 64 + 20) || bit == 64 + 20)
+            continue; /* sizes, pointers, PASIDs, and what is announced or not */
+        poke64(at, was | 1ull << bit % 64);
+        flush_context();
+        flush_domain();
+        assert_true(wide_sync());
+        if (dma_lands(ATS, IOVA, true) != ~0ull)
+            fail_msg("bit %u is not refused", bit);
+        poke64(at, was);
+        flush_context();
+        flush_domain();
+        assert_true(wide_sync());
+        assert_int_equal(dma_lands(ATS, IOVA, true), GUEST_DATA);
+    }
+}
+
+/* Devices 16 and up have a root entry half of their own in scalable mode, also before the guest translates.
+ */
+static void devices_of_the_upper_half(void **state)
+{
+    struct world_cfg cfg = scalable;
+
+    (void)state;
+    cfg.nr_fns = 2;
+    cfg.fn[0] = (struct world_fn_cfg){ 0x0018, 0, false, 0 };
+    cfg.fn[1] = (struct world_fn_cfg){ 0x00e8, 0, false, 0 }; /* 00:1d.0 */
+    start(&cfg);
+    for (unsigned f = 0; f < 2; f++) {
+        assert_int_equal(dma_lands(f, GUEST_DATA, true), GUEST_DATA);
+        assert_int_equal(dma_lands(f, REGION_BASE, true), ~0ull);
+    }
+}
+
 static void flood_of_single_entries_is_one_pass(void **state)
 {
     (void)state;
@@ -279,6 +320,8 @@ int main(void)
         cmocka_unit_test(devtlb_follows_a_new_directory),
         cmocka_unit_test(an_old_directory_serves_until_the_flush),
         cmocka_unit_test(pasid_flush_reaches_the_cached_directory),
+        cmocka_unit_test(reserved_bits_of_a_context_entry),
+        cmocka_unit_test(devices_of_the_upper_half),
         cmocka_unit_test(flood_of_single_entries_is_one_pass),
         cmocka_unit_test(many_tables_under_one_id),
         cmocka_unit_test(whole_flush_of_one_table_is_not_that_of_all),
