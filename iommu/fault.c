@@ -70,10 +70,10 @@ static bool is_ours(struct unit *u, u16 sid, u8 reason)
 
     if (f && f->dead)
         return true; /* quarantined */
-    if (reason != FAULT_ATS_BLOCKED && reason != FAULT_SM_ATS_BLOCKED)
+    if (reason != FAULT_ATS_BLOCKED && reason != FAULT_SM_ATS_BLOCKED && reason != FAULT_SM_PAGES_BLOCKED)
         return false;
     context_read(u, sid, &g);
-    return !g.fault && g.ats; /* the gate is shut */
+    return !g.fault && (reason == FAULT_SM_PAGES_BLOCKED ? g.pages : g.ats); /* the gate is shut */
 }
 
 static void report(struct unit *u, u64 lo, u64 hi)

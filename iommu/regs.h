@@ -210,6 +210,7 @@ enum fault_reason {
     FAULT_SM_CONTEXT_RESERVED = 0x42,
     FAULT_SM_CONTEXT_INVALID = 0x43,
     FAULT_SM_ATS_BLOCKED = 0x44,
+    FAULT_SM_PAGES_BLOCKED = 0x47, /* it sends page requests, which its entry does not allow */
     FAULT_SM_PASID_LARGE = 0x46,
     FAULT_SM_RID_PASID = 0x48,
     FAULT_SM_DIR_ACCESS = 0x50,
