@@ -215,8 +215,8 @@ void iommu_summary(void)
 
 void iommu_counters(void)
 {
-    static const char *const kind[NR_COUNT] = { "cc",   "iotlb", "dtlb",   "iec",
-                                                "wait", "pasid", "piotlb", "pdtlb" };
+    static const char *const kind[NR_COUNT] = { "cc",    "iotlb",  "dtlb",  "iec", "wait",
+                                                "pasid", "piotlb", "pdtlb", "page" };
 
     for (unsigned i = 0; i < nr_units; i++)
         for (unsigned k = 0; k < NR_COUNT; k++)

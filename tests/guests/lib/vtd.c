@@ -297,9 +297,14 @@ static u32 fault_base(void)
 
 bool vtd_fault_take(struct vtd_fault *f)
 {
-    u32 at = fault_base();
-    u64 hi = vtd_read64(at + 8);
+    u32 records = (u32)(vtd_cap >> 40 & 0xff) + 1, first = vtd_read32(VTD_FSTS) >> 8 & 0xff, at = 0;
+    u64 hi = 0;
 
+    /* From the first pending one on; those that were taken before are clear. */
+    for (u32 i = 0; i < records && !(hi & BIT(63)); i++) {
+        at = fault_base() + 16 * ((first + i) % records);
+        hi = vtd_read64(at + 8);
+    }
     if (!(hi & BIT(63))) {
         return false;
     }
