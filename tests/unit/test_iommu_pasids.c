@@ -176,6 +176,7 @@ static void pasids_switched_off(void **state)
     in_use_first(&nested, false);
     put_pasid(ATS, P1, PGTT_FS, DID, FS_B);
     q_pasid(0, 3, 0, 0);
+    assert_true(q_sync(0));
     q_pasid(0, 1, DID, P1);
     assert_true(q_sync(0));
     q_piotlb(0, 2, DID, P1, 0, 0);
