@@ -24,15 +24,19 @@ UNTRACED = {"pasid"}
 TRACE_LINE = re.compile(r"vtd_inv_desc invalidate desc type \S+ high 0x[0-9a-f]+ low 0x([0-9a-f]+)")
 COUNT_LINE = re.compile(r"count unit=(\d+) kind=(\w+) guest=(\d+) host=(\d+)(?: added=(\d+))?")
 FAULT_LINE = re.compile(r"vtd_dmar_fault ")
+START_LINE = re.compile(r"vtd_inv_qi_setup ")
 
 
 def from_trace(path):
-    """({kind: descriptors the unit received}, DMA faults it reported)"""
+    """({kind: descriptors the unit received}, DMA faults it reported), since the unit was last given a queue: what
+    firmware and Sluice's first start sent is in nobody's counts."""
     counts, faults = {}, 0
     with open(path, encoding="utf-8", errors="replace") as trace:
         for line in trace:
             match = TRACE_LINE.search(line)
-            if match:
+            if START_LINE.search(line):
+                counts.clear()
+            elif match:
                 low = int(match.group(1), 16)
                 number = low & 0xF | (low >> 9 & 0x7) << 4
                 kind = KINDS.get(number, f"type {number:#x}")

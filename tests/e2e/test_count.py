@@ -12,6 +12,8 @@ sys.path.insert(0, str(harness.ROOT / "tools"))
 import count  # noqa: E402  pylint: disable=wrong-import-position
 
 TRACE = """\
+vtd_inv_desc invalidate desc type iotlb high 0x1000 low 0x300b2
+vtd_inv_qi_setup addr 0xd6fd000 size 4096
 vtd_inv_desc invalidate desc type context-cache high 0x0 low 0x11
 vtd_inv_desc invalidate desc type iotlb high 0x1000 low 0x300b2
 vtd_inv_desc invalidate desc type device-tlb high 0x7ffffffffffff001 low 0x10000000003
