@@ -16,14 +16,15 @@ struct options options = {
 /* A named value; the list ends with a NULL name. */
 struct choice {
     const char *name;
-    int value;
+    u32 value;
 };
 
 struct option {
     const char *name;
     const char *values;           /* for people */
-    const struct choice *choices; /* NULL: the value is free text for set() */
-    bool (*set)(const char *value, int choice);
+    const struct choice *choices; /* their value goes into *number; NULL: free text for set() */
+    u32 *number;
+    bool (*set)(const char *value);
 };
 
 static const struct choice dtlb_choices[] = {
@@ -53,13 +54,12 @@ static bool number(const char *text, u64 *value, const char **end)
     return *end != text;
 }
 
-static bool set_memory(const char *value, int choice)
+static bool set_memory(const char *value)
 {
     static const char units[] = "KMG";
     const char *end;
     u64 bytes;
 
-    (void)choice;
     if (!number(value, &bytes, &end))
         return false;
     for (unsigned i = 0; *end && units[i]; i++)
@@ -78,47 +78,11 @@ static bool set_memory(const char *value, int choice)
     return true;
 }
 
-static bool set_iommu(const char *value, int choice)
-{
-    (void)value;
-    options.iommu_off = choice;
-    return true;
-}
-
-static bool set_dtlb(const char *value, int choice)
-{
-    (void)value;
-    options.iommu.dtlb = choice;
-    return true;
-}
-
-static bool set_firststage(const char *value, int choice)
-{
-    (void)value;
-    options.iommu.direct = choice;
-    return true;
-}
-
-static bool set_cm(const char *value, int choice)
-{
-    (void)value;
-    options.iommu.no_caching_mode = choice;
-    return true;
-}
-
-static bool set_ats(const char *value, int choice)
-{
-    (void)value;
-    options.iommu.ats = choice;
-    return true;
-}
-
-static bool set_wait(const char *value, int choice)
+static bool set_wait(const char *value)
 {
     const char *end;
     u64 us;
 
-    (void)choice;
     if (!number(value, &us, &end) || *end || us > 1000000)
         return false;
     options.iommu.wait_us = (u32)us;
@@ -129,38 +93,22 @@ static bool set_wait(const char *value, int choice)
 #define ECAP_UNASSIGNED \
     (BIT(5) | BIT(18) | BIT(19) | BIT(24) | BIT(27) | BIT(28) | BIT(32) | BIT(54) | BIT(63))
 
-static bool set_dtlb_hint(const char *value, int choice)
+static bool set_dtlb_hint(const char *value)
 {
     const char *end;
     u64 bit;
 
-    (void)choice;
     if (!number(value, &bit, &end) || *end || bit > 63 || !(ECAP_UNASSIGNED & BIT(bit)))
         return false;
     options.iommu.dtlb_hint = (u8)bit;
     return true;
 }
 
-static bool set_loglevel(const char *value, int choice)
-{
-    (void)value;
-    log_threshold = choice;
-    return true;
-}
-
-static bool set_shutdown(const char *value, int choice)
-{
-    (void)value;
-    options.shutdown_halt = choice;
-    return true;
-}
-
 /* A port as 0x2f8, or none. Takes effect at once, so that the rest of the boot is seen. */
-static bool set_serial(const char *value, int choice)
+static bool set_serial(const char *value)
 {
     u32 port = 0;
 
-    (void)choice;
     if (!strcmp(value, "none")) {
         serial_use(0);
         return true;
@@ -182,17 +130,17 @@ static bool set_serial(const char *value, int choice)
 }
 
 static const struct option table[] = {
-    { "mem", "SIZE[K|M|G]", NULL, set_memory },
-    { "iommu", "on|off", iommu_choices, set_iommu },
-    { "dtlb", "always|guest|cm", dtlb_choices, set_dtlb },
-    { "ats", "off|listed|all", ats_choices, set_ats },
-    { "firststage", "nested|direct", stage_choices, set_firststage },
-    { "cm", "on|off", cm_choices, set_cm },
-    { "dtlb-hint", "5|18|19|24|27|28|32|54|63", NULL, set_dtlb_hint },
-    { "wait", "MICROSECONDS", NULL, set_wait },
-    { "serial", "0xPORT|none", NULL, set_serial },
-    { "loglevel", "err|warn|info|debug", log_choices, set_loglevel },
-    { "on-shutdown", "halt|reset", shutdown_choices, set_shutdown },
+    { "mem", "SIZE[K|M|G]", NULL, NULL, set_memory },
+    { "iommu", "on|off", iommu_choices, &options.iommu_off, NULL },
+    { "dtlb", "always|guest|cm", dtlb_choices, &options.iommu.dtlb, NULL },
+    { "ats", "off|listed|all", ats_choices, &options.iommu.ats, NULL },
+    { "firststage", "nested|direct", stage_choices, &options.iommu.direct, NULL },
+    { "cm", "on|off", cm_choices, &options.iommu.no_caching_mode, NULL },
+    { "dtlb-hint", "5|18|19|24|27|28|32|54|63", NULL, NULL, set_dtlb_hint },
+    { "wait", "MICROSECONDS", NULL, NULL, set_wait },
+    { "serial", "0xPORT|none", NULL, NULL, set_serial },
+    { "loglevel", "err|warn|info|debug", log_choices, &log_threshold, NULL },
+    { "on-shutdown", "halt|reset", shutdown_choices, &options.shutdown_halt, NULL },
 };
 
 /* "mem=SIZE[K|M|G] dtlb=..." */
@@ -223,10 +171,12 @@ static void apply(char *word)
         if (strcmp(word, o->name) != 0)
             continue;
         if (has_value && !o->choices)
-            ok = o->set(value, 0);
+            ok = o->set(value);
         for (const struct choice *c = o->choices; has_value && c && c->name; c++)
-            if (strcmp(value, c->name) == 0)
-                ok = o->set(value, c->value);
+            if (strcmp(value, c->name) == 0) {
+                *o->number = c->value;
+                ok = true;
+            }
         if (!ok)
             refuse("option %s does not take '%s'; write %s=%s", o->name, value, o->name, o->values);
         return;

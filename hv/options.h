@@ -12,8 +12,8 @@
 struct options {
     u64 memory;                 /* bytes of the region; 0 = default */
     struct iommu_options iommu; /* dtlb=, ats=, wait= */
-    bool iommu_off;             /* iommu=off: the guest runs unprotected */
-    bool shutdown_halt; /* on-shutdown=halt|reset: what a guest's triple fault does after the report */
+    u32 iommu_off;              /* iommu=off: the guest runs unprotected */
+    u32 shutdown_halt; /* on-shutdown=halt|reset: what a guest's triple fault does after the report */
 };
 
 extern struct options options;

@@ -27,9 +27,9 @@ struct iommu_options {
     enum ats_policy ats;
     /* A guest's first-stage table is used as it is where the unit cannot put it on top of one of ours: its
      * devices are not contained. */
-    bool direct;
-    bool no_caching_mode; /* the guest need not flush what becomes present: first-stage tables only */
-    u8 dtlb_hint;         /* ECAP bit that says "device-TLB invalidation is implied"; 0 = none */
+    u32 direct;
+    u32 no_caching_mode; /* the guest need not flush what becomes present: first-stage tables only */
+    u8 dtlb_hint;        /* ECAP bit that says "device-TLB invalidation is implied"; 0 = none */
     /* How long an exit waits for the hardware before it arms the completion event and re-enters the guest, in
      * microseconds; 0 = never wait in the exit, always by event. */
     u32 wait_us;
@@ -71,6 +71,9 @@ void iommu_mmio(u64 gpa, unsigned width, bool write, u64 *value);
 /* A unit's event arrived (NMI), or time has passed: completes what is done, reports faults, goes on with
  * queues that waited. False: no unit had anything to say, the NMI is the guest's. */
 bool iommu_event(void);
+/* May an event have come after what it tells of was seen? A fault that comes while others are collected is
+ * collected with them. */
+bool iommu_echo(void);
 
 /* Is host work outstanding that only iommu_event() will finish? */
 bool iommu_busy(void);
