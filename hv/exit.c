@@ -84,7 +84,7 @@ static void handle_nmi(struct vcpu *v)
     bool ours = __atomic_exchange_n(&v->kicked, false, __ATOMIC_SEQ_CST);
     if (!v->index)
         ours |= __atomic_exchange_n(&early, false, __ATOMIC_SEQ_CST);
-    if (!iommu_event() && !ours)
+    if (!iommu_event() && !ours && !iommu_echo())
         vcpu_ops->inject_nmi(v);
 }
 

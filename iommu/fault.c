@@ -161,5 +161,5 @@ bool fault_collect(struct unit *u)
      */
     env_write32(u->regs, REG_FSTS, FSTS_PFO);
     throttle(u, reported);
-    return reported;
+    return true;
 }

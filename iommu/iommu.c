@@ -103,6 +103,14 @@ void iommu_mmio(u64 gpa, unsigned width, bool write, u64 *value)
     env_unlock(&u->lock);
 }
 
+#define ECHO_US 10000
+static u64 last_fault; /* in microseconds; 0 = none so far */
+
+bool iommu_echo(void)
+{
+    return last_fault && env_now_us() - last_fault < ECHO_US;
+}
+
 bool iommu_event(void)
 {
     bool ours = false, asked;
@@ -116,8 +124,10 @@ bool iommu_event(void)
                         ICS_IWC); /* before looking, so that the next completion is not lost */
             ours = true;
         }
-        if (fault_collect(u))
+        if (fault_collect(u)) {
+            last_fault = env_now_us();
             ours = true;
+        }
         if (hostq_errors(u))
             ours = true;
         asked = prq_collect(u);
