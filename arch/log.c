@@ -6,6 +6,7 @@
 #include "arch/cpu.h"
 #include "arch/except.h"
 #include "arch/logring.h"
+#include "arch/screen.h"
 #include "arch/serial.h"
 #include "arch/string.h"
 #include "arch/vcpu.h"
@@ -19,6 +20,21 @@ static struct spinlock console_lock;
 
 /* A CPU that died while it held the lock must not silence the others: after this many tries, go on. */
 #define LOCK_TRIES 10000000
+
+static void console_lock_take(void)
+{
+    for (unsigned tries = LOCK_TRIES; tries && __atomic_exchange_n(&console_lock.taken, 1, __ATOMIC_ACQUIRE);
+         tries--)
+        cpu_pause();
+}
+
+size_t log_read(u64 *at, char *to, size_t room)
+{
+    console_lock_take();
+    size_t n = log_ring_read(at, to, room);
+    spin_unlock(&console_lock);
+    return n;
+}
 
 static void console_line(const char *lead, const char *fmt, va_list args)
 {
@@ -35,10 +51,9 @@ static void console_line(const char *lead, const char *fmt, va_list args)
     }
     memcpy(line + len, "\r\n", 2);
 
-    for (unsigned tries = LOCK_TRIES; tries && __atomic_exchange_n(&console_lock.taken, 1, __ATOMIC_ACQUIRE);
-         tries--)
-        cpu_pause();
+    console_lock_take();
     log_ring_add(line, len + 2);
+    screen_write(line, len + 2);
     serial_write(line, len + 2);
     spin_unlock(&console_lock);
 }
@@ -130,6 +145,7 @@ void vpanic(const struct regs *regs, const char *fmt, va_list args)
         cpu_halt_forever();
     }
     vcpu_stop_others();
+    screen_ours(true);
     console_line("panic: ", fmt, args);
     if (regs)
         except_dump(regs);

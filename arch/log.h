@@ -36,6 +36,9 @@ struct log_bucket {
 };
 bool log_limited(struct log_bucket *bucket); /* true: say nothing now */
 
+/* What was said from character *at on, which moves on to the next; what is too old is left out. */
+size_t log_read(u64 *at, char *to, size_t room);
+
 /* A machine that boots from firmware must not be left dead: refuse() then resets it, after ten seconds. */
 extern bool refuse_resets;
 

@@ -54,6 +54,19 @@ void log_ring_add(const char *text, size_t len)
     write_back(ring, 24);
 }
 
+size_t log_ring_read(u64 *at, char *to, size_t room)
+{
+    u64 end = ring ? ring->written : 0;
+    u64 oldest = end - MIN(end, sizeof(ring->text));
+    size_t n = 0;
+
+    if (*at < oldest || *at > end)
+        *at = oldest;
+    for (; *at < end && n < room; (*at)++)
+        to[n++] = ring->text[*at % sizeof(ring->text)];
+    return n;
+}
+
 static void show_line(const char *line, size_t len)
 {
     static const char lead[] = "sluice: before: ";

@@ -13,6 +13,7 @@
 
 /* Callers hold the log's lock. Until log_ring_attach() a small buffer takes its place. */
 void log_ring_add(const char *text, size_t len);
+size_t log_ring_read(u64 *at, char *to, size_t room); /* log_read() */
 
 /* `memory` has LOG_RING_SIZE bytes, page-aligned, contents as found. Shows what an earlier boot left. */
 void log_ring_attach(void *memory);

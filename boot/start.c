@@ -7,6 +7,7 @@
 #include "arch/cpu.h"
 #include "arch/log.h"
 #include "arch/paging.h"
+#include "arch/screen.h"
 #include "arch/serial.h"
 #include "arch/sha256.h"
 #include "arch/string.h"
@@ -70,6 +71,7 @@ void boot_start(u64 load_base)
     } else {
         from_multiboot2(boot_kept.info_pa);
     }
+    screen_init(&info.framebuffer);
     info.image_base = load_base;
     info.image_size = image_extent();
     info.start_tsc = boot_kept.tsc;

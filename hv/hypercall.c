@@ -3,6 +3,7 @@
  * VMMCALL or VMCALL: number in RAX, answer in RAX. docs/hypercalls.md is for those who call.
  */
 #include "arch/cpu.h"
+#include "arch/log.h"
 #include "hv/exit.h"
 #include "hv/fetch.h"
 #include "iommu/iommu.h"
@@ -10,7 +11,14 @@
 #define NOT_ALLOWED  ((u64)-1)
 #define NO_SUCH_CALL ((u64)-38)
 
-enum { HYPERCALL_VERSION, HYPERCALL_CLOCK, HYPERCALL_TRACE, HYPERCALL_COUNTERS, HYPERCALL_INVALIDATE };
+enum {
+    HYPERCALL_VERSION,
+    HYPERCALL_CLOCK,
+    HYPERCALL_TRACE,
+    HYPERCALL_COUNTERS,
+    HYPERCALL_INVALIDATE,
+    HYPERCALL_LOG
+};
 
 /* Who may use this port may program every device of the machine: nothing is hidden from him. */
 #define GATE_PORT   0xcf8
@@ -43,10 +51,12 @@ static bool judge(struct vcpu *v, const struct vcpu_mode *mode, bool *allowed)
 }
 
 /* RDI = unit, RSI = linear address to write to, as the caller may, RDX = from where on, RCX = room in
- * records. False: a page fault was injected. */
-static bool read_inside(struct vcpu *v, enum inside_table table, u64 *answer, u64 *at)
+ * records; the log's are characters. False: a page fault was injected. */
+static bool read_inside(struct vcpu *v, u64 call, u64 *answer, u64 *at)
 {
     struct inside_record records[ROOM];
+    size_t one = call == HYPERCALL_LOG ? 1 : sizeof(records[0]);
+    unsigned room = (unsigned)MIN(v->gpr[RCX], sizeof(records) / one);
     struct vcpu_mode mode;
     bool allowed;
 
@@ -56,9 +66,11 @@ static bool read_inside(struct vcpu *v, enum inside_table table, u64 *answer, u6
     *answer = NOT_ALLOWED;
     if (!allowed)
         return true;
-    int n = iommu_inside(table, v->gpr[RDI], at, records, (unsigned)MIN(v->gpr[RCX], (u64)ROOM));
+    int n = call == HYPERCALL_LOG ? (int)log_read(at, (char *)records, room)
+                                  : iommu_inside(call == HYPERCALL_TRACE ? INSIDE_TRACE : INSIDE_COUNTERS,
+                                                 v->gpr[RDI], at, records, room);
     *answer = (u64)(s64)n;
-    return n <= 0 || guest_access(v, &mode, v->gpr[RSI], records, (unsigned)n * sizeof(records[0]), true);
+    return n <= 0 || guest_access(v, &mode, v->gpr[RSI], records, (unsigned)n * one, true);
 }
 
 /* RDI = unit 31:0, guest domain-id 47:32, RSI = guest-physical address of the array, RDX = PASID or ~0, RCX =
@@ -91,11 +103,9 @@ void handle_hypercall(struct vcpu *v)
         answer = clock_tsc_per_us();
         break;
     case HYPERCALL_TRACE:
-        if (!read_inside(v, INSIDE_TRACE, &answer, &at))
-            return;
-        break;
     case HYPERCALL_COUNTERS:
-        if (!read_inside(v, INSIDE_COUNTERS, &answer, &at))
+    case HYPERCALL_LOG:
+        if (!read_inside(v, v->gpr[RAX], &answer, &at))
             return;
         break;
     case HYPERCALL_INVALIDATE:

@@ -10,6 +10,7 @@
 #include "arch/nested.h"
 #include "arch/paging.h"
 #include "arch/pci.h"
+#include "arch/screen.h"
 #include "arch/vcpu.h"
 #include "arch/vmx/vmx.h"
 #include "hv/bus.h"
@@ -36,7 +37,9 @@ static void move_high(const struct boot_info *info)
 {
     u64 size, base = region_choose(info, &size);
 
+    screen_init(NULL);
     paging_relocate(base, size, info);
+    screen_init(&info->framebuffer);
     if (mem_init(info))
         refuse("firmware's memory map has too many ranges");
     need(env_init(), "setting pages aside");
@@ -136,6 +139,7 @@ static void __noreturn start_guest(const struct boot_info *info)
     u64 ticks = rdtsc() - info->start_tsc;
     log_debug("start took %lu ticks, %lu of them until devices were shut out", ticks, info->shut_out_ticks);
     log_info("entering the guest %lu ms after start", ticks / clock_tsc_per_us() / 1000);
+    screen_ours(false);
     guest_run(this_cpu()->vcpu);
 }
 

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Reads Sluice's trace and counters from within the guest, by hypercall (docs/hypercalls.md). Statically
+ * Reads Sluice's log, trace and counters from within the guest, by hypercall (docs/hypercalls.md). Statically
  * linked, for any Linux, as root; tools/inside.py turns what it prints into pictures or readable text.
  *
- * usage: inside counters | trace | follow      (follow: until interrupted)
+ * usage: inside log | counters | trace | follow      (follow: the trace, until interrupted)
  */
 #include <cpuid.h>
 #include <errno.h>
@@ -13,10 +13,11 @@
 #include <sys/io.h>
 #include <time.h>
 
-enum { VERSION, CLOCK, TRACE, COUNTERS };
+enum { VERSION, CLOCK, TRACE, COUNTERS, LOG = 5 };
 enum { GUEST, HOST, DONE, UNIT = 16, DOMAIN, FUNCTION };
-#define ROOM 32
-#define GATE 0xcf8 /* who may use this port may ask */
+#define ROOM        32
+#define GATE        0xcf8 /* who may use this port may ask */
+#define NOT_ALLOWED "inside: not allowed; only root may ask\n"
 
 struct record {
     uint64_t time, lo, hi;
@@ -27,21 +28,15 @@ struct record {
 
 static int intel;
 
-static int64_t hypercall(uint64_t call, uint64_t unit, struct record *to, uint64_t *at)
+static int64_t hypercall(uint64_t call, uint64_t unit, void *to, uint64_t room, uint64_t *at)
 {
     uint64_t rax = call, rdx = at ? *at : 0;
 
     /* The CPU's vendor decides which of the two exists. */
     if (intel)
-        __asm__ volatile("vmcall"
-                         : "+a"(rax), "+d"(rdx)
-                         : "D"(unit), "S"(to), "c"((uint64_t)ROOM)
-                         : "memory");
+        __asm__ volatile("vmcall" : "+a"(rax), "+d"(rdx) : "D"(unit), "S"(to), "c"(room) : "memory");
     else
-        __asm__ volatile("vmmcall"
-                         : "+a"(rax), "+d"(rdx)
-                         : "D"(unit), "S"(to), "c"((uint64_t)ROOM)
-                         : "memory");
+        __asm__ volatile("vmmcall" : "+a"(rax), "+d"(rdx) : "D"(unit), "S"(to), "c"(room) : "memory");
     if (at)
         *at = rdx;
     return (int64_t)rax;
@@ -89,10 +84,10 @@ static int drain(unsigned call, unsigned unit, uint64_t *at)
 
     for (;;) {
         uint64_t before = *at;
-        int64_t n = hypercall(call, unit, records, at);
+        int64_t n = hypercall(call, unit, records, ROOM, at);
 
         if (n == -EPERM)
-            fprintf(stderr, "inside: not allowed; only root may ask\n");
+            fprintf(stderr, NOT_ALLOWED);
         if (n < 0)
             return 0;
         for (int64_t i = 0; i < n; i++)
@@ -100,6 +95,19 @@ static int drain(unsigned call, unsigned unit, uint64_t *at)
         if (!n && *at == before)
             return 1;
     }
+}
+
+static int show_log(void)
+{
+    char text[512] = "";
+    uint64_t at = 0;
+    int64_t n;
+
+    while ((n = hypercall(LOG, 0, text, sizeof(text), &at)) > 0)
+        fwrite(text, 1, (size_t)n, stdout);
+    if (n == -EPERM)
+        fprintf(stderr, NOT_ALLOWED);
+    return n ? 1 : 0;
 }
 
 int main(int argc, char **argv)
@@ -110,8 +118,8 @@ int main(int argc, char **argv)
     uint64_t at[16] = { 0 };
     unsigned units;
 
-    if (call == TRACE && strcmp(what, "trace") && !follow) {
-        fprintf(stderr, "usage: inside counters | trace | follow\n");
+    if (call == TRACE && strcmp(what, "trace") && strcmp(what, "log") && !follow) {
+        fprintf(stderr, "usage: inside log | counters | trace | follow\n");
         return 2;
     }
     if (!on_sluice()) {
@@ -121,7 +129,9 @@ int main(int argc, char **argv)
     if (ioperm(GATE, 1, 1)) {
         /* The hypercall will say so. */
     }
-    printf("clock ticks-per-us=%lld\n", (long long)hypercall(CLOCK, 0, NULL, NULL));
+    if (!strcmp(what, "log"))
+        return show_log();
+    printf("clock ticks-per-us=%lld\n", (long long)hypercall(CLOCK, 0, NULL, 0, NULL));
     do {
         for (units = 0; units < 16 && drain(call, units, &at[units]); units++) {
         }
