@@ -11,12 +11,14 @@ EFI_SHARED := boot/ranges.c arch/acpi.c arch/fmt.c arch/string.c hv/options.c hv
 EFI_SRC    := $(sort $(wildcard boot/efi/*.c)) $(EFI_SHARED)
 EFI_OBJ    := $(EFI_SRC:%.c=$(EFI_OUT)/obj/%.o)
 EFI_LIB    ?= $(firstword $(wildcard /usr/lib /usr/lib64/gnuefi))
+EFI_INCLUDE ?= /usr/include/efi
 
 EFI_CFLAGS := -std=gnu11 -ffreestanding -fpic -fvisibility=hidden -fshort-wchar -mno-red-zone -mgeneral-regs-only -O2 -g \
               -DGNU_EFI_USE_MS_ABI -fno-asynchronous-unwind-tables -fno-stack-protector -fcf-protection=none \
-              -fno-common -ffile-prefix-map=$(CURDIR)=. $(WARN) -I. -isystem /usr/include/efi \
-              -isystem /usr/include/efi/x86_64
-EFI_LDFLAGS := -nostdlib -znocombreloc -shared -Bsymbolic -z noexecstack --build-id=none --no-undefined \
+              -fno-common -ffile-prefix-map=$(CURDIR)=. $(WARN) -I. -isystem $(EFI_INCLUDE) \
+              -isystem $(EFI_INCLUDE)/x86_64
+# From 3.0.16 on GNU-EFI's start code calls _entry(), which it has in a library that we need nothing else of.
+EFI_LDFLAGS := -nostdlib --defsym=_entry=efi_main -znocombreloc -shared -Bsymbolic -z noexecstack --build-id=none --no-undefined \
                -T $(EFI_LIB)/elf_x86_64_efi.lds
 EFI_SECTIONS := .text .sdata .data .rodata .dynamic .dynsym .rel .rela .rel.* .rela.* .reloc
 
@@ -53,7 +55,18 @@ $(3): $(1)/app.so
 endef
 $(eval $(call efi-app,$(EFI_OUT)/sluice,$(IMAGE),$(EFI_APP)))
 $(eval $(call efi-app,$(EFI_OUT)/selftest,$(BUILD)/boot/selftest.elf,$(BUILD)/boot/selftest.efi))
-guests: $(BUILD)/boot/selftest.efi
+guests: $(BUILD)/boot/selftest.efi $(BUILD)/boot/before.efi
+
+# What the tests let run before Sluice.
+$(EFI_OUT)/before.so: $(addprefix $(EFI_OUT)/obj/,tests/boot/before.o tests/boot/la57.asm.o arch/string.o)
+	$(Q)$(LD) $(EFI_LDFLAGS) $(EFI_LIB)/crt0-efi-x86_64.o $^ -o $@ -L $(EFI_LIB) -lgnuefi
+
+$(BUILD)/boot/before.efi: $(EFI_OUT)/before.so
+	$(Q)objcopy $(EFI_SECTIONS:%=-j %) --target efi-app-x86_64 $< $@
+
+$(EFI_OUT)/obj/%.asm.o: %.asm
+	@mkdir -p $(@D)
+	$(Q)$(NASM) $(ASFLAGS) -o $@ $<
 
 uki: ## Build one EFI file with the guest inside: KERNEL= [INITRD=] [CMDLINE=] [OPTIONS=] [UKI=build/guest.efi]
 	@tools/setup build
