@@ -366,7 +366,7 @@ static bool fill(u64 gpa)
     int err = nested_fill(gpa);
 
     if (err == ERR_NOMEM && !log_limited(&bucket))
-        log_err("no memory to map guest address %lx; give Sluice more with memory=", gpa);
+        log_err("no memory to map guest address %lx; give Sluice more with mem=", gpa);
     return !err;
 }
 
