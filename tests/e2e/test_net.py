@@ -71,7 +71,12 @@ def test_tftp_without_configuration(tmp_path, tree):
     ), result.describe()
 
 
-def test_http(tmp_path, tree):
+# What the servers say when they have sent a file.
+SENT = {"http": '"GET /{} HTTP/1.1" 200', "tftp": r"sent {tree}/{}"}
+
+
+@pytest.mark.parametrize("way", SENT)
+def test_real_server(tmp_path, tree, way):
     """tests/e2e/http_lab.py does the work, in a namespace where it is root and alone."""
     if subprocess.run(["unshare", "-rn", "true"], check=False, capture_output=True).returncode:
         pytest.skip("network namespaces are not permitted here")
@@ -80,7 +85,7 @@ def test_http(tmp_path, tree):
     lab = harness.ROOT / "tests" / "e2e" / "http_lab.py"
     with harness.emulator_lock():
         done = subprocess.run(
-            ["unshare", "-rn", sys.executable, lab, tmp_path, tree],
+            ["unshare", "-rn", sys.executable, lab, tmp_path, tree, way],
             capture_output=True,
             text=True,
             check=False,
@@ -91,4 +96,4 @@ def test_http(tmp_path, tree):
     assert done.returncode == 0, done.stdout + done.stderr
     assert "I: guest 'over the network' on sluice" in serial
     for name in "sluice.efi", "sluice.cfg", "guest/kernel":
-        assert f'"GET /{name} HTTP/1.1" 200' in done.stderr, done.stderr
+        assert SENT[way].format(name, tree=tree) in done.stderr, done.stderr
