@@ -51,11 +51,11 @@ bool mem_is_guest_ram(u64 pa, u64 size);
  */
 extern volatile u64 mem_large[2];
 
-static inline bool mem_is_guest_page(u64 pa)
+static inline bool mem_in_large(u64 pa)
 {
-    u64 piece = mem_large[pa >= BIT(32)], page = pa >> PAGE_SHIFT;
+    u64 piece = mem_large[pa >= BIT(32)];
 
-    return page - (u32)piece < piece >> 32 || mem_is_guest_ram(page << PAGE_SHIFT, PAGE_SIZE);
+    return (pa >> PAGE_SHIFT) - (u32)piece < piece >> 32;
 }
 
 /* Does [pa, pa+size), widened to whole pages, touch what nothing may be moved over: the region, a unit, or a

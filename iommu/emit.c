@@ -229,7 +229,7 @@ static void emit_atts(struct unit *u, const struct domain *d, struct range r)
             continue;
         f->sent++;
         hostq_push(
-            u, a->rid ? (struct desc){ desc_devtlb_low(f->sid, f->pfsid, f->depth), plain }
+            u, a->rid ? (struct desc){ f->devtlb_low, plain }
                       : (struct desc){ desc_pdevtlb_low(f->sid, f->pfsid, f->depth, a->pasid), with_pasid });
     }
 }

@@ -72,6 +72,7 @@ static void ats_on(struct unit *u, u16 sid, u8 depth, u16 pfsid)
     }
     f->depth = depth & 0x1f;
     f->pfsid = u->ecap & ECAP_DIT ? pfsid : 0;
+    f->devtlb_low = desc_devtlb_low(sid, f->pfsid, f->depth);
     f->dead = false;
     f->gate = trusted(u, sid, pfsid);
     if (!f->gate)

@@ -46,6 +46,7 @@ struct fn {
     bool pages;      /* its hardware entry lets it send page requests */
     u16 first_att;   /* the domains it reaches */
     u32 asked, sent; /* device-TLB descriptors of the guest and of ours */
+    u64 devtlb_low;  /* what all device-TLB descriptors without PASID to it begin with */
 };
 #define MAX_FNS 512
 
