@@ -101,22 +101,22 @@ class Monitor:
 
 
 def boot(
-    directory, script, *, version="6.1", wanted=(), files=(), append="", devices=(), reactions=(), bare=False, **machine
+    directory, script, *, version="6.1", wanted=(), files=(), append="", devices=(), reactions=(), **machine
 ):
-    """Runs the script. `reactions`: (pattern, monitor command, its arguments), in their order. `bare`: without
-    Sluice."""
+    """Runs the script. `reactions`: (pattern, monitor command, its arguments), in their order."""
     linux = kernel(version)
     initrd = Path(directory) / "initrd"
     initrd.write_bytes(initramfs.build((PROLOGUE + script + EPILOGUE).encode(), linux, wanted, files))
-    monitor = Monitor(directory, reactions)
-    machine = {"memory": "512M", "timeout": 240, "iommu": "device-iotlb=on,aw-bits=48", **machine}
-    machine |= {"devices": [*devices, *monitor.arguments], "react": monitor.react}
-    if bare:
-        machine.pop("options", None)
-        start = ["-kernel", linux / "vmlinuz", "-initrd", initrd, "-append", f"{CMDLINE} {append}"]
-        return harness.run(directory, start, **machine)
     modules = [(linux / "vmlinuz", f"{CMDLINE} {append}"), (initrd, "")]
-    return harness.sluice(directory, None, modules=modules, **machine)
+    monitor = Monitor(directory, reactions)
+    return harness.sluice(
+        directory,
+        None,
+        modules=modules,
+        devices=[*devices, *monitor.arguments],
+        react=monitor.react,
+        **{"memory": "512M", "timeout": 240, "iommu": "device-iotlb=on,aw-bits=48", **machine},
+    )
 
 
 def assert_good(result, *checks):
