@@ -33,11 +33,20 @@ $(GUEST_OUT)/lib/%.asm.o: $(GUEST_DIR)/lib/%.asm
 	@echo '  NASM  $<'
 	$(Q)$(NASM) -f elf64 -o $@ $<
 
+# One guest has the model of tests/model beside the machine's unit.
+GUEST_MODEL := $(patsubst tests/model/%.c,$(GUEST_OUT)/model/%.o,$(filter-out tests/model/test_%,$(sort $(wildcard tests/model/*.c))))
+$(GUEST_OUT)/model/%.o: tests/model/%.c $(GUEST_DIR)/guests.mk
+	@mkdir -p $(@D)
+	@echo '  CC    $< (guest)'
+	$(Q)$(CC) $(GUEST_CFLAGS) -MMD -MP -c -o $@ $<
+
+$(GUEST_OUT)/judge.elf: $(GUEST_MODEL)
+
 $(GUEST_OUT)/%.elf: $(GUEST_OUT)/%.o $(GUEST_LIB) $(GUEST_DIR)/guest.ld
 	@echo '  LD    $@'
-	$(Q)ld $(GUEST_LDFLAGS) -T $(GUEST_DIR)/guest.ld -o $@ $< $(GUEST_LIB)
+	$(Q)ld $(GUEST_LDFLAGS) -T $(GUEST_DIR)/guest.ld -o $@ $(filter %.o,$^)
 
--include $(wildcard $(GUEST_OUT)/*.d $(GUEST_OUT)/lib/*.d)
+-include $(wildcard $(GUEST_OUT)/*.d $(GUEST_OUT)/lib/*.d $(GUEST_OUT)/model/*.d)
 
 # ---- guests of multiboot loaders: 32-bit code, in ELF files of either class
 MB_DIR  := $(GUEST_DIR)/multiboot
