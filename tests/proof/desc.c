@@ -239,7 +239,8 @@ void proof_encode(void)
     u64 type = (d.lo & 0xf) | (d.lo >> 5 & 0x70);
 
     PROVE(type >= 1 && type <= 8);
-    PROVE((d.lo & ~low_bits(type)) == 0);
+    /* PD of a wait, where the unit has page requests. */
+    PROVE((d.lo & ~(low_bits(type) | (type == 5 ? 1ull << 7 : 0))) == 0);
     PROVE((d.hi & ~high_bits(type)) == 0);
     PROVE((type != 2 && type != 6) || !(d.hi & 1 << 6));
 }
