@@ -88,7 +88,7 @@ def one_run(args, options, kernel, initrd):
         try:
             result = harness.sluice(
                 *[work, None], options=options, modules=[(kernel, KERNEL), (initrd, "")], iommu=UNIT, memory=MEMORY,
-                devices=devices, events="vtd_inv_desc\nvtd_dmar_fault\n", timeout=args.timeout,
+                devices=devices, events="vtd_inv_desc\nvtd_inv_qi_setup\nvtd_dmar_fault\n", timeout=args.timeout,
             )
         finally:
             card.stop()

@@ -115,7 +115,7 @@ def make_contents(args):
 def machine(args, iso, disk, served):
     """QEMU's command line: q35 with SVM and VT-d, an NVMe disk, a virtio network card with ATS."""
     work = args.work
-    (work / "events").write_text("vtd_inv_desc\nvtd_dmar_fault\n", encoding="utf-8")
+    (work / "events").write_text("vtd_inv_desc\nvtd_inv_qi_setup\nvtd_dmar_fault\n", encoding="utf-8")
     command = ["qemu-system-x86_64", "-machine", "q35,accel=tcg", "-cpu", "max", "-m", "1G", "-smp", str(args.smp)]
     command += ["-nodefaults", "-display", "none", "-no-reboot"]
     if args.firmware == "ovmf":
