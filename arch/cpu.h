@@ -38,6 +38,21 @@ static inline u32 inl(u16 port)
     return v;
 }
 
+/* 1, 2 or 4 bytes. */
+static inline u32 port_in(u16 port, unsigned width)
+{
+    return width == 1 ? inb(port) : width == 2 ? inw(port) : inl(port);
+}
+static inline void port_out(u16 port, unsigned width, u32 v)
+{
+    if (width == 1)
+        outb(port, (u8)v);
+    else if (width == 2)
+        outw(port, (u16)v);
+    else
+        outl(port, v);
+}
+
 static inline u64 rdmsr(u32 msr)
 {
     u32 lo, hi;

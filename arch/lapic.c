@@ -31,6 +31,11 @@ void lapic_write(u32 reg, u32 value)
         *(volatile u32 *)(page + reg) = value;
 }
 
+bool lapic_reaches(u32 apic_id)
+{
+    return apic_id < 0xff || lapic_is_x2();
+}
+
 static void wait_idle(void)
 {
     for (unsigned i = 0; i < SEND_TRIES && (lapic_read(APIC_ICR) & ICR_PENDING); i++)

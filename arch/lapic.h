@@ -60,6 +60,9 @@ bool lapic_is_x2(void);
 u32 lapic_read(u32 reg);
 void lapic_write(u32 reg, u32 value);
 
+/* Can a command of this CPU's name that one? In xAPIC mode there are 8 bits for it. */
+bool lapic_reaches(u32 apic_id);
+
 /* Sends a command; what the guest has written of its own next one is kept. */
 void lapic_send(u32 command, u32 dest);
 

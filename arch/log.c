@@ -75,11 +75,14 @@ void log_line(enum log_level level, const char *fmt, ...)
 
 #define BUCKET_BURST 10
 
-static bool limited(struct log_bucket *bucket, u32 *suppressed)
+bool log_limited(struct log_bucket *bucket)
 {
-    u64 now = clock_us();
-    u64 refill = (now - bucket->last_us) / 1000000;
+    static struct spinlock lock;
+    u32 suppressed = 0;
+    bool silent = false;
 
+    spin_lock(&lock);
+    u64 now = clock_us(), refill = (now - bucket->last_us) / 1000000;
     if (!bucket->last_us && !bucket->tokens && !bucket->suppressed) {
         bucket->tokens = BUCKET_BURST;
         bucket->last_us = now | 1; /* 0 means never used */
@@ -89,21 +92,12 @@ static bool limited(struct log_bucket *bucket, u32 *suppressed)
     }
     if (!bucket->tokens) {
         bucket->suppressed++;
-        return true;
+        silent = true;
+    } else {
+        bucket->tokens--;
+        suppressed = bucket->suppressed;
+        bucket->suppressed = 0;
     }
-    bucket->tokens--;
-    *suppressed = bucket->suppressed;
-    bucket->suppressed = 0;
-    return false;
-}
-
-bool log_limited(struct log_bucket *bucket)
-{
-    static struct spinlock lock;
-    u32 suppressed = 0;
-
-    spin_lock(&lock);
-    bool silent = limited(bucket, &suppressed);
     spin_unlock(&lock);
     if (suppressed)
         log_warn("(%u lines like the next one were left out)", suppressed);

@@ -120,7 +120,7 @@ u32 pci_read(u16 segment, pci_sid sid, u32 off, unsigned width)
     if (reg)
         value = width == 1 ? *reg : width == 2 ? *(volatile u16 *)reg : *(volatile u32 *)reg;
     else if (select_port(segment, sid, off))
-        value = width == 1 ? inb(port) : width == 2 ? inw(port) : inl(port);
+        value = port_in(port, width);
     spin_unlock(&lock);
     return width == 4 ? value : value & ((1u << 8 * width) - 1);
 }
@@ -132,27 +132,14 @@ void pci_write(u16 segment, pci_sid sid, u32 off, unsigned width, u32 value)
     spin_lock(&lock);
     volatile u8 *reg = ecam_of(segment, sid, off);
     u16 port = CONFIG_DATA + (off & 3);
-    bool by_port = !reg && select_port(segment, sid, off);
-    switch (width) {
-    case 1:
-        if (reg)
-            *reg = (u8)value;
-        else if (by_port)
-            outb(port, (u8)value);
-        break;
-    case 2:
-        if (reg)
-            *(volatile u16 *)reg = (u16)value;
-        else if (by_port)
-            outw(port, (u16)value);
-        break;
-    default:
-        if (reg)
-            *(volatile u32 *)reg = value;
-        else if (by_port)
-            outl(port, value);
-        break;
-    }
+    if (!reg && select_port(segment, sid, off))
+        port_out(port, width, value);
+    else if (reg && width == 1)
+        *reg = (u8)value;
+    else if (reg && width == 2)
+        *(volatile u16 *)reg = (u16)value;
+    else if (reg)
+        *(volatile u32 *)reg = value;
     spin_unlock(&lock);
 }
 

@@ -7,14 +7,18 @@
 #include "arch/log.h"
 #include "arch/paging.h"
 
-#define MSR_GS_BASE  0xc0000101
-#define MSR_PAT      0x277
-#define PAT_POWER_ON 0x0007040600070406ull
-#define CR4_MCE      BIT(6)
-#define CR4_SMEP     BIT(20)
-#define CPUID_1_MCE  BIT(7)
-#define CPUID_7_SMEP BIT(7)
-#define CPUID_1_PAT  BIT(16)
+#define MSR_GS_BASE   0xc0000101
+#define MSR_PAT       0x277
+#define PAT_POWER_ON  0x0007040600070406ull
+#define CR4_MCE       BIT(6)
+#define CR4_OSXSAVE   BIT(18)
+#define CR4_SMEP      BIT(20)
+#define CR4_PKE       BIT(22)
+#define CPUID_1_MCE   BIT(7)
+#define CPUID_1_XSAVE BIT(26) /* ECX */
+#define CPUID_7_PKU   BIT(3)  /* ECX */
+#define CPUID_7_SMEP  BIT(7)
+#define CPUID_1_PAT   BIT(16)
 
 #define GDT_CODE64 0x00af9b000000ffffull
 #define GDT_DATA   0x00cf93000000ffffull
@@ -86,7 +90,8 @@ static void load_descriptors(struct percpu *cpu)
 
 /*
  * What we rely on, whatever firmware left: PAT entry 3 means uncached, a machine check is an exception and
- * not a shutdown, user pages are never executed.
+ * not a shutdown, user pages are never executed; and what instructions need that are repeated for the guest:
+ * XSETBV, RDPKRU.
  */
 static void set_cpu_state(void)
 {
@@ -98,11 +103,15 @@ static void set_cpu_state(void)
         wrmsr(MSR_PAT, PAT_POWER_ON);
     if (r[3] & CPUID_1_MCE)
         cr4 |= CR4_MCE;
+    if (r[2] & CPUID_1_XSAVE)
+        cr4 |= CR4_OSXSAVE;
     cpuid(0, 0, r);
     if (r[0] >= 7) {
         cpuid(7, 0, r);
         if (r[1] & CPUID_7_SMEP)
             cr4 |= CR4_SMEP;
+        if (r[2] & CPUID_7_PKU)
+            cr4 |= CR4_PKE;
     }
     write_cr4(cr4);
 }

@@ -101,17 +101,6 @@ static bool make_tables(void)
     return true;
 }
 
-static void place_trampoline(u64 page)
-{
-    struct parameters *p = (struct parameters *)((u8 *)phys_to_virt(page) + (trampoline_data - trampoline));
-
-    memcpy(phys_to_virt(page), trampoline, (size_t)(trampoline_end - trampoline));
-    p->gdt_base = (u32)page + (u32)(trampoline_gdt - trampoline);
-    p->far_offset = (u32)page + (u32)(trampoline_long - trampoline);
-    p->cr3 = (u32)virt_to_phys(start_tables[0]);
-    p->entry = (u64)ap_entry;
-}
-
 /* False: it does not answer. */
 static bool start_cpu(u64 page, u32 index, u32 apic_id)
 {
@@ -119,6 +108,11 @@ static bool start_cpu(u64 page, u32 index, u32 apic_id)
     struct percpu *cpu = percpu_create(index);
     u32 sipi = (u32)(MODE_STARTUP << 8 | ICR_ASSERT | page >> PAGE_SHIFT);
 
+    memcpy(phys_to_virt(page), trampoline, (size_t)(trampoline_end - trampoline));
+    p->gdt_base = (u32)page + (u32)(trampoline_gdt - trampoline);
+    p->far_offset = (u32)page + (u32)(trampoline_long - trampoline);
+    p->cr3 = (u32)virt_to_phys(start_tables[0]);
+    p->entry = (u64)ap_entry;
     p->stack_top = (u64)cpu->stacks->main + MAIN_STACK;
     p->argument = (u64)cpu;
     for (unsigned i = 0; i < 2 && cpu->arrival == EXPECTED; i++) {
@@ -176,6 +170,9 @@ static bool alone(void)
 
 u32 smp_start(const struct boot_info *info, int (*start)(void), void (*run)(void))
 {
+    /* Whatever firmware left the others doing, those it does not list too, they now wait for a start-up
+     * message. */
+    lapic_send((u32)(MODE_INIT << 8 | ICR_ASSERT | field_prep(ICR_SHORTHAND, TO_OTHERS)), 0);
     if (alone())
         return 1;
 
@@ -187,17 +184,14 @@ u32 smp_start(const struct boot_info *info, int (*start)(void), void (*run)(void
     ap_run = run;
     if (!page || !saved || !make_tables())
         refuse("no memory to start the other CPUs with: a page below 640 KiB, and a few of Sluice's own");
-    /* Whatever firmware left them doing, they now wait for a start-up message. */
-    lapic_send((u32)(MODE_INIT << 8 | ICR_ASSERT | field_prep(ICR_SHORTHAND, TO_OTHERS)), 0);
     memcpy(saved, phys_to_virt(page), PAGE_SIZE);
-    place_trampoline(page);
     wait_us(INIT_US);
     for (const u8 *entry = NULL; (entry = acpi_madt_next(entry)) != NULL;) {
         if (!is_cpu(entry, &apic_id) || known(count, apic_id))
             continue;
         if (count == MAX_CPUS)
             log_warn("CPU          with APIC id %u stays unused: Sluice runs %u at most", apic_id, MAX_CPUS);
-        else if (start_cpu(page, count, apic_id))
+        else if (lapic_reaches(apic_id) && start_cpu(page, count, apic_id))
             count++;
         else
             log_warn("CPU          with APIC id %u does not answer: it stays unused", apic_id);

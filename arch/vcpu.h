@@ -25,7 +25,6 @@ enum vcpu_exit_kind {
     VEXIT_NMI,  /* the host's handler has not run yet: vcpu_take_nmi() */
     VEXIT_MCE,  /* machine check while the guest ran */
     VEXIT_INIT,
-    VEXIT_SIPI,
     VEXIT_SHUTDOWN, /* triple fault */
     VEXIT_UNKNOWN,  /* an exit the guest cannot cause: a bug or broken hardware */
 };
@@ -39,8 +38,7 @@ struct vcpu_exit {
     u16 port;          /* IO */
     u8 io_size;        /* 1, 2, 4 */
     bool io_in, io_string, io_rep;
-    u64 next_rip; /* IO, and where the CPU tells: the following instruction; 0 = not told */
-    u8 sipi_vector;
+    u64 next_rip;           /* IO, and where the CPU tells: the following instruction; 0 = not told */
     u64 code, info1, info2; /* raw, for reports */
 };
 
@@ -93,11 +91,11 @@ struct vcpu {
     u64 gpr[NR_GPR]; /* valid between run() and the next run(); RSP, RAX included */
     u64 rip;
     u64 rflags;
-    u32 index;           /* of its CPU */
-    void *backend;       /* the backend's own state: VMCB page and so on */
-    void *emulator;      /* hv/fetch.c's */
-    unsigned mismatches; /* hv/mmio.c: accesses in a row that found other bytes */
-    u64 exits;
+    u32 index;                        /* of its CPU */
+    void *backend;                    /* the backend's own state: VMCB page and so on */
+    void *emulator;                   /* hv/fetch.c's */
+    unsigned mismatches;              /* hv/mmio.c: accesses in a row that found other bytes */
+    u64 exits, apic_exits, eoi_exits; /* the last two: writes to the APIC's page, in xAPIC mode */
 
     /* Shared with other CPUs. */
     u32 requests;  /* VCPU_* */
@@ -124,7 +122,7 @@ struct vcpu_backend {
 
     /* NULL when this CPU can run guests; else what is missing and what to do, for refuse(). */
     const char *(*probe)(void);
-    int (*cpu_enable)(void); /* on each CPU */
+    /* On each CPU: switches virtualisation on, and makes its virtual CPU. */
     int (*vcpu_create)(struct vcpu *v);
     void (*vcpu_start)(struct vcpu *v, const struct vcpu_start *start);
 
@@ -180,7 +178,7 @@ struct vcpu_backend {
     u64 (*nested_link)(u64 table_pa);
     bool nested_1g; /* set by probe */
 
-    /* One report of the guest's state for panic() and triple faults. */
+    /* What vcpu_dump() cannot know. */
     void (*dump)(struct vcpu *v);
 };
 
@@ -191,6 +189,17 @@ struct vcpu_backend {
  */
 extern bool (*vcpu_guest_access)(struct vcpu *v, const struct vcpu_mode *mode, u64 linear, void *data,
                                  unsigned size, bool write);
+
+/* What both backends do alike. One bit of a bitmap that CPUs are using. */
+void vcpu_trap(u8 *map, u32 bit, bool on);
+bool vcpu_pat_valid(u64 value);
+/* The guest's state, for the report of what it died of. */
+void vcpu_dump(struct vcpu *v);
+/* Does the second exception, raised by the delivery of the first, make a double fault? */
+bool vcpu_double_fault(u8 first, u8 second);
+/* The guest's TSC is the real one plus an offset, which must not move Sluice's own clock. False: #GP. */
+bool vcpu_read_tsc_msr(u32 msr, u64 offset, u64 *value) __must_check;
+bool vcpu_write_tsc_msr(u32 msr, u64 *offset, u64 value) __must_check;
 
 /* NULL from the first index on that no CPU has. */
 struct vcpu *vcpu_of(u32 index);

@@ -13,7 +13,6 @@
 #include "hv/power.h"
 
 #define APIC_RANGE 0x100000ull /* of interrupt messages */
-#define BOOT_CPU   0
 #define LVT_MASKED 0x10000u
 
 /* Does a logical destination name this CPU? In x2APIC mode logical ids follow from the others. */
@@ -30,6 +29,8 @@ static bool logical_match(const struct vcpu *v, u32 dest, bool x2)
 
 static bool is_target(const struct vcpu *sender, const struct vcpu *v, u32 low, u32 dest, bool x2)
 {
+    if (v->apic_off)
+        return false;
     switch (field_get(low, ICR_SHORTHAND)) {
     case TO_SELF:
         return v == sender;
@@ -53,7 +54,7 @@ static void deliver(struct vcpu *sender, struct vcpu *v, unsigned mode, u8 vecto
         vcpu_request(v, VCPU_NMI);
     else if (mode == MODE_STARTUP)
         vcpu_sipi(v, vector);
-    else if (v->index == BOOT_CPU)
+    else if (v->index == EVENT_CPU)
         power_reset("the guest sends INIT to the CPU that booted");
     else
         vcpu_init_ipi(v);
@@ -107,13 +108,15 @@ static void apic_mmio(void *ctx, struct vcpu *v, u64 gpa, unsigned width, bool w
     u32 reg = (u32)(gpa & (PAGE_SIZE - 1)), data = (u32)*value;
 
     (void)ctx;
-    if (lapic_is_x2()) { /* the page is no APIC */
+    if (lapic_is_x2() || v->apic_off) { /* the page is no APIC */
         if (!write)
             *value = ~0ull;
         return;
     }
     if (!write)
         *value = reg % 16 < 4 ? lapic_read(reg & ~15u) >> 8 * (reg % 4) : 0;
+    v->apic_exits += write;
+    v->eoi_exits += write && reg == APIC_EOI;
     if (!write || width != 4 || reg % 16 || reg <= APIC_ID) /* events are sent to our id */
         return;
     if (reg == APIC_ICR ? !judge_icr(v, data, lapic_read(APIC_ICR_HIGH) >> 24, false)
@@ -171,6 +174,9 @@ static bool switch_off(struct vcpu *v)
 {
     u64 now = rdmsr(MSR_APIC_BASE);
 
+    for (u32 i = 0; vcpu_of(i); i++)
+        if (percpu_of(i)->apic_id >= 0xff) /* out of reach in xAPIC mode */
+            return false;
     if (lapic_is_x2()) {
         wrmsr(MSR_APIC_BASE, now & ~(BASE_ENABLED | BASE_X2));
         wrmsr(MSR_APIC_BASE, now & ~BASE_X2);
@@ -179,7 +185,7 @@ static bool switch_off(struct vcpu *v)
     }
     apic_reset(v);
     lapic_write(APIC_SVR, 0x1ff);
-    lapic_write(APIC_LINT0, MODE_EXTINT << 8 | (v->index == BOOT_CPU ? 0 : LVT_MASKED));
+    lapic_write(APIC_LINT0, MODE_EXTINT << 8 | (v->index == EVENT_CPU ? 0 : LVT_MASKED));
     lapic_write(APIC_LINT1, MODE_NMI << 8);
     v->apic_off = true;
     return true;
@@ -237,7 +243,7 @@ bool apic_send_message(u64 address, u32 data)
 
 void apic_event_message(u64 *address, u32 *data)
 {
-    *address = LAPIC_ADDRESS | (u64)percpu_of(BOOT_CPU)->apic_id << 12;
+    *address = LAPIC_ADDRESS | (u64)percpu_of(EVENT_CPU)->apic_id << 12;
     *data = MODE_NMI << 8;
 }
 

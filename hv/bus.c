@@ -72,21 +72,6 @@ static const struct port_range *find_ports(u16 port)
     return NULL;
 }
 
-static u32 raw_in(u16 port, unsigned width)
-{
-    return width == 1 ? inb(port) : width == 2 ? inw(port) : inl(port);
-}
-
-static void raw_out(u16 port, unsigned width, u32 value)
-{
-    if (width == 1)
-        outb(port, (u8)value);
-    else if (width == 2)
-        outw(port, (u16)value);
-    else
-        outl(port, value);
-}
-
 /*
  * A wide access may begin below a trapped port and reach into it (and the bitmap then makes it exit): it is
  * done byte by byte, each with its owner.
@@ -103,9 +88,9 @@ static void split_access(struct vcpu *v, u16 port, unsigned width, bool in, u32 
         if (r)
             r->handler(r->ctx, v, at, 1, in, &byte);
         else if (in)
-            byte = raw_in(at, 1);
+            byte = port_in(at, 1);
         else
-            raw_out(at, 1, byte);
+            port_out(at, 1, byte);
         sum |= (byte & 0xff) << 8 * i;
     }
     if (in)
@@ -126,7 +111,7 @@ void bus_port(struct vcpu *v, u16 port, unsigned width, bool in, u32 *value)
     if (trapped)
         split_access(v, port, width, in, value);
     else if (in)
-        *value = raw_in(port, width);
+        *value = port_in(port, width);
     else
-        raw_out(port, width, *value);
+        port_out(port, width, *value);
 }

@@ -15,11 +15,9 @@ static struct vcpu vcpus[MAX_CPUS];
 int cpu_setup(void)
 {
     struct vcpu *v = &vcpus[this_cpu()->index];
-    int err = vcpu_ops->cpu_enable();
 
     v->index = this_cpu()->index;
-    if (!err)
-        err = vcpu_ops->vcpu_create(v);
+    int err = vcpu_ops->vcpu_create(v);
     if (!err)
         err = fetch_init(v);
     if (err)
@@ -40,6 +38,14 @@ static void run(void)
 u32 cpus_start(const struct boot_info *info)
 {
     return smp_start(info, cpu_setup, run);
+}
+
+void cpus_counters(void)
+{
+    struct vcpu *v;
+
+    for (u32 i = 0; (v = vcpu_of(i)) != NULL; i++)
+        log_info("count cpu=%u exits=%lu apic=%lu eoi=%lu", i, v->exits, v->apic_exits, v->eoi_exits);
 }
 
 /* As a start-up message leaves a CPU (AMD APM 2, 14.1.3): at the beginning of a page below 1 MiB. */

@@ -13,4 +13,7 @@ int cpu_setup(void) __must_check;
 /* Brings up the others, which then wait for the guest to start them. Returns how many there are in all. */
 u32 cpus_start(const struct boot_info *info);
 
+/* What each CPU's exits were, for the log. */
+void cpus_counters(void);
+
 #endif

@@ -23,7 +23,7 @@ static void report(struct vcpu *v)
     size_t used = 0;
 
     vcpu_ops->get_mode(v, &mode);
-    vcpu_ops->dump(v);
+    vcpu_dump(v);
     unsigned count = fetch_bytes(v, &mode, bytes);
     for (unsigned i = 0; i < count && used + 3 < sizeof(text); i++)
         used += (size_t)fmt_string(text + used, sizeof(text) - used, " %02x", bytes[i]);
@@ -77,14 +77,16 @@ static void handle_xsetbv(struct vcpu *v)
 /* A unit's event was handled, by any CPU, before its NMI has come to the CPU that booted. */
 static bool early;
 
-/* Each NMI is another CPU's kick, a unit's event, or the guest's. */
-static void handle_nmi(struct vcpu *v)
+void judge_nmi(struct vcpu *v)
 {
-    vcpu_ops->take_nmi(v);
     bool ours = __atomic_exchange_n(&v->kicked, false, __ATOMIC_SEQ_CST);
-    if (!v->index)
+    if (v->index == EVENT_CPU) {
         ours |= __atomic_exchange_n(&early, false, __ATOMIC_SEQ_CST);
-    if (!iommu_event() && !ours && !iommu_echo())
+        ours |= iommu_event();
+        if (!ours)
+            ours = iommu_echo();
+    }
+    if (!ours)
         vcpu_ops->inject_nmi(v);
 }
 
@@ -95,7 +97,8 @@ static void dispatch(struct vcpu *v, const struct vcpu_exit *exit)
         handle_nested_fault(v, exit);
         break;
     case VEXIT_NMI:
-        handle_nmi(v);
+        vcpu_ops->take_nmi(v);
+        judge_nmi(v);
         break;
     case VEXIT_AGAIN:
         break;
@@ -126,8 +129,6 @@ static void dispatch(struct vcpu *v, const struct vcpu_exit *exit)
     case VEXIT_INIT:
         log_err("INIT from outside the processors: resetting the machine");
         machine_reset();
-    case VEXIT_SIPI: /* to a CPU that does not wait for one */
-        break;
     case VEXIT_MCE:
         report(v);
         log_err("machine check: resetting the machine");

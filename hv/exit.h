@@ -20,6 +20,9 @@
 
 void __noreturn guest_run(struct vcpu *v);
 
+/* An NMI has come to this CPU: another CPU's kick, a unit's event, or the guest's, which then gets it. */
+void judge_nmi(struct vcpu *v);
+
 /* Does what other CPUs have asked for; a CPU that waits for its start-up message stays in it. */
 void cpu_serve(struct vcpu *v);
 
@@ -55,7 +58,9 @@ int power_init(void) __must_check;      /* PM1_CNT and sleep control: S5 goes th
  */
 bool apic_send_message(u64 address, u32 data);
 
-/* Message with which a unit tells this CPU of its events: NMI to the CPU that booted. */
+/* Message with which a unit tells us of its events: NMI to EVENT_CPU, which is the one that booted, as that
+ * one never waits for a start-up message. */
+#define EVENT_CPU 0
 void apic_event_message(u64 *address, u32 *data);
 
 /* vcpu_guest_access of arch/vcpu.h. */

@@ -12,6 +12,7 @@
 #include "arch/log.h"
 #include "arch/paging.h"
 #include "hv/bus.h"
+#include "hv/cpus.h"
 #include "hv/exit.h"
 #include "hv/sleep.h"
 #include "iommu/iommu.h"
@@ -25,6 +26,7 @@ static void filter_sleep(enum sleep_space space, u64 address, unsigned width, u6
     switch (sleep_judge(space, address, width, value, &type)) {
     case SLEEP_OFF:
         iommu_counters();
+        cpus_counters();
         log_info("power        the guest switches the machine off");
         break;
     case SLEEP_REFUSED:
@@ -37,18 +39,6 @@ static void filter_sleep(enum sleep_space space, u64 address, unsigned width, u6
     }
 }
 
-static void raw_port(u16 port, unsigned width, bool in, u32 *value)
-{
-    if (in)
-        *value = width == 1 ? inb(port) : width == 2 ? inw(port) : inl(port);
-    else if (width == 1)
-        outb(port, (u8)*value);
-    else if (width == 2)
-        outw(port, (u16)*value);
-    else
-        outl(port, *value);
-}
-
 static void sleep_port(void *ctx, struct vcpu *v, u16 port, unsigned width, bool in, u32 *value)
 {
     u64 filtered = *value;
@@ -56,12 +46,11 @@ static void sleep_port(void *ctx, struct vcpu *v, u16 port, unsigned width, bool
     (void)ctx;
     (void)v;
     if (in) {
-        raw_port(port, width, true, value);
+        *value = port_in(port, width);
         return;
     }
     filter_sleep(SLEEP_IO, port, width, &filtered);
-    *value = (u32)filtered;
-    raw_port(port, width, false, value);
+    port_out(port, width, (u32)filtered);
 }
 
 static void sleep_mmio(void *ctx, struct vcpu *v, u64 gpa, unsigned width, bool write, u64 *value)
@@ -115,7 +104,7 @@ static void fast_reset_port(void *ctx, struct vcpu *v, u16 port, unsigned width,
     (void)ctx;
     (void)v;
     if (in) {
-        raw_port(port, width, true, value);
+        *value = port_in(port, width);
         return;
     }
     for (unsigned i = 0; i < width; i++) {
@@ -138,7 +127,7 @@ static void keyboard_port(void *ctx, struct vcpu *v, u16 port, unsigned width, b
     (void)ctx;
     (void)v;
     if (in) {
-        raw_port(port, width, true, value);
+        *value = port_in(port, width);
         return;
     }
     spin_lock(&lock);
@@ -170,13 +159,13 @@ static void smi_port(void *ctx, struct vcpu *v, u16 port, unsigned width, bool i
 {
     (void)ctx;
     if (in) {
-        raw_port(port, width, true, value);
+        *value = port_in(port, width);
         return;
     }
     for (unsigned i = width; i-- > 1;)
         outb((u16)(port + i), (u8)(*value >> 8 * i));
-    if (vcpu_ops->software_smi(v, port, (u8)*value) && !iommu_event())
-        vcpu_ops->inject_nmi(v);
+    if (vcpu_ops->software_smi(v, port, (u8)*value))
+        judge_nmi(v);
 }
 
 static int trap_smi(void)

@@ -8,15 +8,11 @@
 #include "arch/paging.h"
 #include "arch/string.h"
 
-#define CPUID_SVM_ECX   BIT(2)  /* of 80000001h */
-#define CPUID_1G_EDX    BIT(26) /* of 80000001h */
-#define CPUID_NPT_EDX   BIT(0)  /* of 8000000Ah */
-#define CPUID_XSAVE_ECX BIT(26) /* of 1 */
-#define CPUID_PKU_ECX   BIT(3)  /* of 7.0 */
-#define VM_CR_SVMDIS    BIT(4)
-#define CR4_OSXSAVE     BIT(18)
-#define CR4_PKE         BIT(22)
-#define GUEST_ASID      1
+#define CPUID_SVM_ECX BIT(2)  /* of 80000001h */
+#define CPUID_1G_EDX  BIT(26) /* of 80000001h */
+#define CPUID_NPT_EDX BIT(0)  /* of 8000000Ah */
+#define VM_CR_SVMDIS  BIT(4)
+#define GUEST_ASID    1
 
 #define PAGE_PRESENT  BIT(0)
 #define PAGE_WRITABLE BIT(1)
@@ -27,7 +23,6 @@
 
 u8 svm_iopm[3 * PAGE_SIZE] __attribute__((aligned(PAGE_SIZE)));
 u8 svm_msrpm[2 * PAGE_SIZE] __attribute__((aligned(PAGE_SIZE)));
-u64 svm_host_pa;
 
 static const char *svm_probe(void)
 {
@@ -55,42 +50,21 @@ static void vmsave(u64 pa)
     __asm__ volatile("vmsave" ::"a"(pa) : "memory");
 }
 
-static int svm_cpu_enable(void)
+static int svm_vcpu_create(struct vcpu *v)
 {
     void *save = page_alloc(), *host = page_alloc();
-    u32 r[4];
+    struct svm_vcpu *s = page_alloc();
+    struct vmcb *b = page_alloc();
 
-    if (!save || !host)
+    if (!save || !host || !s || !b)
         return ERR_NOMEM;
     wrmsr(MSR_EFER, rdmsr(MSR_EFER) | EFER_SVME);
     wrmsr(MSR_VM_HSAVE_PA, virt_to_phys(save));
     __asm__ volatile("clgi" ::: "memory");
-    svm_host_pa = virt_to_phys(host);
-    vmsave(svm_host_pa);
-
-    /* For the guest's instructions that we repeat: XSETBV, RDPKRU. */
-    cpuid(1, 0, r);
-    if (r[2] & CPUID_XSAVE_ECX)
-        write_cr4(read_cr4() | CR4_OSXSAVE);
-    cpuid(0, 0, r);
-    if (r[0] >= 7) {
-        cpuid(7, 0, r);
-        if (r[2] & CPUID_PKU_ECX)
-            write_cr4(read_cr4() | CR4_PKE);
-    }
-    return 0;
-}
-
-static int svm_vcpu_create(struct vcpu *v)
-{
-    struct svm_vcpu *s = page_alloc();
-    struct vmcb *b = page_alloc();
-
-    if (!s || !b)
-        return ERR_NOMEM;
+    vmsave(virt_to_phys(host));
     s->vmcb = b;
     s->vmcb_pa = virt_to_phys(b);
-    s->host_pa = svm_host_pa;
+    s->host_pa = virt_to_phys(host);
     s->flush = s->attention = true;
     v->backend = s;
 
@@ -107,19 +81,9 @@ static int svm_vcpu_create(struct vcpu *v)
     return 0;
 }
 
-static void set_bit_to(u8 *map, unsigned bit, bool on)
-{
-    u8 mask = (u8)(1 << (bit % 8));
-
-    if (on)
-        __atomic_fetch_or(&map[bit / 8], mask, __ATOMIC_RELAXED);
-    else
-        __atomic_fetch_and(&map[bit / 8], (u8)~mask, __ATOMIC_RELAXED);
-}
-
 static void svm_trap_port(u16 port, bool on)
 {
-    set_bit_to(svm_iopm, port, on);
+    vcpu_trap(svm_iopm, port, on);
 }
 
 /* APM 2, 15.11: two bits for each MSR of three ranges; all others always exit. */
@@ -130,8 +94,8 @@ static void svm_pass_msr(u32 msr, bool read, bool write)
 
     if (range == 3)
         return;
-    set_bit_to(svm_msrpm, bit, !read);
-    set_bit_to(svm_msrpm, bit + 1, !write);
+    vcpu_trap(svm_msrpm, bit, !read);
+    vcpu_trap(svm_msrpm, bit + 1, !write);
 }
 
 static void svm_nested_flush(struct vcpu *v)
@@ -164,7 +128,6 @@ struct vcpu_backend svm_backend = {
     .name = "AMD SVM",
     .hypercall = { 0x0f, 0x01, 0xd9 },
     .probe = svm_probe,
-    .cpu_enable = svm_cpu_enable,
     .vcpu_create = svm_vcpu_create,
     .vcpu_start = svm_start,
     .run = svm_run,

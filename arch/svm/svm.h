@@ -11,7 +11,6 @@
 
 #define MSR_EFER        0xc0000080u
 #define MSR_PAT         0x277u
-#define MSR_TSC         0x10u
 #define MSR_VM_CR       0xc0010114u
 #define MSR_VM_HSAVE_PA 0xc0010117u
 
@@ -49,7 +48,6 @@ static inline struct svm_vcpu *svm_of(struct vcpu *v)
 
 /* svm.c */
 extern u8 svm_iopm[3 * PAGE_SIZE], svm_msrpm[2 * PAGE_SIZE];
-extern u64 svm_host_pa; /* of the CPU that enabled last; vcpu_create() follows on the same CPU */
 
 /* svm_state.c */
 void svm_start(struct vcpu *v, const struct vcpu_start *start);

@@ -114,19 +114,6 @@ void svm_take_nmi(struct vcpu *v)
 /* ---- other events ---------------------------------------------------------------------------------------
  */
 
-/* APM 2, 8.2.9: what makes a double fault. */
-static bool is_contributory(u8 vector)
-{
-    return vector == 0 || (vector >= 10 && vector <= 13);
-}
-
-static bool is_double_fault(u8 first, u8 second)
-{
-    if (first == VEC_PF)
-        return second == VEC_PF || is_contributory(second);
-    return is_contributory(first) && is_contributory(second);
-}
-
 void svm_inject_exception(struct vcpu *v, u8 vector, bool has_code, u32 code)
 {
     struct svm_vcpu *s = svm_of(v);
@@ -145,7 +132,7 @@ void svm_inject_exception(struct vcpu *v, u8 vector, bool has_code, u32 code)
             s->attention = true;
         } else if (type == EVENT_TYPE_EXCP && first == VEC_DF) {
             s->shutdown = s->attention = true;
-        } else if (type == EVENT_TYPE_EXCP && is_double_fault(first, vector)) {
+        } else if (type == EVENT_TYPE_EXCP && vcpu_double_fault(first, vector)) {
             event = EVENT_VALID | EVENT_TYPE_EXCP | EVENT_HAS_CODE | VEC_DF;
         }
     }

@@ -6,9 +6,6 @@
 #include "arch/cpu.h"
 #include "arch/log.h"
 
-#define MSR_TSC_ADJUST   0x3bu
-#define MSR_TSC_DEADLINE 0x6e0u
-
 #define CR0_PE 0x00000001u
 #define CR0_ET 0x00000010u
 #define CR0_NE 0x00000020u
@@ -112,15 +109,6 @@ void svm_get_segment(struct vcpu *v, enum vcpu_seg seg, struct vcpu_segment *out
     *out = (struct vcpu_segment){ from->selector, from->attrib, from->limit, from->base };
 }
 
-/* The guest's TSC is the real one plus an offset, which must not move the hypervisor's own clock. The
- * deadline timer counts by the real one. */
-static void set_tsc_offset(struct vmcb *b, u64 offset)
-{
-    b->tsc_offset = offset;
-    if (offset)
-        vcpu_ops->pass_msr(MSR_TSC_DEADLINE, false, false);
-}
-
 bool svm_read_msr(struct vcpu *v, u32 msr, u64 *value)
 {
     const struct vmcb *b = svm_of(v)->vmcb;
@@ -132,78 +120,37 @@ bool svm_read_msr(struct vcpu *v, u32 msr, u64 *value)
     case MSR_PAT:
         *value = b->g_pat;
         return true;
-    case MSR_TSC:
-        *value = rdtsc() + b->tsc_offset;
-        return true;
-    case MSR_TSC_ADJUST:
-        if (!rdmsr_safe(msr, value))
-            return false;
-        *value += b->tsc_offset;
-        return true;
-    case MSR_TSC_DEADLINE:
-        if (!rdmsr_safe(msr, value))
-            return false;
-        *value += *value ? b->tsc_offset : 0;
-        return true;
     default:
-        return false;
+        return vcpu_read_tsc_msr(msr, b->tsc_offset, value);
     }
 }
 
 bool svm_write_msr(struct vcpu *v, u32 msr, u64 value)
 {
     struct vmcb *b = svm_of(v)->vmcb;
-    u64 real;
 
     switch (msr) {
     case MSR_EFER:
         b->efer = (value & ~EFER_LMA) | (b->efer & EFER_LMA) | EFER_SVME;
         return true;
     case MSR_PAT:
-        for (unsigned i = 0; i < 64; i += 8)
-            if ((value >> i & 0xff) > 7 || (value >> i & 0xfe) == 2)
-                return false;
+        if (!vcpu_pat_valid(value))
+            return false;
         b->g_pat = value;
         return true;
-    case MSR_TSC:
-        set_tsc_offset(b, value - rdtsc());
-        return true;
-    case MSR_TSC_ADJUST:
-        if (!rdmsr_safe(msr, &real))
-            return false;
-        set_tsc_offset(b, value - real);
-        return true;
-    case MSR_TSC_DEADLINE:
-        return wrmsr_safe(msr, value ? value - b->tsc_offset : 0);
     default:
-        return false;
+        return vcpu_write_tsc_msr(msr, &b->tsc_offset, value);
     }
-}
-
-static void dump_segment(const char *name, const struct vmcb_segment *s)
-{
-    log_err("%s %04x attributes %03x limit %08x base %016lx", name, s->selector, s->attrib, s->limit,
-            s->base);
 }
 
 void svm_dump(struct vcpu *v)
 {
     const struct vmcb *b = svm_of(v)->vmcb;
 
-    log_err("guest CPU %u: exit %lx info %lx %lx event %lx injected %lx", v->index, b->exit_code,
-            b->exit_info1, b->exit_info2, b->exit_int_info, b->event_inj);
-    log_err("rip %016lx rflags %08lx cpl %u cr2 %016lx", v->rip, v->rflags, b->cpl, b->cr2);
-    log_err("cr0 %08lx cr3 %016lx cr4 %08lx efer %05lx", b->cr0, b->cr3, b->cr4, b->efer);
-    for (unsigned i = 0; i < NR_GPR; i += 4) {
-        static const char *const rows[] = { "rax rcx rdx rbx", "rsp rbp rsi rdi", "r8  to r11",
-                                            "r12 to r15" };
-        log_err("%s %016lx %016lx %016lx %016lx", rows[i / 4], v->gpr[i], v->gpr[i + 1], v->gpr[i + 2],
-                v->gpr[i + 3]);
-    }
-    dump_segment("cs", &b->cs);
-    dump_segment("ss", &b->ss);
-    dump_segment("ds", &b->ds);
-    dump_segment("tr", &b->tr);
-    dump_segment("gdt", &b->gdtr);
-    dump_segment("idt", &b->idtr);
+    log_err("guest CPU %u: exit %lx info %lx %lx event %lx injected %lx cr2 %016lx", v->index, b->exit_code,
+            b->exit_info1, b->exit_info2, b->exit_int_info, b->event_inj, b->cr2);
+    log_err("tr %04x attributes %03x limit %08x base %016lx", b->tr.selector, b->tr.attrib, b->tr.limit,
+            b->tr.base);
+    log_err("gdt base %016lx limit %04x, idt base %016lx limit %04x", b->gdtr.base, b->gdtr.limit,
+            b->idtr.base, b->idtr.limit);
 }

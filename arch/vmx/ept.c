@@ -74,7 +74,7 @@ void vmx_flush_vpid(const struct vmx_vcpu *vm)
 
 void vmx_nested_flush(struct vcpu *v)
 {
-    ((struct vmx_vcpu *)v->backend)->ept_stale = true;
+    vmx_of(v)->ept_stale = true;
 }
 
 void vmx_flush_if_stale(struct vmx_vcpu *vm)

@@ -17,22 +17,10 @@ enum { VEC_DB = 1, VEC_NMI = 2, VEC_DF = 8, VEC_PF = 14 };
 #define RFLAGS_TF     BIT(8)
 #define BLOCKED_STEPS (BLOCKED_STI | BLOCKED_MOVSS)
 
-static bool is_contributory(u8 vector)
-{
-    return vector == 0 || (vector >= 10 && vector <= 13);
-}
-
-static bool is_double_fault(u8 first, u8 second)
-{
-    if (first == VEC_PF)
-        return second == VEC_PF || is_contributory(second);
-    return is_contributory(first) && is_contributory(second);
-}
-
 /* SDM 3A, 6.15, table 6-5. */
 void vmx_inject_exception(struct vcpu *v, u8 vector, bool has_code, u32 code)
 {
-    struct vmx_vcpu *vm = vmx_load(v);
+    struct vmx_vcpu *vm = vmx_of(v);
     u32 event = (u32)EVENT_VALID | EVENT_HARD << 8 | vector | (has_code ? (u32)EVENT_HAS_CODE : 0);
     u32 type = (u32)field_get(vm->event, EVENT_TYPE);
     u8 first = (u8)(vm->event & EVENT_VECTOR);
@@ -42,7 +30,7 @@ void vmx_inject_exception(struct vcpu *v, u8 vector, bool has_code, u32 code)
             vm->nmi_pending = true;
         } else if (type == EVENT_HARD && first == VEC_DF) {
             vm->shutdown = true;
-        } else if (type == EVENT_HARD && is_double_fault(first, vector)) {
+        } else if (type == EVENT_HARD && vcpu_double_fault(first, vector)) {
             event = (u32)EVENT_VALID | EVENT_HARD << 8 | VEC_DF | (u32)EVENT_HAS_CODE;
             code = 0;
         }
@@ -60,7 +48,6 @@ void vmx_inject_page_fault(struct vcpu *v, u64 cr2, u32 code)
 
 void vmx_retired(struct vcpu *v)
 {
-    vmx_load(v);
     u64 blocked = vmread(GUEST_INTERRUPTIBILITY);
 
     if (blocked & BLOCKED_STEPS)
@@ -73,7 +60,7 @@ void vmx_retired(struct vcpu *v)
 
 void vmx_inject_nmi(struct vcpu *v)
 {
-    struct vmx_vcpu *vm = v->backend;
+    struct vmx_vcpu *vm = vmx_of(v);
 
     vm->nmi_pending = true;
 }
@@ -82,7 +69,7 @@ void vmx_inject_nmi(struct vcpu *v)
  * came in root mode has had its handler. */
 void vmx_take_nmi(struct vcpu *v)
 {
-    struct vmx_vcpu *vm = v->backend;
+    struct vmx_vcpu *vm = vmx_of(v);
 
     if (vm->nmi_exit)
         __asm__ volatile("int $2" ::: "memory");

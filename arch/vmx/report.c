@@ -226,34 +226,17 @@ void vmx_explain_failure(struct vmx_vcpu *vm, int how)
     }
 }
 
-static void dump_segment(const char *name, unsigned i)
-{
-    log_err("%s %04lx access %05lx limit %08lx base %016lx", name, vmread(GUEST_SELECTOR + 2 * i),
-            vmread(GUEST_ACCESS + 2 * i), vmread(GUEST_LIMIT + 2 * i), vmread(GUEST_BASE + 2 * i));
-}
-
 void vmx_dump(struct vcpu *v)
 {
-    struct vmx_vcpu *vm = vmx_load(v);
-    struct vcpu_mode mode;
+    struct vmx_vcpu *vm = vmx_of(v);
 
-    vmx_get_mode(v, &mode);
     log_err("guest CPU %u: exit %u (%s) qualification %lx; delivering %lx, to deliver %x", v->index,
             vm->reason & 0xffff, vmx_reason_name(vm->reason), vm->qualification, vmread(VECTORING_EVENT),
             vm->event);
-    log_err("rip %016lx rflags %08lx cpl %u cr2 %016lx", v->rip, v->rflags, mode.cpl, read_cr2());
-    log_err("cr0 %08lx (really %08lx) cr3 %016lx cr4 %06lx (really %06lx) efer %05lx", mode.cr0,
-            vmread(GUEST_CR0), mode.cr3, mode.cr4, vmread(GUEST_CR4), mode.efer);
-    for (unsigned i = 0; i < NR_GPR; i += 4) {
-        static const char *const rows[] = { "rax rcx rdx rbx", "rsp rbp rsi rdi", "r8  to r11",
-                                            "r12 to r15" };
-        log_err("%s %016lx %016lx %016lx %016lx", rows[i / 4], v->gpr[i], v->gpr[i + 1], v->gpr[i + 2],
-                v->gpr[i + 3]);
-    }
-    dump_segment("cs", SEG_CS);
-    dump_segment("ss", SEG_SS);
-    dump_segment("ds", SEG_DS);
-    dump_segment("tr", VMCS_TR);
+    log_err("cr0 really %08lx cr4 really %06lx cr2 %016lx", vmread(GUEST_CR0), vmread(GUEST_CR4), read_cr2());
+    log_err("tr %04lx access %05lx limit %08lx base %016lx", vmread(GUEST_SELECTOR + 2 * VMCS_TR),
+            vmread(GUEST_ACCESS + 2 * VMCS_TR), vmread(GUEST_LIMIT + 2 * VMCS_TR),
+            vmread(GUEST_BASE + 2 * VMCS_TR));
     log_err("gdt base %016lx limit %04lx, idt base %016lx limit %04lx", vmread(GUEST_GDTR_BASE),
             vmread(GUEST_GDTR_LIMIT), vmread(GUEST_IDTR_BASE), vmread(GUEST_IDTR_LIMIT));
     log_err("activity %lu interruptibility %lx pending debug %lx", vmread(GUEST_ACTIVITY),

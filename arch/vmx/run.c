@@ -117,9 +117,6 @@ static enum vcpu_exit_kind exit_kind(struct vmx_vcpu *vm, struct vcpu_exit *exit
         return VEXIT_SHUTDOWN;
     case REASON_INIT:
         return VEXIT_INIT;
-    case REASON_SIPI:
-        exit->sipi_vector = (u8)vm->qualification;
-        return VEXIT_SIPI;
     case REASON_TASK_SWITCH:
         vmx_task_switch(vm);
         return VEXIT_AGAIN;
@@ -151,7 +148,7 @@ static void from_vmcs(struct vmx_vcpu *vm)
 
 void vmx_exit_within(struct vcpu *v, u32 us)
 {
-    ((struct vmx_vcpu *)v->backend)->timer_us = us;
+    vmx_of(v)->timer_us = us;
 }
 
 /* For one entry. It counts the TSC in units of 2^shift (SDM 3C, 26.5.1), and a power-saving halt may stop it.
@@ -172,7 +169,7 @@ static void set_timer(struct vmx_vcpu *vm)
 
 void vmx_run(struct vcpu *v, struct vcpu_exit *exit)
 {
-    struct vmx_vcpu *vm = vmx_load(v);
+    struct vmx_vcpu *vm = vmx_of(v);
 
     *exit = (struct vcpu_exit){ .kind = VEXIT_UNKNOWN };
     if (vm->shutdown) {

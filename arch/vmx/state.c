@@ -29,10 +29,7 @@
 #define VEC_GP       13
 
 enum {
-    MSR_TSC = 0x10,
-    MSR_TSC_ADJUST = 0x3b,
     MSR_PAT = 0x277,
-    MSR_TSC_DEADLINE = 0x6e0,
     MSR_EFER = 0xc0000080,
 };
 
@@ -42,17 +39,6 @@ static void write_segment(unsigned seg, u16 selector, u64 base, u32 limit, u32 a
     vmwrite(GUEST_BASE + 2 * seg, base);
     vmwrite(GUEST_LIMIT + 2 * seg, limit);
     vmwrite(GUEST_ACCESS + 2 * seg, access);
-}
-
-void vmx_vcpu_start(struct vcpu *v, const struct vcpu_start *start)
-{
-    struct vmx_vcpu *vm = v->backend;
-
-    vm->start = *start;
-    vm->start_pending = true;
-    memcpy(v->gpr, start->gpr, sizeof(v->gpr));
-    v->rip = start->mode == START_REAL ? 0 : start->rip;
-    v->rflags = RFLAGS_FIXED;
 }
 
 static void write_cr0(u64 value)
@@ -67,10 +53,14 @@ static void write_cr4_state(u64 value)
     vmwrite(CR4_SHADOW, value);
 }
 
-void vmx_apply_start(struct vmx_vcpu *vm)
+void vmx_vcpu_start(struct vcpu *v, const struct vcpu_start *s)
 {
-    const struct vcpu_start *s = &vm->start;
+    struct vmx_vcpu *vm = vmx_of(v);
     u64 efer = 0;
+
+    memcpy(v->gpr, s->gpr, sizeof(v->gpr));
+    v->rip = s->mode == START_REAL ? 0 : s->rip;
+    v->rflags = RFLAGS_FIXED;
 
     switch (s->mode) {
     case START_REAL:
@@ -117,12 +107,9 @@ void vmx_apply_start(struct vmx_vcpu *vm)
     vmwrite(GUEST_PENDING_DEBUG, 0);
     vmwrite(GUEST_INTERRUPTIBILITY, 0);
     vmwrite(GUEST_ACTIVITY, ACTIVITY_ACTIVE);
-    vmwrite(GUEST_RIP, vm->v->rip);
-    vmwrite(GUEST_RSP, vm->v->gpr[RSP]);
-    vmwrite(GUEST_RFLAGS, vm->v->rflags);
-    vm->rip = vm->v->rip;
-    vm->rsp = vm->v->gpr[RSP];
-    vm->rflags = vm->v->rflags;
+    vmwrite(GUEST_RIP, vm->rip = v->rip);
+    vmwrite(GUEST_RSP, vm->rsp = v->gpr[RSP]);
+    vmwrite(GUEST_RFLAGS, vm->rflags = v->rflags);
     vm->event = 0;
     vmwrite(ENTRY_EVENT, 0);
     vm->nmi_pending = vm->shutdown = false;
@@ -140,7 +127,6 @@ void vmx_get_mode(struct vcpu *v, struct vcpu_mode *out)
 {
     struct vcpu_segment cs;
 
-    vmx_load(v);
     vmx_get_segment(v, SEG_CS, &cs);
     out->cr0 = shadowed(vmread(GUEST_CR0), vmx_controls.cr0_mask, vmread(CR0_SHADOW));
     out->cr3 = vmread(GUEST_CR3);
@@ -154,7 +140,7 @@ void vmx_get_mode(struct vcpu *v, struct vcpu_mode *out)
 
 void vmx_get_segment(struct vcpu *v, enum vcpu_seg seg, struct vcpu_segment *out)
 {
-    vmx_load(v);
+    (void)v;
     u64 access = vmread(GUEST_ACCESS + 2 * seg);
 
     out->selector = (u16)vmread(GUEST_SELECTOR + 2 * seg);
@@ -176,18 +162,9 @@ void vmx_cr_exit(struct vmx_vcpu *vm, u64 qualification)
         vmwrite(CR4_SHADOW, value);
 }
 
-/* The guest's TSC is the real one plus an offset, which must not move Sluice's own clock. The deadline timer
- * counts by the real one. */
-static void set_tsc_offset(u64 offset)
-{
-    vmwrite(TSC_OFFSET, offset);
-    if (offset)
-        vcpu_ops->pass_msr(MSR_TSC_DEADLINE, false, false);
-}
-
 bool vmx_read_msr(struct vcpu *v, u32 msr, u64 *value)
 {
-    vmx_load(v);
+    (void)v;
     switch (msr) {
     case MSR_EFER:
         *value = vmread(GUEST_EFER);
@@ -195,31 +172,9 @@ bool vmx_read_msr(struct vcpu *v, u32 msr, u64 *value)
     case MSR_PAT:
         *value = vmread(GUEST_PAT);
         return true;
-    case MSR_TSC:
-        *value = rdtsc() + vmread(TSC_OFFSET);
-        return true;
-    case MSR_TSC_ADJUST:
-        if (!rdmsr_safe(msr, value))
-            return false;
-        *value += vmread(TSC_OFFSET);
-        return true;
-    case MSR_TSC_DEADLINE:
-        if (!rdmsr_safe(msr, value))
-            return false;
-        *value += *value ? vmread(TSC_OFFSET) : 0;
-        return true;
     default:
-        return false;
+        return vcpu_read_tsc_msr(msr, vmread(TSC_OFFSET), value);
     }
-}
-
-static bool write_pat(u64 value)
-{
-    for (unsigned i = 0; i < 64; i += 8)
-        if ((value >> i & 0xff) > 7 || (value >> i & 0xfe) == 2)
-            return false;
-    vmwrite(GUEST_PAT, value);
-    return true;
 }
 
 /* LMA follows LME and PG in the CPU; an entry is refused where it does not. */
@@ -234,26 +189,20 @@ static void write_efer(const struct vmx_vcpu *vm, u64 value)
 
 bool vmx_write_msr(struct vcpu *v, u32 msr, u64 value)
 {
-    u64 real;
-
-    vmx_load(v);
     switch (msr) {
     case MSR_EFER:
-        write_efer(v->backend, value);
+        write_efer(vmx_of(v), value);
         return true;
     case MSR_PAT:
-        return write_pat(value);
-    case MSR_TSC:
-        set_tsc_offset(value - rdtsc());
-        return true;
-    case MSR_TSC_ADJUST:
-        if (!rdmsr_safe(msr, &real))
+        if (!vcpu_pat_valid(value))
             return false;
-        set_tsc_offset(value - real);
+        vmwrite(GUEST_PAT, value);
         return true;
-    case MSR_TSC_DEADLINE:
-        return wrmsr_safe(msr, value ? value - vmread(TSC_OFFSET) : 0);
     default:
-        return false;
+        break;
     }
+    u64 offset = vmread(TSC_OFFSET);
+    bool done = vcpu_write_tsc_msr(msr, &offset, value);
+    vmwrite(TSC_OFFSET, offset);
+    return done;
 }

@@ -14,28 +14,11 @@
 #define VEC_MC   18
 
 static struct vmx_vcpu vmx_vcpus[MAX_CPUS];
-static struct vmx_vcpu *current[MAX_CPUS];
 
 void vmwrite_failed(u64 field, u64 value)
 {
     panic("VMWRITE of 0x%llx to field 0x%llx failed: the CPU does not have it", (unsigned long long)value,
           (unsigned long long)field);
-}
-
-int vmx_vcpu_create(struct vcpu *v)
-{
-    struct vmx_vcpu *vm = &vmx_vcpus[v->index];
-
-    vm->vmcs = page_alloc();
-    if (!vm->vmcs)
-        return ERR_NOMEM;
-    *(u32 *)vm->vmcs = (u32)(vmx_caps.basic & BASIC_REVISION);
-    vm->v = v;
-    vm->cpu = NO_CPU;
-    /* What an earlier user of VMX may have left in this CPU's caches goes before the first entry. */
-    vm->ept_stale = true;
-    v->backend = vm;
-    return 0;
 }
 
 static void write_host_state(void)
@@ -102,32 +85,26 @@ static void write_controls(const struct vmx_vcpu *vm)
     vmwrite(CR4_MASK, c->cr4_mask);
 }
 
-struct vmx_vcpu *vmx_load(struct vcpu *v)
+int vmx_vcpu_create(struct vcpu *v)
 {
-    struct vmx_vcpu *vm = v->backend;
-    u32 cpu = this_cpu()->index;
+    struct vmx_vcpu *vm = &vmx_vcpus[v->index];
+    u32 *vmcs = page_alloc();
+    bool failed;
 
-    if (current[cpu] != vm) {
-        u64 pa = virt_to_phys(vm->vmcs);
-        bool failed;
-
-        ASSERT(vm->cpu == NO_CPU || vm->cpu == cpu);
-        if (vm->cpu == NO_CPU)
-            __asm__ volatile("vmclear %0" ::"m"(pa) : "memory", "cc");
-        __asm__ volatile("vmptrld %1" : "=@ccbe"(failed) : "m"(pa) : "memory");
-        if (failed)
-            panic("VMPTRLD of 0x%llx failed", (unsigned long long)pa);
-        current[cpu] = vm;
-    }
-    if (vm->cpu == NO_CPU) {
-        vm->cpu = cpu;
-        vm->nmi_seen = this_cpu()->nmi_count;
-        write_controls(vm);
-        write_host_state();
-    }
-    if (vm->start_pending) {
-        vm->start_pending = false;
-        vmx_apply_start(vm);
-    }
-    return vm;
+    if (!vmcs)
+        return ERR_NOMEM;
+    vm->v = v;
+    v->backend = vm;
+    *vmcs = (u32)(vmx_caps.basic & BASIC_REVISION);
+    u64 pa = virt_to_phys(vmcs);
+    __asm__ volatile("vmclear %0" ::"m"(pa) : "memory", "cc");
+    __asm__ volatile("vmptrld %1" : "=@ccbe"(failed) : "m"(pa) : "memory");
+    if (failed)
+        return ERR_IO;
+    /* What an earlier user of VMX may have left in this CPU's caches goes before the first entry. */
+    vm->ept_stale = true;
+    vm->nmi_seen = this_cpu()->nmi_count;
+    write_controls(vm);
+    write_host_state();
+    return 0;
 }

@@ -9,9 +9,7 @@
 #include "arch/string.h"
 #include "arch/vmx/vmx_int.h"
 
-#define CPUID_1_VMX   BIT(5)  /* ECX */
-#define CPUID_1_XSAVE BIT(26) /* ECX */
-#define CPUID_7_PKU   BIT(3)  /* ECX */
+#define CPUID_1_VMX BIT(5) /* ECX */
 
 #define MSR_DEBUGCTL        0x1d9
 #define MSR_RTIT_CTL        0x570
@@ -19,9 +17,6 @@
 #define MSR_FEATURE_CONTROL 0x3a
 #define FEATURE_LOCK        BIT(0)
 #define FEATURE_VMX         BIT(2) /* outside SMX */
-
-#define CR4_OSXSAVE BIT(18)
-#define CR4_PKE     BIT(22)
 
 struct vmx_controls vmx_controls;
 struct vmx_caps vmx_caps;
@@ -55,19 +50,9 @@ static bool allowed_by_firmware(void)
     return !(control & FEATURE_LOCK) || control & FEATURE_VMX;
 }
 
-static void set_bit_to(u8 *map, u32 bit, bool on)
-{
-    u8 mask = (u8)(1 << (bit % 8));
-
-    if (on)
-        __atomic_fetch_or(&map[bit / 8], mask, __ATOMIC_RELAXED);
-    else
-        __atomic_fetch_and(&map[bit / 8], (u8)~mask, __ATOMIC_RELAXED);
-}
-
 static void trap_port(u16 port, bool on)
 {
-    set_bit_to(vmx_io_bitmap, port, on);
+    vcpu_trap(vmx_io_bitmap, port, on);
 }
 
 /* SDM 3C, 25.6.9: 1 KiB each for reads of 0 to 1FFFh and of C0000000h to C0001FFFh, then for writes. All
@@ -79,8 +64,8 @@ static void set_msr_bits(u32 msr, bool read, bool write)
 
     if (msr != low && msr != (0xc0000000u | low))
         return;
-    set_bit_to(vmx_msr_bitmap, bit, !read);
-    set_bit_to(vmx_msr_bitmap, 8 * 0x800 + bit, !write);
+    vcpu_trap(vmx_msr_bitmap, bit, !read);
+    vcpu_trap(vmx_msr_bitmap, 8 * 0x800 + bit, !write);
 }
 
 static const char *probe(void)
@@ -109,25 +94,7 @@ static const char *probe(void)
     return NULL;
 }
 
-/* For the guest's instructions that we repeat: XSETBV, RDPKRU. */
-static u64 own_features(void)
-{
-    u64 cr4 = 0;
-    u32 r[4];
-
-    cpuid(1, 0, r);
-    if (r[2] & CPUID_1_XSAVE)
-        cr4 |= CR4_OSXSAVE;
-    cpuid(0, 0, r);
-    if (r[0] >= 7) {
-        cpuid(7, 0, r);
-        if (r[2] & CPUID_7_PKU)
-            cr4 |= CR4_PKE;
-    }
-    return cr4;
-}
-
-static int cpu_enable(void)
+static int create(struct vcpu *v)
 {
     void *vmxon = page_alloc();
     u64 pa, control;
@@ -148,9 +115,9 @@ static int cpu_enable(void)
         wrmsr(MSR_RTIT_CTL, control & ~RTIT_TRACE_EN);
     u64 cr0 = (read_cr0() | vmx_caps.cr0_fixed0) & vmx_caps.cr0_fixed1;
     __asm__ volatile("mov %0, %%cr0" ::"r"(cr0) : "memory");
-    write_cr4(read_cr4() | vmx_caps.cr4_fixed0 | own_features());
+    write_cr4(read_cr4() | vmx_caps.cr4_fixed0);
     __asm__ volatile("vmxon %1" : "=@ccbe"(failed) : "m"(pa) : "memory");
-    return failed ? ERR_IO : 0;
+    return failed ? ERR_IO : vmx_vcpu_create(v);
 }
 
 static void idle(struct vcpu *v, u32 unless)
@@ -168,8 +135,7 @@ struct vcpu_backend vmx_backend = {
     .name = "Intel VMX",
     .hypercall = { 0x0f, 0x01, 0xc1 },
     .probe = probe,
-    .cpu_enable = cpu_enable,
-    .vcpu_create = vmx_vcpu_create,
+    .vcpu_create = create,
     .vcpu_start = vmx_vcpu_start,
     .run = vmx_run,
     .take_nmi = vmx_take_nmi,

@@ -19,16 +19,11 @@
 #include "arch/vmx/controls.h"
 #include "arch/vmx/vmcs.h"
 
-#define NO_CPU     (~0u)
 #define VPID_OF(v) ((v)->index + 1u) /* 0 is Sluice's own */
 
 struct vmx_vcpu {
     struct vcpu *v;
-    void *vmcs;
-    u32 cpu; /* on which it was first loaded, and stays */
     bool launched;
-    bool start_pending;
-    struct vcpu_start start; /* applied on its own CPU */
 
     u64 rip, rsp, rflags; /* as in the VMCS */
     bool ept_stale;       /* INVEPT before the next entry */
@@ -52,13 +47,16 @@ extern struct vmx_controls vmx_controls; /* valid after probe */
 extern struct vmx_caps vmx_caps;
 extern u8 vmx_io_bitmap[2 * PAGE_SIZE], vmx_msr_bitmap[PAGE_SIZE];
 
-/* vmcs.c. Makes v's VMCS this CPU's current one, and applies a pending start. */
-struct vmx_vcpu *vmx_load(struct vcpu *v);
+static inline struct vmx_vcpu *vmx_of(struct vcpu *v)
+{
+    return v->backend;
+}
+
+/* vmcs.c. The VMCS becomes the one of this CPU, which it stays. */
 int vmx_vcpu_create(struct vcpu *v) __must_check;
 
 /* state.c */
 void vmx_vcpu_start(struct vcpu *v, const struct vcpu_start *start);
-void vmx_apply_start(struct vmx_vcpu *vm);
 void vmx_get_mode(struct vcpu *v, struct vcpu_mode *out);
 void vmx_get_segment(struct vcpu *v, enum vcpu_seg seg, struct vcpu_segment *out);
 bool vmx_read_msr(struct vcpu *v, u32 msr, u64 *value);

@@ -36,6 +36,9 @@ def test_linux(tmp_path, firmware, smp):
     guest, dtlb, added = row(done.stdout, "device-TLB")
     assert iotlb > 1000 and dtlb > 1000 and added > 0, done.stdout
     assert dtlb >= guest
+    # One line for each processor; in xAPIC mode the end of each interrupt is an exit.
+    counts = re.findall(r"count cpu=\d+ exits=(\d+) apic=(\d+) eoi=(\d+)", done.stdout)
+    assert len(counts) == int(smp) and all(int(eoi) > 0 for _, _, eoi in counts), counts
 
 
 @pytest.mark.parametrize(
@@ -49,6 +52,9 @@ def test_scalable(tmp_path, unit, smp):
     assert row(done.stdout, "IOTLB")[0] > 1000
     assert "PASID-cache" in done.stdout
     assert ("interrupts contained" in done.stdout) == ("intremap=on" in unit)
+    # In x2APIC mode neither the timer nor the end of an interrupt exits: only what came before the switch.
+    apic = [int(n) for n in re.findall(r"count cpu=\d+ exits=\d+ apic=(\d+)", done.stdout)]
+    assert len(apic) == int(smp) and (max(apic) < 1000) == ("eim=on" in unit), apic
 
 
 @pytest.mark.parametrize("options, append", [("", "iommu.strict=0"), ("cm=off", "iommu.strict=1")])
