@@ -147,6 +147,7 @@ struct percpu {
     struct vcpu *vcpu;
     volatile u32 nmi_count;    /* NMIs taken by the host's handler; compared around stgi/clgi */
     volatile int arrival;      /* arch/smp.c */
+    bool x2apic;               /* arch/lapic.c */
     struct cpu_stacks *stacks; /* arch/percpu.h */
     /* exception tables */
     u64 gdt[8];

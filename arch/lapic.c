@@ -13,9 +13,14 @@ int lapic_init(void)
     return page ? 0 : ERR_NOMEM;
 }
 
+void lapic_look_at_mode(void)
+{
+    this_cpu()->x2apic = (rdmsr(MSR_APIC_BASE) & (BASE_X2 | BASE_ENABLED)) == (BASE_X2 | BASE_ENABLED);
+}
+
 bool lapic_is_x2(void)
 {
-    return (rdmsr(MSR_APIC_BASE) & (BASE_X2 | BASE_ENABLED)) == (BASE_X2 | BASE_ENABLED);
+    return this_cpu()->x2apic;
 }
 
 u32 lapic_read(u32 reg)

@@ -54,6 +54,8 @@ enum { TO_DESTINATION, TO_SELF, TO_ALL, TO_OTHERS };
 /* Once, before anything else of this header. */
 int lapic_init(void) __must_check;
 
+/* On each CPU at first, and after each write of APIC_BASE: the mode is remembered, as it is needed often. */
+void lapic_look_at_mode(void);
 bool lapic_is_x2(void);
 
 /* A register by its xAPIC offset. */

@@ -180,6 +180,7 @@ static bool switch_off(struct vcpu *v)
     if (lapic_is_x2()) {
         wrmsr(MSR_APIC_BASE, now & ~(BASE_ENABLED | BASE_X2));
         wrmsr(MSR_APIC_BASE, now & ~BASE_X2);
+        lapic_look_at_mode();
         /* What was sent meanwhile is lost; a request is looked for before the next entry in any case. */
         v->kicked = false;
     }
@@ -210,11 +211,14 @@ bool apic_write_base(struct vcpu *v, u64 value)
         v->apic_off = false;
     }
     /* The CPU itself knows which changes of mode there are. */
-    return wrmsr_safe(MSR_APIC_BASE, (value & ~BASE_BSP) | (now & BASE_BSP));
+    bool done = wrmsr_safe(MSR_APIC_BASE, (value & ~BASE_BSP) | (now & BASE_BSP));
+    lapic_look_at_mode();
+    return done;
 }
 
 void apic_cpu_init(struct vcpu *v)
 {
+    lapic_look_at_mode();
     if (lapic_is_x2())
         return;
     v->apic_ldr = (u8)(lapic_read(APIC_LDR) >> 24);
@@ -255,6 +259,7 @@ int apic_init(void)
         refuse(
             "firmware has moved the local APIC to 0x%llx or switched it off (0x%llx is supported); reset its setup",
             base & BASE_ADDRESS, LAPIC_ADDRESS);
+    lapic_look_at_mode();
     int err = lapic_init();
     if (!err)
         err = bus_add_mmio(LAPIC_ADDRESS, PAGE_SIZE, true, apic_mmio, NULL);
