@@ -23,6 +23,7 @@ static bool may_be_ours(u8 reason)
     case FAULT_SM_CONTEXT_NOT_PRESENT:
     case FAULT_SM_DIR_NOT_PRESENT:
     case FAULT_SM_PASID_NOT_PRESENT:
+    case FAULT_SM_PASID_INVALID: /* some units look at the type of an entry before its P */
     case FAULT_SM_FS_NOT_PRESENT:
     case FAULT_SM_FS_CANONICAL:
     case FAULT_SM_NO_WRITE:
