@@ -311,15 +311,19 @@ static bool sync_leaves(struct unit *u, const struct last_tables *t, u64 first, 
 }
 
 /* What nearly every flush is about: small pages in tables that have not changed above them. Walks without
- * recursion, and finds the tables once for neighbours. */
+ * recursion, and finds the tables once for neighbours; but looks at each of them, even where there are none,
+ * so that ranges beyond a few are for the general walk. */
+#define LEAVES_LOOKED_AT 16
 void shadow_sync_pages(struct unit *u, struct domain *d, struct range *r, struct last_tables *last)
 {
+    bool few = r->last - r->first < LEAVES_LOOKED_AT * ENTRIES;
+
     for (u64 page = r->first, to; page <= r->last; page = to + 1) {
         to = MIN(r->last, page | (ENTRIES - 1));
         bool known = last->domain == d && last->block == page / ENTRIES;
 
-        if (d->did != DID_IDENTITY && d->pgtt == PGTT_SECOND && (known || find_leaves(d, page, last)) &&
-            sync_leaves(u, last, page, to))
+        if (few && d->did != DID_IDENTITY && d->pgtt == PGTT_SECOND &&
+            (known || find_leaves(d, page, last)) && sync_leaves(u, last, page, to))
             continue;
         shadow_sync(u, d, r);
         last->domain = NULL; /* tables may have come and gone */

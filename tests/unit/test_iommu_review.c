@@ -271,6 +271,25 @@ static void whole_flush_of_one_table_is_not_that_of_all(void **state)
     finish();
 }
 
+/* Neighbours become one range, however large: what lies between present tables costs nothing. */
+static void a_range_of_nothing_is_no_work(void **state)
+{
+    static const struct world_cfg cfg = { .quiet = true, .wait_us = 50 };
+
+    (void)state;
+    in_use(&cfg);
+    map_and_flush(0, IOVA, GUEST_DATA);
+    W.max_guest_pages = 0;
+    guest_unmap(0, IOVA);
+    for (u64 i = 0; i < 200; i++)
+        q_iotlb(0, 3, 5, i << 30, 18);
+    assert_true(q_sync(0));
+    assert_true(W.max_guest_pages < 2000);
+    assert_int_equal(stale(ATS, IOVA), 0);
+    assert_int_equal(dma_lands(ATS, IOVA, true), ~0ull);
+    finish();
+}
+
 /* A register-based flush that is written while another is under way is not done because that one is. */
 static void second_context_command_is_its_own(void **state)
 {
@@ -325,6 +344,7 @@ int main(void)
         cmocka_unit_test(flood_of_single_entries_is_one_pass),
         cmocka_unit_test(many_tables_under_one_id),
         cmocka_unit_test(whole_flush_of_one_table_is_not_that_of_all),
+        cmocka_unit_test(a_range_of_nothing_is_no_work),
         cmocka_unit_test(second_context_command_is_its_own),
         cmocka_unit_test(waits_outlive_a_forced_batch),
     };
