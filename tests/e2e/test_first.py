@@ -28,6 +28,8 @@ def test_faults_as_on_the_bare_unit(boot):
 def test_contained_without_the_option(boot):
     """The guest is not offered what could not be contained; its second-stage tables are, in the other format."""
     result = boot("sluice", "edu", iommu=UNIT, devices=harness.EDU + harness.EDU)
-    result.assert_passed()
+    # What that format cannot say (docs/CAVEATS.md): a page that can be written and not read.
+    assert set(result.failures) == {"pages/permissions: fault-record"}, result.describe()
+    assert result.done[0] > 80 and result.done[1] == 1, result.describe()
     assert any("first-stage tables" in line for line in result.hypervisor())
     assert not any("NOT CONTAINED" in line for line in result.hypervisor())

@@ -254,7 +254,8 @@ static void group_super(void)
 static void group_levels(void)
 {
     for (u32 l = 3; l <= 4; l++) {
-        u64 high = (1ull << (12 + 9 * l)) - 0x200000;
+        u32 bits = (u32)(vtd_cap >> 16 & 0x3f) + 1; /* MGAW: more than the table may be out of reach */
+        u64 high = (1ull << (bits < 12 + 9 * l ? bits : 12 + 9 * l)) - 0x200000;
         u64 other = (u64)page_alloc(1);
 
         part("levels/%u", l);
