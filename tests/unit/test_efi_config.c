@@ -86,7 +86,7 @@ static void test_config_nonsense(void **state)
     assert_non_null(parse(long_text, 9 + BOOT_CMDLINE_MAX, &line));
     assert_null(parse(long_text, 9 + BOOT_CMDLINE_MAX - 1, &line));
 
-    char many[20 * 16] = "kernel a\n";
+    char many[(BOOT_MAX_MODULES + 2) * 16] = "kernel a\n";
     for (unsigned i = 0; i < BOOT_MAX_MODULES; i++)
         strcat(many, "module a\n");
     assert_non_null(parse(many, strlen(many), &line));
