@@ -256,4 +256,4 @@ distclean:
 	@rm -rf $(BUILD)
 
 help: ## Show this list
-	@sed -n 's/^\([a-z0-9-]*\):[^#]*## \(.*\)/  \1\t\2/p' $(firstword $(MAKEFILE_LIST)) tests/*/*.mk | expand -t 14
+	@sed -n 's/^\([a-z0-9-]*\):[^#]*## \(.*\)/  \1\t\2/p' $(firstword $(MAKEFILE_LIST)) boot/*/*.mk tests/*/*.mk | expand -t 18
