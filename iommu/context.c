@@ -7,7 +7,7 @@
  * The table mode of ours is chosen at boot and does not follow the guest's: on a unit in scalable mode a
  * guest's legacy entry becomes a PASID directory whose only PASID is that of the function's plain requests.
  */
-#include "iommu/unit.h"
+#include "iommu/parts.h"
 
 /* --- the guest's entries --- */
 

@@ -4,7 +4,7 @@
  * devices need, and below which root ports ATS is allowed. The table is firmware's and judged like any input:
  * one broken structure refuses the whole table, because a unit that is overlooked is a hole.
  */
-#include "iommu/unit.h"
+#include "iommu/parts.h"
 
 struct dmar_header {
     u8 acpi[36];

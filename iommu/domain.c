@@ -3,7 +3,7 @@
  * Host domains and their ids. The guest's domain-ids never reach hardware; a list per guest id says which of
  * ours stand for it, so that a flush of one reaches all of them.
  */
-#include "iommu/unit.h"
+#include "iommu/parts.h"
 
 /* With an empty table of ours (`own`), or without. */
 static struct domain *new_domain(struct unit *u, u8 pgtt, u8 levels, bool own)

@@ -3,7 +3,7 @@
  * From the plan to the host's queue. Order (6.5.2.12): context-cache, PASID-cache, IOTLB, device-TLB, wait;
  * submission order and the one wait at the end are all that is needed between them.
  */
-#include "iommu/unit.h"
+#include "iommu/parts.h"
 
 /*
  * THE DEVICE-TLB DECISION. Every flush that Sluice sends for cached translations of a function asks here, and

@@ -3,7 +3,7 @@
  * Faults of the real unit. Those of a guest that has translation on are the guest's, with the reason its own
  * tables give; those of the contained identity map are ours to log.
  */
-#include "iommu/unit.h"
+#include "iommu/parts.h"
 
 /* Below a guest's first-stage table: our second stage has stopped its walk, or what came out of it. */
 static bool stopped_below(u8 reason)

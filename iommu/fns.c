@@ -4,7 +4,7 @@
  * hardware context entry allow translation requests and translated requests. What is not in the table cannot
  * hold a translation, since hardware never gave it one.
  */
-#include "iommu/unit.h"
+#include "iommu/parts.h"
 
 struct fn *fn_find(struct unit *u, u16 sid)
 {

@@ -3,7 +3,7 @@
  * The real unit's invalidation queue (6.5.2). One batch at a time: descriptors, then one wait with a value
  * that was never used before, then one tail write. The ring is therefore empty whenever a batch begins.
  */
-#include "iommu/unit.h"
+#include "iommu/parts.h"
 
 /* Longer than any answer a healthy device gives, shorter than a guest's patience. Who is asked alone has
  * nobody before it. */

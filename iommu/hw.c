@@ -2,7 +2,7 @@
 /*
  * Bringing a real unit up, whatever firmware left on, and the few commands it takes afterwards.
  */
-#include "iommu/unit.h"
+#include "iommu/parts.h"
 
 #define COMMAND_DEADLINE_US 1000000
 

@@ -4,7 +4,7 @@
  * Read by the guest (docs/hypercalls.md) and shown when Sluice or the guest dies. Only what the guest wrote
  * itself, or what its own devices were sent, is in it.
  */
-#include "iommu/unit.h"
+#include "iommu/parts.h"
 
 #define SHOWN 12 /* entries, when all is over */
 

@@ -4,7 +4,7 @@
  * device TLBs included; there is no way to ask for less. It is the queue's way without the queue, so both go
  * through plan.c.
  */
-#include "iommu/unit.h"
+#include "iommu/parts.h"
 
 static enum invalidate_result judge(const struct iommu_invalidation *e, struct range *r)
 {

@@ -2,7 +2,7 @@
 /*
  * What hv/ calls: bring-up of all units, the guest's register accesses, events, and the reports.
  */
-#include "iommu/unit.h"
+#include "iommu/parts.h"
 
 struct iommu_options iommu_opts = { .dtlb = DTLB_ALWAYS, .ats = ATS_LISTED, .wait_us = 50 };
 

@@ -7,7 +7,7 @@
  * Until the guest turns remapping on, its devices send compatibility-format interrupts and hardware lets them
  * pass; afterwards they are blocked, unless the guest asks for them itself.
  */
-#include "iommu/unit.h"
+#include "iommu/parts.h"
 
 #define IRTES     0x10000u
 #define IRT_PAGES (IRTES * sizeof(struct irte) / PAGE_SIZE)

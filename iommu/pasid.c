@@ -4,7 +4,7 @@
  * even for a guest's own driver, so hardware sees only ours: a directory for each function that has a present
  * context entry, filled with what the guest's entries say.
  */
-#include "iommu/unit.h"
+#include "iommu/parts.h"
 
 /* The guest's entry for one PASID, judged. */
 struct guest_pasid {

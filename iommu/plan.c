@@ -4,7 +4,7 @@
  * ask for the same thing, the work is done once, when the batch is emitted; whatever does not fit into the
  * fixed lists is asked for at the next wider granularity, never dropped.
  */
-#include "iommu/unit.h"
+#include "iommu/parts.h"
 
 /* Beyond this many pages in several ranges of a domain, which guests choose, all of its table is looked at
  * instead: that is one pass, whatever the ranges are. */

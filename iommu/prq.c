@@ -4,7 +4,7 @@
  * copied into the guest's, and only who has been asked is answered: a response passes when it names a group
  * that the guest has got and has not answered yet.
  */
-#include "iommu/unit.h"
+#include "iommu/parts.h"
 
 #define REQUESTS (PAGE_SIZE / sizeof(struct page_request))
 _Static_assert(REQUESTS == PRQ_GROUPS, "each request may be a group");

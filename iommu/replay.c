@@ -4,7 +4,7 @@
  * batch, and when our own wait is done tell the guest. A batch that the hardware does not finish at once is
  * left to the unit's completion event; until then tail writes are only stored.
  */
-#include "iommu/unit.h"
+#include "iommu/parts.h"
 
 static bool queue_stopped(const struct unit *u)
 {

@@ -8,7 +8,7 @@
  * the bit for superpages are in the same places, so only our_perm() knows. What is write-only can be read
  * there.
  */
-#include "iommu/unit.h"
+#include "iommu/parts.h"
 
 /* Pages that guests cannot use up, for context tables, nested paging and the like. */
 #define RESERVE_PAGES 256

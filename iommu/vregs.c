@@ -3,7 +3,7 @@
  * The virtual unit's registers (11.4). The array holds what the guest reads; writes go through a table of
  * writable bits dword by dword, low half first, so that a half-register write can bypass nothing.
  */
-#include "iommu/unit.h"
+#include "iommu/parts.h"
 
 /* Our own layout, whatever the host's is. */
 #define V_IRO  0x0f0

@@ -3,7 +3,7 @@
 /* Any DMAR is refused with a line that says why, or gives units and regions that are page-aligned. */
 #include <string.h>
 
-#include "iommu/unit.h"
+#include "iommu/parts.h"
 #include "tests/fuzz/fuzz.h"
 #include "tests/world/world.h"
 

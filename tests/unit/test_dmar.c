@@ -3,7 +3,7 @@
 /*
  * Line 36: firmware's DMAR, good, odd and broken; which unit serves whom, and who may use ATS.
  */
-#include "iommu/unit.h"
+#include "iommu/parts.h"
 #include "tests/unit/world_test.h"
 
 static u8 table[4096];

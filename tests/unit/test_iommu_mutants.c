@@ -10,7 +10,7 @@
 #include <sys/mman.h>
 #include <ucontext.h>
 
-#include "iommu/unit.h"
+#include "iommu/parts.h"
 #include "tests/unit/world_test.h"
 
 #define TRAP_FLAG 0x100

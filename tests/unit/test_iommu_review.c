@@ -3,7 +3,7 @@
 /*
  * What an attack on the design found: sequences that a well-behaved guest never sends.
  */
-#include "iommu/unit.h"
+#include "iommu/parts.h"
 #include "tests/unit/world_test.h"
 
 #define ECAP_SM   (ECAP_DEFAULT | 1ull << 43 | 1ull << 46 | 1ull << 48) /* SMTS, SSTS, SMPWC */

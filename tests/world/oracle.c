@@ -8,7 +8,7 @@
  */
 #include <string.h>
 
-#include "iommu/unit.h"
+#include "iommu/parts.h"
 #include "tests/world/oracle_int.h"
 
 struct oracle oracle;

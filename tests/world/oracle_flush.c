@@ -3,7 +3,7 @@
  * What the guest's descriptors end: which histories a flush covers (6.5.2), and when it has completed. What
  * Sluice flushes beyond that is no merit here.
  */
-#include "iommu/unit.h"
+#include "iommu/parts.h"
 #include "tests/world/oracle_int.h"
 
 #define O oracle
