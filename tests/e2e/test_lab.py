@@ -41,7 +41,7 @@ def complaints():
             for m in re.finditer(call, file.read_text(encoding="utf-8")):
                 if m[0].startswith("log_") or "ENV_" in m[0]:
                     found.add(joined(m[1]))
-    dump = re.compile(r"  |%|guest CPU|activity|trace unit|(r\w{1,2}|cr0|gdt|backtrace|code)\b")
+    dump = re.compile(r"  |%|guest CPU|activity|trace unit|(r\w{1,2}|cr0|gdt|tr|backtrace|code)\b")
     return {text for text in found if not dump.match(text)}
 
 
