@@ -38,9 +38,8 @@ QUICK = {"PROGRAM_SECONDS": "2", "DEPTH": "3", "NOSHRINK": "1", "INSN_RANDOM": "
 
 
 def words(source, kind):
-    """What stands in the comment /* KIND: ... */ at the top of a test."""
-    found = re.search(r"^/\* " + kind + r": (.*) \*/$", source.read_text(), re.M)
-    return found[1].split() if found else []
+    """What stands in the comments /* KIND: ... */ at the top of a test."""
+    return " ".join(re.findall(r"^/\* " + kind + r": (.*) \*/$", source.read_text(), re.M)).split()
 
 
 class Test:

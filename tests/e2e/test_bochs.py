@@ -21,7 +21,7 @@ dmesg | grep -E 'BUG:|WARNING: CPU|Oops|clocksource.*unstable' | grep -v fpu__in
     sed 's/^/LINUX: complaint /'
 echo "LINUX: done"
 # The serial port sends by interrupts, and powering off waits for nobody.
-sleep 1
+usleep 50000
 poweroff -f
 """
 HASH_8M_ZEROES = "2daeb1f36095b44b318410b3f4e8b5d989dcc7bb023d1426c492dab0a3053e74"
