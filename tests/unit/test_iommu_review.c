@@ -271,6 +271,28 @@ static void whole_flush_of_one_table_is_not_that_of_all(void **state)
     finish();
 }
 
+/* Three pages are no aligned block: each block that they are cut into is flushed, the last one too. */
+static void every_block_of_a_range(void **state)
+{
+    static const struct world_cfg cfg = { .quiet = true, .wait_us = 50 };
+
+    (void)state;
+    in_use(&cfg);
+    for (u64 i = 0; i < 3; i++)
+        map_and_flush(0, IOVA + i * 4096, GUEST_DATA + i * 4096);
+    for (u64 i = 0; i < 3; i++) {
+        assert_int_equal(dma_lands(PLAIN, IOVA + i * 4096, true), GUEST_DATA + i * 4096);
+        guest_unmap(0, IOVA + i * 4096);
+        q_iotlb(0, 3, 5, IOVA + i * 4096, 0);
+    }
+    assert_true(q_sync(0));
+    for (u64 i = 0; i < 3; i++) {
+        assert_int_equal(stale(PLAIN, IOVA + i * 4096), 0);
+        assert_int_equal(stale(ATS, IOVA + i * 4096), 0);
+    }
+    finish();
+}
+
 /* Neighbours become one range, however large: what lies between present tables costs nothing. */
 static void a_range_of_nothing_is_no_work(void **state)
 {
@@ -344,6 +366,7 @@ int main(void)
         cmocka_unit_test(flood_of_single_entries_is_one_pass),
         cmocka_unit_test(many_tables_under_one_id),
         cmocka_unit_test(whole_flush_of_one_table_is_not_that_of_all),
+        cmocka_unit_test(every_block_of_a_range),
         cmocka_unit_test(a_range_of_nothing_is_no_work),
         cmocka_unit_test(second_context_command_is_its_own),
         cmocka_unit_test(waits_outlive_a_forced_batch),
