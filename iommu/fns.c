@@ -104,16 +104,14 @@ void iommu_ats_change(u16 segment, u16 sid, bool on, u8 depth, u16 pfsid)
 
     if (!u || !sid) /* 00:00.0 is the host bridge; its source-id also means "unknown" to the unit */
         return;
-    env_lock(&u->lock);
-    replay_settle(u);
+    replay_enter(u);
     f = fn_find(u, sid);
     if (on) {
         ats_on(u, sid, depth, pfsid);
     } else if (f) {
         ats_off(u, f);
     }
-    replay_run(u); /* what the guest submitted while this had to wait */
-    env_unlock(&u->lock);
+    replay_leave(u);
 }
 
 void iommu_function_gone(u16 segment, u16 sid)
@@ -130,9 +128,8 @@ void iommu_function_gone(u16 segment, u16 sid)
         fn_remove(u, f); /* first: no invalidation is sent to a device that cannot answer */
         context_sync(u, sid, true);
         replay_now(u);
-        replay_run(u);
     }
-    env_unlock(&u->lock);
+    replay_leave(u);
 }
 
 bool iommu_stopped(u16 segment, u16 sid)

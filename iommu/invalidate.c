@@ -108,7 +108,6 @@ int iommu_invalidate(unsigned unit, u16 did, u32 pasid, u64 array, unsigned coun
         err = run(u, did, pasid, array, count, handled);
     else
         err = ERR_INVAL;
-    replay_run(u); /* the queue may have waited for us */
-    env_unlock(&u->lock);
+    replay_leave(u);
     return err;
 }

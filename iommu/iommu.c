@@ -159,11 +159,10 @@ void iommu_function_starts(u16 segment, u16 sid)
 
     if (!u || u->v.cap & CAP_CM)
         return;
-    env_lock(&u->lock);
-    replay_settle(u);
+    replay_enter(u);
     context_sync(u, sid, false);
     replay_now(u);
-    env_unlock(&u->lock);
+    replay_leave(u);
 }
 
 void iommu_dma_changed(u64 base, u64 size)
@@ -172,8 +171,7 @@ void iommu_dma_changed(u64 base, u64 size)
         struct unit *u = units[i];
         struct range r = { base >> PAGE_SHIFT, (base + size - 1) >> PAGE_SHIFT };
 
-        env_lock(&u->lock);
-        replay_settle(u);
+        replay_enter(u);
         shadow_sync(u, domain_get(u, DID_IDENTITY), &r);
         for (u32 did = DID_FIRST; did < u->next_did; did++) {
             struct domain *d = domain_get(u, (u16)did);
@@ -183,8 +181,7 @@ void iommu_dma_changed(u64 base, u64 size)
         }
         plan_everything(u);
         replay_now(u);
-        replay_run(u);
-        env_unlock(&u->lock);
+        replay_leave(u);
     }
 }
 

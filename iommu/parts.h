@@ -150,6 +150,12 @@ bool replay_continue(struct unit *u); /* finishes the outstanding batch if it is
 void replay_settle(struct unit *u);
 /* Emits the plan and waits for it: rare operations that must be done on return. */
 void replay_now(struct unit *u);
+/*
+ * Around what hv/ asks for beside the queue. It may have to wait for what is outstanding, and meanwhile the
+ * guest's tails are only stored: whoever leaves goes on with them, since no event will.
+ */
+void replay_enter(struct unit *u);
+void replay_leave(struct unit *u);
 
 /* --- vregs.c: the virtual unit's registers --- */
 void vregs_init(struct unit *u);

@@ -138,6 +138,18 @@ void replay_settle(struct unit *u)
     finish(u);
 }
 
+void replay_enter(struct unit *u)
+{
+    env_lock(&u->lock);
+    replay_settle(u);
+}
+
+void replay_leave(struct unit *u)
+{
+    replay_run(u);
+    env_unlock(&u->lock);
+}
+
 void replay_now(struct unit *u)
 {
     replay_settle(u);

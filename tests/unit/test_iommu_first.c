@@ -308,6 +308,31 @@ static void legacy_tables_in_first_stage_format(void **state)
 
 /* --- without caching mode --- */
 
+/* A function is switched on while a batch is outstanding and more is stored behind it: all of it is done. */
+static void starting_a_function_beside_the_queue(void **state)
+{
+    static const struct world_cfg cfg = { .ecap = ECAP_FIRST,
+                                          .direct = true,
+                                          .no_caching_mode = true,
+                                          .pace = MODEL_PACE_DELAYED,
+                                          .pace_max = 200 };
+    u32 a, b;
+
+    (void)state;
+    in_use_first(&cfg, false);
+    q_piotlb(0, 2, DID, RID, 0, 0);
+    a = q_wait(0);
+    q_ring(0);
+    b = q_wait(0);
+    q_ring(0); /* stored only */
+    assert_false(q_done(b));
+    iommu_function_starts(0, SID_PLAIN);
+    assert_true(q_done(a));
+    world_settle(); /* the guest only looks at its memory */
+    assert_true(q_done(b));
+    finish();
+}
+
 static void no_caching_mode(void **state)
 {
     static const struct world_cfg cfg = { .ecap = ECAP_FIRST, .direct = true, .no_caching_mode = true };
@@ -397,6 +422,7 @@ int main(void)
         cmocka_unit_test(pass_through_without_second_stage),
         cmocka_unit_test(legacy_guest_without_second_stage),
         cmocka_unit_test(legacy_tables_in_first_stage_format),
+        cmocka_unit_test(starting_a_function_beside_the_queue),
         cmocka_unit_test(no_caching_mode),
         cmocka_unit_test(announced),
     };
