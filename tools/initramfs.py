@@ -84,7 +84,9 @@ class Archive:
 def build(init, linux=None, wanted=(), files=()):
     """An archive with busybox, `init`, modules of the kernel in `linux`, and programs as (name, content)."""
     archive = Archive()
-    for directory in ("bin", "dev", "modules", "proc", "sys", "tmp"):
+    directories = {"bin", "dev", "modules", "proc", "sys", "tmp"}
+    directories.update(str(parent) for name, _ in files for parent in pathlib.PurePath(name).parents)
+    for directory in sorted(directories - {"."}):  # each before what is in it
         archive.add(directory, stat.S_IFDIR | 0o755)
     # init writes to the console before it has mounted anything.
     archive.add("dev/console", stat.S_IFCHR | 0o600, device=(5, 1))

@@ -202,7 +202,7 @@ void guest_main(void)
     pages[1] = page_alloc(1);
     vtd_tables_reset();
     /* Some function of bus 0 that does nothing, so that the domain is in use. */
-    vtd_context(0x00f8, TT_TABLE, levels - 2, table, DOMAIN);
+    vtd_context((u32)option_number("sid", 0x00f8), TT_TABLE, levels - 2, table, DOMAIN);
     check("queue-on", vtd_queue_on(0), "GSTS 0x%x", vtd_read32(VTD_GSTS));
     check("root", vtd_root_set() && vtd_command(GSTS_TE, true), "GSTS 0x%x", vtd_read32(VTD_GSTS));
     flush_all();
