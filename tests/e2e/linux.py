@@ -101,21 +101,27 @@ class Monitor:
 
 
 def boot(
-    directory, script, *, version="6.1", wanted=(), files=(), append="", devices=(), reactions=(), **machine
+    directory, script, *, version="6.1", wanted=(), files=(), append="", devices=(), reactions=(), bare=False, **machine
 ):
-    """Runs the script. `reactions`: (pattern, monitor command, its arguments), in their order."""
+    """Runs the script, on Sluice or on the `bare` machine. `reactions`: (pattern, monitor command, its arguments), in
+    their order."""
     linux = kernel(version)
     initrd = Path(directory) / "initrd"
     initrd.write_bytes(initramfs.build((PROLOGUE + script + EPILOGUE).encode(), linux, wanted, files))
-    modules = [(linux / "vmlinuz", f"{CMDLINE} {append}"), (initrd, "")]
     monitor = Monitor(directory, reactions)
+    machine = {"memory": "512M", "timeout": 240, "iommu": "device-iotlb=on,aw-bits=48", **machine}
+    if bare:
+        load = ["-kernel", str(linux / "vmlinuz"), "-initrd", str(initrd), "-append", f"{CMDLINE} {append}"]
+        return harness.run(
+            directory, load, devices=[*devices, *monitor.arguments], react=monitor.react, **machine
+        )
     return harness.sluice(
         directory,
         None,
-        modules=modules,
+        modules=[(linux / "vmlinuz", f"{CMDLINE} {append}"), (initrd, "")],
         devices=[*devices, *monitor.arguments],
         react=monitor.react,
-        **{"memory": "512M", "timeout": 240, "iommu": "device-iotlb=on,aw-bits=48", **machine},
+        **machine,
     )
 
 
