@@ -20,18 +20,28 @@ void *env_regs_map(u64 base, u64 size)
     return i < MAX_WORLD_UNITS ? W.unit[i] : NULL;
 }
 
+/* What two CPUs must not do at once. */
+static void needs_lock(const char *what)
+{
+    if (W.running && !W.locked)
+        world_fail("%s without a unit's lock", what);
+}
+
 u32 env_read32(void *regs, u32 off)
 {
+    needs_lock("a register was read");
     return (u32)model_reg_read(regs, off, 4);
 }
 
 u64 env_read64(void *regs, u32 off)
 {
+    needs_lock("a register was read");
     return model_reg_read(regs, off, 8);
 }
 
 void env_write32(void *regs, u32 off, u32 value)
 {
+    needs_lock("a register was written");
     model_reg_write(regs, off, 4, value);
     if (W.on_write)
         W.on_write();
@@ -39,6 +49,7 @@ void env_write32(void *regs, u32 off, u32 value)
 
 void env_write64(void *regs, u32 off, u64 value)
 {
+    needs_lock("a register was written");
     model_reg_write(regs, off, 8, value);
     if (W.on_write)
         W.on_write();

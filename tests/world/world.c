@@ -280,7 +280,9 @@ int world_protect(void)
                                      .wait_us = W.cfg.wait_us,
                                      .dtlb_hint = W.cfg.dtlb_hint };
 
-    return iommu_protect(&options);
+    int err = iommu_protect(&options);
+    W.running = !err;
+    return err;
 }
 
 int world_start(const struct world_cfg *cfg)

@@ -136,7 +136,7 @@ struct world {
     unsigned nr_fns;
 
     u64 now_us;
-    bool locked;
+    bool locked, running; /* running: other CPUs may be in iommu/ too */
     bool event_pending;
     unsigned events; /* times iommu_event() was called */
     struct world_irq irq[64];
