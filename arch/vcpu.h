@@ -8,6 +8,8 @@
 
 #include "arch/types.h"
 
+struct mtrr_state;
+
 /* General-purpose registers in the hardware's encoding order. */
 enum { RAX, RCX, RDX, RBX, RSP, RBP, RSI, RDI, R8, R9, R10, R11, R12, R13, R14, R15, NR_GPR };
 
@@ -168,8 +170,9 @@ struct vcpu_backend {
     /* Halts this CPU, NMIs let in, until one comes or v->requests is not `unless` any more. */
     void (*idle)(struct vcpu *v, u32 unless);
 
-    /* The CPU's MTRRs are others now: the nested table and the CPUs follow. NULL: the CPU does so itself. */
-    void (*mtrrs_changed)(void);
+    /* These are all CPUs' MTRRs now: the nested table and what the CPUs remember of it follow. NULL: CPUs do
+     * so themselves. */
+    void (*mtrrs_changed)(const struct mtrr_state *now);
 
     /* Entry format of the nested table. level 1 = 4K, 2 = 2M, 3 = 1G. In both vendors' formats 0 is not
      * present, bit 0 present, bit 1 writable, bit 7 a leaf above level 1, and 51:12 the address.

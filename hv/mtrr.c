@@ -118,15 +118,18 @@ static bool store(u64 *at, u64 value)
 
 bool mtrr_write(u32 msr, u64 value)
 {
+    static struct spinlock changing; /* the last change is also the last that the nested table sees */
     u64 *at = mtrr_place(&guest, msr);
 
     if (!at || !is_valid(msr, value))
         return false;
+    spin_lock(&changing);
     if (store(at, value)) {
         mtrr_load();
         vcpu_request_others(VCPU_MTRRS);
         if (vcpu_ops->mtrrs_changed)
-            vcpu_ops->mtrrs_changed();
+            vcpu_ops->mtrrs_changed(&real);
     }
+    spin_unlock(&changing);
     return true;
 }

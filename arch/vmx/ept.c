@@ -25,9 +25,9 @@ void vmx_mtrrs_read(void)
     mtrr_read_all(&mtrrs);
 }
 
-void vmx_mtrrs_changed(void)
+void vmx_mtrrs_changed(const struct mtrr_state *now)
 {
-    vmx_mtrrs_read();
+    mtrrs = *now;
     nested_refresh();
     vcpu_flush_all();
 }

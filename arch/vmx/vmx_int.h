@@ -86,7 +86,7 @@ void vmx_task_switch(struct vmx_vcpu *vm);
 
 /* ept.c */
 void vmx_mtrrs_read(void);
-void vmx_mtrrs_changed(void);
+void vmx_mtrrs_changed(const struct mtrr_state *now);
 u64 vmx_nested_leaf(u64 pa, unsigned level, bool write);
 u64 vmx_nested_link(u64 table_pa);
 u64 vmx_ept_pointer(void);
