@@ -16,9 +16,10 @@
 #define BASE_X2   BIT(10)
 #define BASE_ON   BIT(11)
 
-#define VECTOR 0x51u
-#define PINGS  100u
-#define ROUNDS 200u
+#define VECTOR  0x51u
+#define PINGS   100u
+#define ROUNDS  200u
+#define CHANGES 20u
 
 #define INIT_CR0_CLEAR 0x8000000fu /* paging, protection and what the FPU needs */
 
@@ -214,6 +215,45 @@ static void nmis(void)
     }
 }
 
+/* ---- what the hypervisor's processors tell each other is nobody else's business */
+
+#define MTRR_CAP      0xfeu
+#define MTRR_VARIABLE 0x200u
+#define MTRR_VALID    BIT(11)
+
+/* Each time a memory type changes, every processor has to leave the guest for a moment. */
+static void changes(void)
+{
+    u32 base = MTRR_VARIABLE + 2 * ((rdmsr(MTRR_CAP) & 0xff) - 1), r[4];
+    u64 was_base = rdmsr(base), was_mask = rdmsr(base + 1);
+
+    if (was_mask & MTRR_VALID) {
+        skip("changes", "all registers are in use");
+        return;
+    }
+    cpuid(0x80000008, 0, r);
+    for (u32 i = 1; i < nr_cpus; i++) {
+        cpus[i].nmis = 0;
+        cpu_do(&cpus[i], spin);
+    }
+    cpus[0].nmis = 0;
+    wrmsr(base, (u64)page_alloc(1)); /* uncached */
+    for (u32 n = 0; n < CHANGES; n++) {
+        wrmsr(base + 1, (MASK(51, 12) & (BIT(r[0] & 0xff) - 1)) | MTRR_VALID);
+        wrmsr(base + 1, was_mask);
+    }
+    wrmsr(base, was_base);
+    for (u32 i = 0; i < nr_cpus; i++) {
+        check("no-nmi", !cpus[i].nmis, "processor %u had %u", i, cpus[i].nmis);
+    }
+    /* And the next one of ours is not taken for one of those. */
+    cpu_send(0, SEND_NMI | SEND_OTHERS);
+    expect_nmis("nmi-after-changes", 1);
+    for (u32 i = 1; i < nr_cpus; i++) {
+        check("stop", stop(&cpus[i]), "it does not end");
+    }
+}
+
 /* ---- INIT of a running processor */
 
 /* Bochs 2.7 keeps NMIs blocked through a VM entry that says they are not, until an IRET; processors do not.
@@ -351,9 +391,22 @@ static void same_tail(struct cpu *c)
     vtd_ring();
 }
 
+static void submit_with(u32 submitters)
+{
+    for (u32 i = 1; i < submitters; i++) {
+        cpu_do(&cpus[i], submit);
+    }
+    cpus[0].count = 0;
+    submit(&cpus[0]);
+    for (u32 i = 0; i < submitters; i++) {
+        check("submit", cpu_finish(&cpus[i]) && cpus[i].count == ROUNDS, "processor %u: %lu of %u", i,
+              cpus[i].count, ROUNDS);
+    }
+}
+
 static void unit(void)
 {
-    u32 submitters = nr_cpus > 2 ? nr_cpus - 1 : nr_cpus, data;
+    u32 data;
 
     if (!vtd_find()) {
         skip("unit", "there is none");
@@ -361,17 +414,10 @@ static void unit(void)
     }
     words = page_alloc(1);
     check("queue", vtd_queue_on(0), "GSTS 0x%x", vtd_read32(VTD_GSTS));
-    for (u32 i = nr_cpus; i-- > 1;) {
-        cpu_do(&cpus[i], i < submitters ? submit : poke);
-    }
-    submit(&cpus[0]);
-    for (u32 i = 0; i < submitters; i++) {
-        check("submit", cpu_finish(&cpus[i]) && cpus[i].count == ROUNDS, "processor %u: %lu of %u", i,
-              cpus[i].count, ROUNDS);
-    }
-    if (submitters < nr_cpus) {
-        check("poke", stop(&cpus[submitters]), "it does not end");
-    }
+    submit_with(nr_cpus);
+    cpu_do(&cpus[nr_cpus - 1], poke);
+    submit_with(nr_cpus - 1);
+    check("poke", stop(&cpus[nr_cpus - 1]), "it does not end");
     for (u32 n = 0; n < ROUNDS; n++) {
         for (u32 i = 0; i < 3; i++) {
             vtd_put(desc_iotlb(IOTLB_DOMAIN, 1 + i, 0, 0));
@@ -466,7 +512,7 @@ static void to_x2(struct cpu *c)
 {
     wrmsr(APIC_BASE, rdmsr(APIC_BASE) | BASE_X2);
     c->x2 = true;
-    c->count = rdmsr(0x802) == c->apic_id && (rdmsr(0x80d) & 0xffff) == 1u << (c->apic_id & 15);
+    c->count = rdmsr(0x802) == c->apic_id ? 1 + rdmsr(0x80d) : 0;
 }
 
 static void off_and_on(struct cpu *c)
@@ -500,6 +546,7 @@ static void through_off(void)
 
 static void modes(void)
 {
+    bool ids = false; /* logical ones */
     u32 r[4];
 
     /* An emulated machine's APIC may stay off once it was. */
@@ -512,18 +559,23 @@ static void modes(void)
         return;
     }
     to_x2(&cpus[0]);
-    if (!rdmsr(0x80d)) {
-        skip("x2apic", "the emulated APIC has no logical id in this mode");
-        return;
-    }
-    check("on", cpus[0].count, "0x%lx id 0x%lx ldr 0x%lx", rdmsr(APIC_BASE), rdmsr(0x802), rdmsr(0x80d));
+    check("on", cpus[0].count, "0x%lx id 0x%lx", rdmsr(APIC_BASE), rdmsr(0x802));
     for (u32 i = 1; i < nr_cpus; i++) {
         cpu_do(&cpus[i], to_x2);
         check("on", cpu_finish(&cpus[i]) && cpus[i].count, "processor %u", i);
+        ids |= cpus[i].count != 1;
+    }
+    for (u32 i = 0; i < nr_cpus && ids; i++) {
+        check("logical-id", cpus[i].count == 1 + logical_id(&cpus[i]), "processor %u: 0x%lx", i,
+              cpus[i].count);
     }
     interrupts();
     nmis();
     inits();
+    if (!ids) {
+        skip("x2apic-off", "the emulated APIC has no logical id in this mode, and does not come back");
+        return;
+    }
     through_off();
 }
 
@@ -560,6 +612,8 @@ void guest_main(void)
     interrupts();
     part("nmi");
     nmis();
+    part("changes");
+    changes();
     part("init");
     inits();
     part("unit");
