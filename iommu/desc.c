@@ -23,30 +23,6 @@ struct desc desc_iotlb_domain(u16 did, bool dr, bool dw)
     return (struct desc){ desc_iotlb_low(DESC_G_DOMAIN, did, dr, dw), 0 };
 }
 
-/*
- * The size of a device-TLB request: with S=1 the run of ones from bit 12 up gives it, 4K * 2^(ones + 1), so
- * that k - 1 ones and the zero that ends them encode order k. The longest possible run is "everything"
- * (6.5.2.5).
- */
-static u64 devtlb_address(u64 page, unsigned order, u64 s)
-{
-    if (order == 0)
-        return page << PAGE_SHIFT;
-    if (order >= ORDER_ALL)
-        return MASK(62, 12) | s;
-    return (align_down(page, 1ull << order) | ((1ull << (order - 1)) - 1)) << PAGE_SHIFT | s;
-}
-
-u64 desc_devtlb_high(u64 page, unsigned order)
-{
-    return devtlb_address(page, order, DESC_DT_S);
-}
-
-u64 desc_pdevtlb_high(u64 page, unsigned order)
-{
-    return devtlb_address(page, order, DESC_PDT_S);
-}
-
 struct desc desc_pdevtlb_all(u16 sid, u16 pfsid, u8 depth)
 {
     struct desc d = desc_pdevtlb(sid, pfsid, depth, 0, 0, ORDER_ALL);
@@ -96,13 +72,6 @@ struct desc desc_piotlb_pages(u16 did, u32 pasid, u64 page, unsigned order)
                           align_down(page, 1ull << order) << PAGE_SHIFT | order };
 }
 
-struct desc desc_wait_status(u64 address, u32 data, bool drain)
-{
-    return (struct desc){ DESC_WAIT | DESC_WAIT_SW | DESC_WAIT_FN | (drain ? DESC_WAIT_PD : 0) |
-                              field_prep(DESC_WAIT_DATA, data),
-                          address };
-}
-
 struct desc desc_wait_interrupt(void)
 {
     return (struct desc){ DESC_WAIT | DESC_WAIT_IF | DESC_WAIT_FN, 0 };
@@ -114,13 +83,6 @@ struct desc desc_page_response(u16 sid, bool with_pasid, u32 pasid, u16 group, u
                               field_prep(DESC_PR_CODE, code) | field_prep(DESC_PR_RID, sid) |
                               field_prep(DESC_PASID_ID, pasid),
                           field_prep(DESC_PR_PRGI, group) };
-}
-
-static struct range block(u64 page, unsigned order)
-{
-    u64 first = align_down(page, 1ull << order);
-
-    return (struct range){ first, first + (1ull << order) - 1 };
 }
 
 u16 desc_fm_bits(u64 fm)
@@ -135,7 +97,7 @@ static struct range devtlb_range(u64 hi, u64 s)
     unsigned order =
         hi & s ? (unsigned)__builtin_ctzll(~page) + 1 : 0; /* page has 52 bits: ~page is never 0 */
 
-    return order >= ORDER_ALL ? RANGE_ALL : block(page, order);
+    return order >= ORDER_ALL ? RANGE_ALL : desc_block(page, order);
 }
 
 #define PASID_LO (DESC_G | DESC_DID | DESC_PASID_ID)
@@ -169,44 +131,16 @@ static enum iqei if_announced(const struct desc_rules *rules, u64 type, enum iqe
     return type && type < (rules->scalable ? NR_DESC : DESC_PIOTLB) ? error : IQEI_TYPE;
 }
 
-static u16 did_of(const struct desc_rules *rules, struct desc d)
+/* What is not sent all the time; out of the way of what is. */
+static __attribute__((noinline)) enum iqei decode_rare(const struct desc_rules *rules, struct desc d,
+                                                       struct request *out)
 {
-    return (u16)(field_get(d.lo, DESC_DID) & (BIT(rules->did_bits) - 1));
-}
-
-enum iqei desc_decode(const struct desc_rules *rules, struct desc d, u64 upper, struct request *out)
-{
-    const struct desc *may = &format[d.lo & 0xf];
     unsigned am = (unsigned)field_get(d.hi, DESC_AM);
-    u8 g = (u8)field_get(d.lo, DESC_G);
+    u8 g = out->granularity;
 
-    if ((d.lo & ~may->lo) | (d.hi & ~may->hi) | upper)
-        return if_announced(rules, d.lo & DESC_TYPE, IQEI_RESERVED);
-    *out = (struct request){ .type = (enum desc_type)(d.lo & 0xf), .granularity = g };
     switch (out->type) {
-    case DESC_IOTLB:
-        out->did = did_of(rules, d);
-        if (g != DESC_G_PAGE)
-            return g ? IQEI_NONE : IQEI_RESERVED;
-        if (am > rules->mamv)
-            return IQEI_RESERVED;
-        /* A page-selective request where it is not announced is undefined: widened, never narrowed. */
-        if (!rules->psi)
-            out->granularity = DESC_G_DOMAIN;
-        /* The address below AM is ignored by hardware; aligning it down covers what was asked. */
-        out->range = block(field_get(d.hi, DESC_ADDR), am);
-        return IQEI_NONE;
-    case DESC_WAIT:
-        if (d.lo & DESC_WAIT_PD && !rules->pds)
-            return IQEI_RESERVED;
-        out->wait_drain = d.lo & DESC_WAIT_PD;
-        out->wait_status = d.lo & DESC_WAIT_SW;
-        out->wait_interrupt = d.lo & DESC_WAIT_IF;
-        out->status_addr = d.hi;
-        out->status_data = (u32)field_get(d.lo, DESC_WAIT_DATA);
-        return IQEI_NONE;
     case DESC_CONTEXT:
-        out->did = did_of(rules, d);
+        out->did = desc_did(rules, d);
         out->sid = (u16)field_get(d.lo, DESC_CC_SID);
         out->fm = desc_fm_bits(field_get(d.lo, DESC_CC_FM));
         return g ? IQEI_NONE : IQEI_RESERVED;
@@ -234,12 +168,12 @@ enum iqei desc_decode(const struct desc_rules *rules, struct desc d, u64 upper, 
         break;
     case DESC_PIOTLB:
     case DESC_PASID:
-        out->did = did_of(rules, d);
+        out->did = desc_did(rules, d);
         out->pasid = (u32)field_get(d.lo, DESC_PASID_ID);
         out->range = RANGE_ALL;
         if (out->type == DESC_PIOTLB && g == DESC_PIOTLB_PAGE &&
             am < ORDER_ALL) /* any AM is legal (6.5.2.6) */
-            out->range = block(field_get(d.hi, DESC_ADDR), am);
+            out->range = desc_block(field_get(d.hi, DESC_ADDR), am);
         if (out->type == DESC_PIOTLB ? g < DESC_PIOTLB_PASID : g == 2)
             return if_announced(rules, out->type, IQEI_RESERVED);
         break;
@@ -247,4 +181,35 @@ enum iqei desc_decode(const struct desc_rules *rules, struct desc d, u64 upper, 
         break;
     }
     return if_announced(rules, out->type, IQEI_NONE);
+}
+
+enum iqei desc_decode(const struct desc_rules *rules, struct desc d, u64 upper, struct request *out)
+{
+    const struct desc *may = &format[d.lo & 0xf];
+    unsigned am = (unsigned)field_get(d.hi, DESC_AM);
+
+    if ((d.lo & ~may->lo) | (d.hi & ~may->hi) | upper)
+        return if_announced(rules, d.lo & DESC_TYPE, IQEI_RESERVED);
+    *out = (struct request){ .type = d.lo & 0xf, .granularity = (u8)field_get(d.lo, DESC_G) };
+    if (out->type == DESC_WAIT) {
+        out->wait_drain = d.lo & DESC_WAIT_PD;
+        out->wait_status = d.lo & DESC_WAIT_SW;
+        out->wait_interrupt = d.lo & DESC_WAIT_IF;
+        out->status_addr = d.hi;
+        out->status_data = (u32)field_get(d.lo, DESC_WAIT_DATA);
+        return out->wait_drain && !rules->pds ? IQEI_RESERVED : IQEI_NONE;
+    }
+    if (out->type != DESC_IOTLB)
+        return decode_rare(rules, d, out);
+    out->did = desc_did(rules, d);
+    if (out->granularity != DESC_G_PAGE)
+        return out->granularity ? IQEI_NONE : IQEI_RESERVED;
+    if (am > rules->mamv)
+        return IQEI_RESERVED;
+    /* A page-selective request where it is not announced is undefined: widened, never narrowed. */
+    if (!rules->psi)
+        out->granularity = DESC_G_DOMAIN;
+    /* The address below AM is ignored by hardware; aligning it down covers what was asked. */
+    out->range = desc_block(field_get(d.hi, DESC_ADDR), am);
+    return IQEI_NONE;
 }

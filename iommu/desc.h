@@ -130,8 +130,29 @@ static inline u64 desc_pdevtlb_low(u16 sid, u16 pfsid, u8 depth, u32 pasid)
            field_prep(DESC_PASID_ID, pasid) | field_prep(DESC_DT_PFSID_LO, pfsid) |
            field_prep(DESC_DT_PFSID_HI, pfsid >> 4);
 }
-u64 desc_devtlb_high(u64 page, unsigned order);
-u64 desc_pdevtlb_high(u64 page, unsigned order);
+/*
+ * The size of a device-TLB request: with S=1 the run of ones from bit 12 up gives it, 4K * 2^(ones + 1), so
+ * that k - 1 ones and the zero that ends them encode order k. The longest possible run is "everything"
+ * (6.5.2.5).
+ */
+static inline u64 devtlb_address(u64 page, unsigned order, u64 s)
+{
+    if (order == 0)
+        return page << PAGE_SHIFT;
+    if (order >= ORDER_ALL)
+        return MASK(62, 12) | s;
+    return (align_down(page, 1ull << order) | ((1ull << (order - 1)) - 1)) << PAGE_SHIFT | s;
+}
+
+static inline u64 desc_devtlb_high(u64 page, unsigned order)
+{
+    return devtlb_address(page, order, DESC_DT_S);
+}
+
+static inline u64 desc_pdevtlb_high(u64 page, unsigned order)
+{
+    return devtlb_address(page, order, DESC_PDT_S);
+}
 static inline struct desc desc_devtlb(u16 sid, u16 pfsid, u8 depth, u64 page, unsigned order)
 {
     return (struct desc){ desc_devtlb_low(sid, pfsid, depth), desc_devtlb_high(page, order) };
@@ -150,7 +171,12 @@ struct desc desc_piotlb_pages(u16 did, u32 pasid, u64 page, unsigned order);
 struct desc desc_pdevtlb_all(u16 sid, u16 pfsid, u8 depth); /* everything, of all PASIDs */
 /* Status at `address` (4-byte aligned) becomes `data`; FN is set with neither meaning nor harm otherwise. */
 /* `drain`: page requests from before it are in their queue first. */
-struct desc desc_wait_status(u64 address, u32 data, bool drain);
+static inline struct desc desc_wait_status(u64 address, u32 data, bool drain)
+{
+    return (struct desc){ DESC_WAIT | DESC_WAIT_SW | DESC_WAIT_FN | (drain ? DESC_WAIT_PD : 0) |
+                              field_prep(DESC_WAIT_DATA, data),
+                          address };
+}
 struct desc desc_wait_interrupt(void);
 struct desc desc_page_response(u16 sid, bool with_pasid, u32 pasid, u16 group, u8 code);
 
@@ -172,29 +198,55 @@ struct desc_rules {
 
 /* What a type does not have is 0. */
 struct request {
-    enum desc_type type;
+    u8 type;        /* enum desc_type */
     u8 granularity; /* DESC_G_*, context-cache and IOTLB */
     u8 iec_order;
-    u16 did;   /* masked to the announced width */
-    u16 sid;   /* context-cache and device-TLB */
-    u16 fm;    /* context-cache: which bits of the source-id are ignored */
-    u32 pasid; /* PASID-cache, PASID-IOTLB, PASID device-TLB */
+    u8 code;
+    u16 did; /* masked to the announced width */
+    u16 sid; /* context-cache and device-TLB */
+    u16 fm;  /* context-cache: which bits of the source-id are ignored */
     u16 iec_index;
+    u16 group;
     bool iec_all;
     bool all_pasids; /* PASID device-TLB: of the function */
     bool with_pasid; /* page-group response */
-    u16 group;
-    u8 code;
     bool wait_status, wait_interrupt, wait_drain;
+    u32 pasid; /* PASID-cache, PASID-IOTLB, PASID device-TLB */
     u32 status_data;
     u64 status_addr;
     struct range range; /* IOTLB page-selective, device-TLB: at least what the descriptor asks for */
 };
+
+static inline u16 desc_did(const struct desc_rules *rules, struct desc d)
+{
+    return (u16)(field_get(d.lo, DESC_DID) & (BIT(rules->did_bits) - 1));
+}
+static inline struct range desc_block(u64 page, unsigned order)
+{
+    u64 first = align_down(page, 1ull << order);
+
+    return (struct range){ first, first + (1ull << order) - 1 };
+}
 
 /*
  * Total: every value gives IQEI_NONE and a request, or the error the specification names. `upper` = the upper
  * half of a 256-bit descriptor, its quadwords ORed: reserved in every type we know.
  */
 enum iqei desc_decode(const struct desc_rules *rules, struct desc d, u64 upper, struct request *out);
+
+/*
+ * The two that drivers send all the time, in the form that they have then. desc_decode() knows every form,
+ * and says of these the same.
+ */
+static inline bool desc_is_page_flush(const struct desc_rules *rules, struct desc d)
+{
+    return (d.lo & ~(DESC_DID | DESC_IOTLB_DW | DESC_IOTLB_DR)) ==
+               (DESC_IOTLB | field_prep(DESC_G, DESC_G_PAGE)) &&
+           !(d.hi & ~(DESC_ADDR | DESC_IH | DESC_AM)) && (d.hi & DESC_AM) <= rules->mamv && rules->psi;
+}
+static inline bool desc_is_status_wait(struct desc d)
+{
+    return (u32)d.lo == (DESC_WAIT | DESC_WAIT_SW) && is_aligned(d.hi, sizeof(u32));
+}
 
 #endif

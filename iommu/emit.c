@@ -57,65 +57,47 @@ static void emit_asked(struct unit *u, const struct devtlb_request *r)
         hostq_push(u, desc_devtlb(f->sid, f->pfsid, f->depth, r->range.first, order));
 }
 
-/* A range as few aligned blocks: up to four exact ones, else the one that holds it. */
-#define MAX_BLOCKS 4
-static unsigned split(struct range r, struct range blocks[MAX_BLOCKS])
-{
-    u64 at = r.first;
-
-    if (r.first == r.last) {
-        blocks[0] = r;
-        return 1;
-    }
-    for (unsigned n = 0; n < MAX_BLOCKS; n++) {
-        unsigned order = at ? (unsigned)__builtin_ctzll(at) : ORDER_ALL;
-
-        order = MIN(order, 63 - (unsigned)__builtin_clzll(r.last - at + 1));
-        blocks[n] = (struct range){ at, at + BIT(order) - 1 };
-        if (blocks[n].last == r.last)
-            return n + 1;
-        at = blocks[n].last + 1;
-    }
-    blocks[0] = r; /* every user takes the covering block of what it is given */
-    return 1;
-}
-
-static void emit_iotlb_range(struct unit *u, struct domain *d, struct range r)
-{
-    struct range blocks[MAX_BLOCKS];
-    unsigned n = d->all ? 0 : split(r, blocks);
-
-    for (unsigned i = 0; i < n; i++) {
-        unsigned order = range_order(blocks[i]);
-
-        if (d->pgtt != PGTT_SECOND && d->pasid != PASID_MANY) { /* page-selective there, and of any size */
-            hostq_push(u, order < ORDER_ALL ? desc_piotlb_pages(d->did, d->pasid, blocks[i].first, order)
-                                            : desc_piotlb(d->did, d->pasid));
-            u->hq.piotlb = true;
-            d->sent++;
-            continue;
-        }
-        if (!u->psi || order > u->mamv) {
-            d->all = true;
-            return;
-        }
-        d->sent++;
-        hostq_push(u, desc_iotlb_pages(d->did, blocks[i].first, order, u->drain_reads, u->drain_writes));
-    }
-}
-
-/* Tables first, all of them: the unit may refill its caches while the queue runs. */
-static void sync_domains(struct unit *u)
+/*
+ * A range of a domain as few aligned blocks, which is what descriptors can say: up to four exact ones, else
+ * the one that holds it. What is too large for a page-selective request takes all of the domain.
+ */
+static void cut(struct unit *u, struct domain *d, struct range r)
 {
     struct plan *p = &u->plan;
-    struct last_tables last = { 0 };
+    struct block *b = &p->blocks[p->nr_blocks];
+    unsigned order = range_order(r), largest = 0, n = 0;
+    bool exact = r.last - r.first == BIT(order) - 1;
+    u64 at = r.first;
+
+    for (; !exact && at <= r.last && n < MAX_BLOCKS; n++) {
+        unsigned o = 63 - (unsigned)__builtin_clzll(r.last - at + 1);
+
+        if (at)
+            o = MIN(o, (unsigned)__builtin_ctzll(at));
+        b[n] = (struct block){ at, o, d };
+        largest = MAX(largest, o);
+        at += BIT(o);
+    }
+    if (at <= r.last) { /* one block, or more than a few */
+        b[0] = (struct block){ align_down(at = r.first, BIT(order)), order, d };
+        largest = order;
+        n = 1;
+    }
+    p->nr_blocks = (u16)(p->nr_blocks + n);
+    /* Of one PASID's first-stage table any size can be flushed. */
+    if ((d->pgtt == PGTT_SECOND || d->pasid == PASID_MANY) && (!u->psi || largest > u->mamv))
+        d->all = true;
+}
+
+/* Entries, and all of a domain's table. */
+static __attribute__((noinline)) void sync_more(struct unit *u)
+{
+    struct plan *p = &u->plan;
 
     if (p->context_all || p->pasid_all)
         context_sync_all(u); /* and below each entry its PASIDs */
     if (p->iec_all)
         ir_sync_all(u);
-    if (u->atts_lost)
-        p->devtlb_all = true;
     if (p->iotlb_all && u->v.enabled)
         for (u32 did = DID_FIRST; did < u->next_did; did++) {
             struct domain *d = domain_get(u, (u16)did);
@@ -126,46 +108,59 @@ static void sync_domains(struct unit *u)
     for (struct domain *d = p->touched; d; d = d->next_touched)
         if (d->sync_all)
             shadow_sync(u, d, &(struct range){ 0, PAGE_NR_MAX });
-    for (unsigned i = 0; i < p->nr_ranges; i++)
-        if (!p->ranges[i].domain->sync_all)
-            shadow_sync_pages(u, p->ranges[i].domain, &p->ranges[i].range, &last);
 }
 
-static void emit_context(struct unit *u)
+/* Tables first, all of them: the unit may refill its caches while the queue runs. */
+static void sync_domains(struct unit *u)
+{
+    struct plan *p = &u->plan;
+    struct last_tables last = { 0 };
+
+    if (plan_more(p))
+        sync_more(u);
+    if (u->atts_lost)
+        p->devtlb_all = true;
+    for (unsigned i = 0; i < p->nr_ranges; i++) {
+        struct domain *d = p->ranges[i].domain;
+
+        if (!d->sync_all) /* and so all of it is flushed */
+            shadow_sync_pages(u, d, &p->ranges[i].range, &last);
+        if (!d->all)
+            cut(u, d, p->ranges[i].range);
+    }
+}
+
+/* Context, PASID-table and interrupt entries. */
+static __attribute__((noinline)) void emit_entries(struct unit *u)
 {
     struct plan *p = &u->plan;
 
     if (p->context_all)
         hostq_push(u, desc_context_global());
-    else
-        for (unsigned i = 0; i < p->nr_context; i++)
-            hostq_push(u, desc_context_device(p->context[i].did, p->context[i].sid));
-}
-
-static void emit_pasid(struct unit *u)
-{
-    struct plan *p = &u->plan;
-
-    if (!u->scalable)
-        return;
-    if (p->pasid_all)
+    for (unsigned i = 0; i < p->nr_context && !p->context_all; i++)
+        hostq_push(u, desc_context_device(p->context[i].did, p->context[i].sid));
+    if (u->scalable && p->pasid_all)
         hostq_push(u, desc_pasid_cache_global());
-    else
-        for (unsigned i = 0; i < p->nr_pasid; i++)
-            hostq_push(u, desc_pasid_cache(p->pasid[i].did, p->pasid[i].pasid));
+    for (unsigned i = 0; i < p->nr_pasid && !p->pasid_all; i++)
+        hostq_push(u, desc_pasid_cache(p->pasid[i].did, p->pasid[i].pasid));
+    if (u->irt && p->iec_all)
+        hostq_push(u, desc_iec_all());
+    for (unsigned i = 0; i < p->nr_iec && !p->iec_all; i++)
+        hostq_push(u, desc_iec(p->iec[i].index, p->iec[i].order));
 }
 
-static void emit_iec(struct unit *u)
+static inline __attribute__((always_inline)) void emit_iotlb_block(struct unit *u, const struct block *b)
 {
-    struct plan *p = &u->plan;
+    struct domain *d = b->domain;
 
-    if (!u->irt)
+    d->sent++;
+    if (d->pgtt == PGTT_SECOND || d->pasid == PASID_MANY) {
+        hostq_push(u, desc_iotlb_pages(d->did, b->page, b->order, u->drain_reads, u->drain_writes));
         return;
-    if (p->iec_all)
-        hostq_push(u, desc_iec_all());
-    else
-        for (unsigned i = 0; i < p->nr_iec; i++)
-            hostq_push(u, desc_iec(p->iec[i].index, p->iec[i].order));
+    }
+    hostq_push(u, b->order < ORDER_ALL ? desc_piotlb_pages(d->did, d->pasid, b->page, b->order)
+                                       : desc_piotlb(d->did, d->pasid));
+    u->hq.piotlb = true;
 }
 
 static void emit_iotlb(struct unit *u)
@@ -176,8 +171,9 @@ static void emit_iotlb(struct unit *u)
         hostq_push(u, desc_iotlb_global(u->drain_reads, u->drain_writes));
         return;
     }
-    for (unsigned i = 0; i < p->nr_ranges; i++)
-        emit_iotlb_range(u, p->ranges[i].domain, p->ranges[i].range);
+    for (unsigned i = 0; i < p->nr_blocks; i++)
+        if (!p->blocks[i].domain->all)
+            emit_iotlb_block(u, &p->blocks[i]);
     for (struct domain *d = p->touched; d; d = d->next_touched)
         if (d->all) {
             d->sent++;
@@ -214,11 +210,11 @@ static bool for_first_stage(struct unit *u, const struct fn *f)
     return true;
 }
 
-/* What the functions in a domain may hold of a range, each by its way into it. */
-static void emit_atts(struct unit *u, const struct domain *d, struct range r)
+/* What the functions in a domain may hold of a block, each by its way into it. */
+static inline __attribute__((always_inline)) void emit_atts(struct unit *u, const struct block *b)
 {
-    unsigned order = range_order(r);
-    u64 plain = desc_devtlb_high(r.first, order), with_pasid = desc_pdevtlb_high(r.first, order);
+    const struct domain *d = b->domain;
+    u64 plain = desc_devtlb_high(b->page, b->order);
 
     for (u16 n = d->first_att; n;) {
         const struct att *a = &u->atts[n];
@@ -228,9 +224,8 @@ static void emit_atts(struct unit *u, const struct domain *d, struct range r)
         if (f->whole || !devtlb_wanted(u, f, false, !d->root))
             continue;
         f->sent++;
-        hostq_push(
-            u, a->rid ? (struct desc){ f->devtlb_low, plain }
-                      : (struct desc){ desc_pdevtlb_low(f->sid, f->pfsid, f->depth, a->pasid), with_pasid });
+        hostq_push(u, a->rid ? (struct desc){ f->devtlb_low, plain }
+                             : desc_pdevtlb(f->sid, f->pfsid, f->depth, a->pasid, b->page, b->order));
     }
 }
 
@@ -247,17 +242,27 @@ static void emit_implied_devtlb(struct unit *u)
     }
     for (unsigned i = 0; i < p->nr_whole; i++)
         emit_function(u, &u->fns[p->whole[i]], false, false);
-    for (unsigned i = 0; i < p->nr_ranges; i++) {
-        struct domain *d = p->ranges[i].domain;
-        struct range blocks[MAX_BLOCKS];
-        unsigned n = d->all || !d->first_att ? 0 : split(p->ranges[i].range, blocks);
-
-        for (unsigned b = 0; b < n; b++)
-            emit_atts(u, d, blocks[b]);
-    }
+    for (unsigned i = 0; i < p->nr_blocks; i++)
+        if (!p->blocks[i].domain->all)
+            emit_atts(u, &p->blocks[i]);
     for (struct domain *d = p->touched; d; d = d->next_touched)
         if (d->all)
-            emit_atts(u, d, RANGE_ALL);
+            emit_atts(u, &(struct block){ 0, ORDER_ALL, d });
+}
+
+void emit_run(struct unit *u, struct domain *d, struct range r)
+{
+    const struct block b = { r.first, range_order(r), d };
+
+    if (r.last - r.first == BIT(b.order) - 1) {
+        emit_iotlb_block(u, &b); /* the same as below, without lists */
+        emit_atts(u, &b);
+    } else {
+        cut(u, d, r);
+        emit_iotlb(u);
+        emit_implied_devtlb(u);
+    }
+    hostq_submit(u);
 }
 
 /* Is the range among those of the domain? Guests ask in the order of their IOTLB descriptors, so the search
@@ -308,8 +313,10 @@ static u64 needed(struct unit *u)
     u64 n = 5ull + p->nr_context + p->nr_iec + p->nr_pasid + 2ull * p->nr_whole + p->nr_devtlb +
             u->prq.answers + (everyone(p) ? 2ull * u->nr_fns : 0);
 
+    for (unsigned i = 0; i < p->nr_blocks; i++)
+        n += 1ull + p->blocks[i].domain->nr_atts;
     for (const struct domain *d = p->touched; d; d = d->next_touched)
-        n += (1ull + MAX_BLOCKS * d->nr_ranges) * (1ull + d->nr_atts);
+        n += 1ull + d->nr_atts;
     return n;
 }
 
@@ -321,13 +328,13 @@ void emit_batch(struct unit *u)
     inside_step(u);
     if (needed(u) > hostq_room(u)) /* one global flush is cheaper than a full ring, and always fits */
         plan_everything(u);
-    emit_context(u);
-    emit_pasid(u);
+    if (plan_more(&u->plan))
+        emit_entries(u);
     emit_iotlb(u);
-    emit_iec(u);
     emit_fence(u);
     emit_implied_devtlb(u);
     emit_asked_devtlb(u);
-    prq_emit(u); /* last: the device tries again when it hears */
+    if (u->prq.answers)
+        prq_emit(u); /* last: the device tries again when it hears */
     hostq_submit(u);
 }

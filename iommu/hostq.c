@@ -10,7 +10,8 @@
 #define DEADLINE_US       2000000
 #define ALONE_DEADLINE_US 200000
 #define MAX_RETRIES       (MAX_FNS + 2)
-#define STATUS_WORDS      (PAGE_SIZE / sizeof(u32) - 1) /* the last one is for fences, and nobody reads it */
+#define STATUS_WORDS      512u                          /* a power of two */
+#define FENCE_WORD        (PAGE_SIZE / sizeof(u32) - 1) /* nobody reads it */
 
 int hostq_init(struct unit *u)
 {
@@ -28,18 +29,6 @@ int hostq_init(struct unit *u)
     return 0;
 }
 
-const u8 count_of[NR_DESC] = {
-    [DESC_CONTEXT] = COUNT_CONTEXT,
-    [DESC_IOTLB] = COUNT_IOTLB,
-    [DESC_DEVTLB] = COUNT_DEVTLB,
-    [DESC_IEC] = COUNT_IEC,
-    [DESC_WAIT] = COUNT_WAIT,
-    [DESC_PIOTLB] = COUNT_PIOTLB,
-    [DESC_PASID] = COUNT_PASID,
-    [DESC_PDEVTLB] = COUNT_PDEVTLB,
-    [DESC_PAGE_RESPONSE] = COUNT_PAGE_RESPONSE,
-};
-
 u32 hostq_room(const struct unit *u)
 {
     const struct host_queue *q = &u->hq;
@@ -51,10 +40,10 @@ u32 hostq_room(const struct unit *u)
 
 struct desc hostq_fence(const struct unit *u)
 {
-    return desc_wait_status(u->hq.status_phys + STATUS_WORDS * sizeof(u32), 0, false);
+    return desc_wait_status(u->hq.status_phys + FENCE_WORD * sizeof(u32), 0, false);
 }
 
-static void move_tail(struct unit *u)
+static inline void move_tail(struct unit *u)
 {
     struct host_queue *q = &u->hq;
 
@@ -85,7 +74,7 @@ static u32 next_cookie(struct host_queue *q)
     return slot;
 }
 
-void hostq_submit(struct unit *u)
+static inline void submit(struct unit *u)
 {
     struct host_queue *q = &u->hq;
     u32 slot = next_cookie(q);
@@ -141,7 +130,7 @@ static void flush_everything(struct unit *u, u16 suspect)
         if (!suspect || i == suspect)
             flush_function(u, &u->fns[i]);
     prq_emit(u);
-    hostq_submit(u);
+    submit(u);
     if (armed && !u->hq.event_armed)
         arm_event(u);
 }
@@ -165,23 +154,34 @@ static u16 next_live(const struct unit *u, u16 after)
     return 0;
 }
 
-static bool status_arrived(struct unit *u)
+/* Who was asked alone has answered; false: the next one is asked. */
+static __attribute__((noinline)) bool cleared(struct unit *u)
+{
+    u->hq.suspect = next_live(u, u->hq.suspect);
+    if (u->hq.suspect)
+        flush_everything(u, u->hq.suspect);
+    return !u->hq.suspect;
+}
+
+static inline bool status_arrived(struct unit *u)
 {
     struct host_queue *q = &u->hq;
 
     if (q->status[q->cookie % STATUS_WORDS] != q->cookie)
         return false;
     q->retries = 0;
-    if (q->suspect) {
-        q->suspect = next_live(u, q->suspect);
-        if (q->suspect) {
-            flush_everything(u, q->suspect);
-            return false;
-        }
-    }
+    if (q->suspect && !cleared(u))
+        return false;
     q->busy = false;
     q->first = q->tail;
     return true;
+}
+
+void hostq_submit(struct unit *u)
+{
+    submit(u);
+    if (iommu_opts.wait_us)
+        (void)status_arrived(u); /* before the clock is even read */
 }
 
 static void quarantine(struct unit *u, struct fn *f)
@@ -328,8 +328,6 @@ bool hostq_wait_or_arm(struct unit *u)
     if (!q->busy)
         return true;
     if (iommu_opts.wait_us) {
-        if (status_arrived(u)) /* before the clock is even read */
-            return true;
         do {
             if (hostq_done(u))
                 return true;

@@ -11,8 +11,8 @@
 /* One call looks at no more than this many places of a sparse table. */
 #define LOOKS 4096
 
-/* The counters in one row: kinds, then domains, then functions. */
-#define FIRST_DOMAIN ((u64)NR_COUNT)
+/* The counters in one row: types of descriptors, then domains, then functions. */
+#define FIRST_DOMAIN ((u64)NR_DESC)
 #define FIRST_FN     (FIRST_DOMAIN + 65536)
 #define COUNTERS_END (FIRST_FN + MAX_FNS)
 
@@ -29,8 +29,10 @@ static unsigned read_trace(const struct unit *u, u64 *at, struct inside_record *
 
     if (*at < oldest || *at > end) /* overwritten by now, or of an earlier boot */
         *at = oldest;
-    for (; *at < end && n < room; (*at)++)
-        out[n++] = u->ring[*at % RING_ENTRIES];
+    for (; *at < end && n < room; (*at)++) {
+        out[n] = u->ring[*at % RING_ENTRIES];
+        out[n++].unit = (u8)u->index; /* the same in all, and so not written each time */
+    }
     return n;
 }
 
@@ -43,7 +45,7 @@ static bool read_counter(struct unit *u, u64 at, struct inside_record *out)
         out->id = (u16)at;
         out->lo = u->guest_count[at];
         out->hi = u->host_count[at];
-        return true;
+        return at != 0; /* no type */
     }
     if (at < FIRST_FN) {
         const struct domain *d = domain_get(u, (u16)(at - FIRST_DOMAIN));

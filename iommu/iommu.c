@@ -222,11 +222,11 @@ void iommu_summary(void)
 
 void iommu_counters(void)
 {
-    static const char *const kind[NR_COUNT] = { "cc",    "iotlb",  "dtlb",  "iec", "wait",
-                                                "pasid", "piotlb", "pdtlb", "page" };
+    static const char *const kind[NR_DESC] = { NULL,   "cc",     "iotlb", "dtlb",  "iec",
+                                               "wait", "piotlb", "pasid", "pdtlb", "page" };
 
     for (unsigned i = 0; i < nr_units; i++)
-        for (unsigned k = 0; k < NR_COUNT; k++)
+        for (unsigned k = DESC_CONTEXT; k < NR_DESC; k++)
             env_log(ENV_INFO, "count unit=%u kind=%s guest=%llu host=%llu", i, kind[k],
                     (unsigned long long)units[i]->guest_count[k],
                     (unsigned long long)units[i]->host_count[k]);

@@ -30,8 +30,6 @@ int hw_set_root(struct unit *u, const struct root_entry *root) __must_check;
 int hw_restart_queue(struct unit *u) __must_check; /* nothing that it held is left */
 /* Before a new table is linked: from here on the unit sees what is in it, not what was there before (6.8). */
 void hw_publish(struct unit *u, const void *page);
-/* Changes an entry of `quads` quadwords that hardware may be reading. */
-void hw_write_entry(struct unit *u, u64 *host, const u64 *want, unsigned quads);
 
 /* --- hostq.c: the real unit's queue --- */
 int hostq_init(struct unit *u) __must_check;
@@ -68,6 +66,8 @@ struct last_tables {
     u64 *ours;
 };
 void shadow_sync_pages(struct unit *u, struct domain *d, struct range *r, struct last_tables *last);
+/* The quickest way, for pages of one last table. False: that is not how they look; some may be in sync. */
+bool shadow_sync_leaves(struct unit *u, struct domain *d, struct range r);
 /* What is wrong with the guest's table for this address; 0: nothing but, perhaps, permission, or what
  * hardware says. */
 enum fault_reason shadow_fault(struct unit *u, const struct translation *t, u64 addr);
@@ -128,17 +128,21 @@ void prq_forget(struct unit *u, u16 sid);                  /* the function waits
 
 /* --- plan.c: what a batch must do --- */
 void plan_reset(struct unit *u);
-bool plan_has_room(struct unit *u); /* makes room for more waits; false: no memory for them now */
+bool plan_has_room(struct unit *u); /* for one more wait; false: there is no memory for it now */
 void plan_request(struct unit *u, const struct request *r); /* one decoded guest descriptor */
 /* One context entry, cached under a host domain-id. */
 void plan_context(struct unit *u, u16 sid, u16 old_did);
 void plan_pasid(struct unit *u, u16 old_did, u32 pasid);       /* one PASID-table entry */
 void plan_domain(struct unit *u, struct domain *d, bool sync); /* all of a domain */
-void plan_function(struct unit *u, u16 sid);                   /* all that a function's device TLB may hold */
+/* Pages of a guest domain, which it asked for in so many descriptors. */
+void plan_pages(struct unit *u, u16 did, struct range r, u32 descriptors);
+void plan_function(struct unit *u, u16 sid); /* all that a function's device TLB may hold */
 void plan_everything(struct unit *u);
 
 /* --- emit.c: from the plan to host descriptors; the device-TLB decision --- */
 void emit_batch(struct unit *u); /* syncs the shadows, fills the queue, moves the tail */
+/* The same of nothing but pages of one table, which are in sync. */
+void emit_run(struct unit *u, struct domain *d, struct range r);
 
 /* --- fns.c: functions with ATS --- */
 struct fn *fn_find(struct unit *u, u16 sid);
@@ -172,11 +176,21 @@ void vregs_page_request(struct unit *u, u32 tail); /* one more is in the guest's
 void vregs_page_overflow(struct unit *u);          /* one more found no room there */
 
 /* --- what the innermost loops call --- */
+/* Is there nothing to do before the guest's waits are done? */
+static inline bool plan_only_waits(const struct plan *p)
+{
+    return !(p->marks[0] | p->marks[1] | p->marks[2] | p->marks[3]);
+}
+
 static inline bool plan_empty(const struct unit *u)
 {
-    const u64 *m = u->plan.marks;
+    return plan_only_waits(&u->plan) && !u->plan.nr_waits;
+}
 
-    return !(m[0] | m[1] | m[2] | m[3]);
+/* Is there more to do than flushing ranges and domains? */
+static inline bool plan_more(const struct plan *p)
+{
+    return p->marks[0] | p->marks[1];
 }
 
 static inline struct domain *domain_get(struct unit *u, u16 did)
@@ -204,6 +218,18 @@ static inline u64 vreg64(const struct unit *u, u32 off)
     return vreg32(u, off) | (u64)vreg32(u, off + 4) << 32;
 }
 
+static inline bool plan_room(struct unit *u)
+{
+    return u->plan.waits[u->plan.nr_waits / WAITS_PER_PAGE] || plan_has_room(u);
+}
+
+static inline void plan_wait(struct unit *u, struct guest_wait w) /* after plan_room() */
+{
+    unsigned n = u->plan.nr_waits++;
+
+    u->plan.waits[n / WAITS_PER_PAGE][n % WAITS_PER_PAGE] = w;
+}
+
 /* --- inside.c: what the guest may see of all this --- */
 int inside_init(struct unit *u) __must_check;
 /* One time for all that one step of a batch writes: a dozen instructions for each entry are spent always. */
@@ -214,11 +240,9 @@ static inline void inside_step(struct unit *u)
 static inline void inside_add(struct unit *u, enum inside_what what, u64 lo, u64 hi)
 {
     u->ring[u->ring_next++ % RING_ENTRIES] = (struct inside_record){
-        .time = u->ring_time, .lo = lo, .hi = hi, .batch = u->batch, .unit = (u8)u->index, .what = (u8)what
+        .time = u->ring_time, .lo = lo, .hi = hi, .batch = u->batch, .what = (u8)what
     };
 }
-
-extern const u8 count_of[NR_DESC]; /* enum count_kind of a descriptor type */
 
 static inline void hostq_push(struct unit *u, struct desc d)
 {
@@ -226,7 +250,7 @@ static inline void hostq_push(struct unit *u, struct desc d)
 
     q->ring[q->tail] = d;
     q->tail = (q->tail + q->step) & q->mask;
-    u->host_count[count_of[d.lo & DESC_TYPE]]++;
+    u->host_count[d.lo & DESC_TYPE]++;
     inside_add(u, INSIDE_HOST, d.lo, d.hi);
 }
 

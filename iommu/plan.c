@@ -18,8 +18,8 @@ void plan_reset(struct unit *u)
         d->touched = d->all = d->sync_all = false;
     for (unsigned i = 0; i < p->nr_whole; i++)
         u->fns[p->whole[i]].whole = false;
-    for (unsigned i = 0; i < ARRAY_SIZE(p->marks); i++)
-        p->marks[i] = 0;
+    p->marks[0] = p->marks[1] = p->marks[2] = p->marks[3] = 0;
+    p->nr_waits = 0;
     p->looked = p->cursor = 0;
 }
 
@@ -73,6 +73,7 @@ void plan_domain(struct unit *u, struct domain *d, bool sync)
     touch(u, d);
     d->all = true;
     d->sync_all |= sync;
+    u->plan.sync_all |= sync;
 }
 
 void plan_function(struct unit *u, u16 sid)
@@ -152,24 +153,25 @@ static struct domain *next_same(struct unit *u, const struct domain *d)
     return d->next_same ? domain_get(u, d->next_same) : NULL;
 }
 
-static void request_iotlb(struct unit *u, const struct request *r)
+/* Every host domain that stands for the guest's; each looks for itself whether it is flushed whole already.
+ * One that nobody knows holds nothing. */
+void plan_pages(struct unit *u, u16 did, struct range r, u32 descriptors)
 {
-    struct domain *d;
-
-    if (r->granularity == DESC_G_GLOBAL) {
-        u->plan.iotlb_all = true;
-        return;
-    }
-    /* Every host domain that stands for the guest's; each looks for itself whether it is flushed whole
-     * already. One that nobody knows holds nothing. */
-    d = domain_of_guest(u, r->did);
-    for (; d; d = next_same(u, d)) {
-        d->asked++;
-        if (r->granularity == DESC_G_PAGE && d->root) /* of first-stage tables it takes all (6.5.2.2) */
-            plan_range(u, d, r->range);
+    for (struct domain *d = domain_of_guest(u, did); d; d = next_same(u, d)) {
+        d->asked += descriptors;
+        if (d->root && !range_is_all(r)) /* of first-stage tables it takes all (6.5.2.2) */
+            plan_range(u, d, r);
         else
             plan_domain(u, d, true);
     }
+}
+
+static void request_iotlb(struct unit *u, const struct request *r)
+{
+    if (r->granularity == DESC_G_GLOBAL)
+        u->plan.iotlb_all = true;
+    else
+        plan_pages(u, r->did, r->granularity == DESC_G_PAGE ? r->range : RANGE_ALL, 1);
 }
 
 static __attribute__((noinline)) void request_devtlb(struct unit *u, const struct request *r)
@@ -232,8 +234,6 @@ static __attribute__((noinline)) void request_piotlb(struct unit *u, const struc
 
 void plan_request(struct unit *u, const struct request *r)
 {
-    struct plan *p = &u->plan;
-
     switch (r->type) {
     case DESC_CONTEXT:
         request_context(u, r);
@@ -255,10 +255,9 @@ void plan_request(struct unit *u, const struct request *r)
         request_piotlb(u, r);
         break;
     case DESC_WAIT:
-        p->waits[p->nr_waits / WAITS_PER_PAGE][p->nr_waits % WAITS_PER_PAGE] =
-            (struct guest_wait){ r->status_addr, r->status_data, r->wait_status, r->wait_interrupt };
-        p->nr_waits++;
-        p->drain |= r->wait_drain;
+        plan_wait(u,
+                  (struct guest_wait){ r->status_addr, r->status_data, r->wait_status, r->wait_interrupt });
+        u->plan.drain |= r->wait_drain;
         break;
     case DESC_PAGE_RESPONSE:
         prq_request(u, r);

@@ -11,8 +11,43 @@ static bool queue_stopped(const struct unit *u)
     return !(vreg32(u, REG_GSTS) & GCMD_QIE) || vreg32(u, REG_FSTS) & FSTS_IQE;
 }
 
+static bool run_extend(struct unit *u, struct desc d)
+{
+    struct run *run = &u->plan.run;
+    u64 pages;
+
+    if (!run->length || d.lo != run->first.lo || d.hi != run->next || d.hi <= run->first.hi)
+        return false;
+    pages = BIT(d.hi & DESC_AM);
+    run->length++;
+    run->range.last += pages;
+    run->next += pages << PAGE_SHIFT;
+    return true;
+}
+
+static void run_begin(struct unit *u, struct desc d)
+{
+    struct run *run = &u->plan.run;
+
+    run->first = d;
+    run->length = 1;
+    run->did = desc_did(&u->v.rules, d);
+    run->range = desc_block(d.hi >> PAGE_SHIFT, d.hi & DESC_AM);
+    run->next = d.hi + (PAGE_SIZE << (d.hi & DESC_AM));
+}
+
+static void run_end(struct unit *u)
+{
+    struct run *run = &u->plan.run;
+
+    if (run->length)
+        plan_pages(u, run->did, run->range, run->length);
+    run->length = 0;
+}
+
 /* Fetches and decodes until the tail or an error: a batch is as much as the guest has submitted, so that
- * its tables are walked once whatever the ring holds. Without memory for its waits it is less. */
+ * its tables are walked once whatever the ring holds. Without memory for its waits it is less. The last run
+ * is not planned yet. */
 static void fetch(struct unit *u)
 {
     u64 iqa = vreg64(u, REG_IQA);
@@ -32,7 +67,6 @@ static void fetch(struct unit *u)
     else if (wide && tail & IQT_DW_RSVD)
         error = IQEI_ALIGN;
     while (!error && head != tail) {
-        struct request r;
         struct desc copy;
         u64 upper = 0;
 
@@ -49,12 +83,24 @@ static void fetch(struct unit *u)
 
             upper = second->lo | second->hi;
         }
-        error = desc_decode(&u->v.rules, copy, upper, &r);
-        if (error || (r.type == DESC_WAIT && !plan_has_room(u)))
-            break;
+        if (!upper && run_extend(u, copy)) {
+            /* that is all */
+        } else if (!upper && desc_is_page_flush(&u->v.rules, copy)) {
+            run_end(u);
+            run_begin(u, copy);
+        } else if (!upper && desc_is_status_wait(copy) && plan_room(u)) {
+            plan_wait(u, (struct guest_wait){ .address = copy.hi, .data = copy.lo >> 32, .status = true });
+        } else {
+            struct request r;
+
+            run_end(u);
+            error = desc_decode(&u->v.rules, copy, upper, &r);
+            if (error || (r.type == DESC_WAIT && !plan_room(u)))
+                break;
+            plan_request(u, &r);
+        }
         inside_add(u, INSIDE_GUEST, copy.lo, copy.hi);
-        plan_request(u, &r);
-        u->guest_count[count_of[r.type]]++;
+        u->guest_count[copy.lo & DESC_TYPE]++;
         head = (head + step) & (size - 1);
     }
     u->v.regs[REG_IQH / 4] = head;
@@ -83,8 +129,10 @@ static void finish(struct unit *u)
     inside_step(u);
     inside_add(u, INSIDE_DONE, u->plan.nr_waits, u->hq.cookie);
     u->batch++;
-    domain_reap(u);
-    prq_finish(u);
+    if (u->dying || u->limbo)
+        domain_reap(u);
+    if (u->prq.ring)
+        prq_finish(u);
     if (u->plan.drain)
         (void)prq_collect(u); /* they are in our queue now; the guest is to find them in its own */
     for (unsigned i = 0; i < u->plan.nr_waits; i++) {
@@ -117,12 +165,37 @@ void replay_submit(struct unit *u)
     finish(u);
 }
 
+/*
+ * The way of nearly every batch: one run, and waits. It needs no plan, because there is nothing to merge and
+ * to sort, and room for it is always there: the long way with that left out. False: something about the
+ * batch, its domain or the unit is unusual.
+ */
+static bool straight(struct unit *u)
+{
+    struct run *run = &u->plan.run;
+    struct domain *d = domain_of_guest(u, run->did);
+
+    if (!plan_only_waits(&u->plan) || u->prq.answers || u->atts_lost || u->hq.lost || u->mamv < TABLE_ORDER ||
+        (run->range.first ^ run->range.last) >> TABLE_ORDER || !d || d->next_same || d->pgtt != PGTT_SECOND ||
+        d->nr_atts > MAX_FNS || !shadow_sync_leaves(u, d, run->range))
+        return false;
+    d->asked += run->length;
+    run->length = 0;
+    emit_run(u, d, run->range);
+    if (!u->hq.busy || hostq_wait_or_arm(u))
+        finish(u);
+    return true;
+}
+
 void replay_run(struct unit *u)
 {
     /* The tail cannot move while we hold the lock, so this is at most one pass over the ring; and one batch,
      * unless memory is short. */
     while (!u->hq.busy && !queue_stopped(u) && vreg32(u, REG_IQH) != vreg32(u, REG_IQT)) {
         fetch(u);
+        if (u->plan.run.length && straight(u))
+            continue;
+        run_end(u);
         if (!plan_empty(u))
             replay_submit(u);
     }

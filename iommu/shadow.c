@@ -266,7 +266,7 @@ static void sync_table(struct sync *s, u64 *shadow, const struct view *v, unsign
 
 /* The last level of both tables where they have the same shape down to it, none where both end before it.
  * False: the general walk must look. */
-static bool find_leaves(struct domain *d, u64 page, struct last_tables *last)
+static inline bool find_leaves(struct domain *d, u64 page, struct last_tables *last)
 {
     volatile u64 *guest = env_guest_page(d->guest_root);
     u64 addr = page << PAGE_SHIFT, *ours = d->root;
@@ -291,7 +291,7 @@ static bool find_leaves(struct domain *d, u64 page, struct last_tables *last)
     return guest;
 }
 
-static bool sync_leaves(struct unit *u, const struct last_tables *t, u64 first, u64 to)
+static inline bool sync_leaves(struct unit *u, const struct last_tables *t, u64 first, u64 to)
 {
     u64 refused = SS_RSVD | (u->v.ecap & ECAP_SC ? 0 : SS_SNP), extent;
 
@@ -308,6 +308,13 @@ static bool sync_leaves(struct unit *u, const struct last_tables *t, u64 first, 
         set_entry(u, entry, want);
     }
     return true;
+}
+
+bool shadow_sync_leaves(struct unit *u, struct domain *d, struct range r)
+{
+    struct last_tables t;
+
+    return find_leaves(d, r.first, &t) && sync_leaves(u, &t, r.first, r.last);
 }
 
 /* What nearly every flush is about: small pages in tables that have not changed above them. Walks without

@@ -116,7 +116,8 @@ _Static_assert(sizeof(struct irte) == 16, "9.9");
 #define FS_D  BIT(6)
 #define FS_PS BIT(7)
 
-#define ENTRIES 512
+#define TABLE_ORDER 9
+#define ENTRIES     (1u << TABLE_ORDER)
 
 /* log2 of the bytes that one entry of a table at `level` (1 = lowest) stands for. */
 static inline unsigned level_shift(unsigned level)

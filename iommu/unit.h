@@ -136,6 +136,24 @@ struct planned_range {
     struct domain *domain;
 };
 
+struct block { /* 2^order pages, aligned */
+    u64 page;
+    u32 order;
+    struct domain *domain;
+};
+#define MAX_BLOCKS 4 /* of one range */
+
+/* Page flushes that follow each other and differ in nothing else: drivers send them so, and it is one
+ * request.
+ */
+struct run {
+    struct desc first;
+    u64 next;   /* high quadword of the one that would go on with it */
+    u32 length; /* 0: there is none */
+    u16 did;    /* of the guest */
+    struct range range;
+};
+
 struct devtlb_request {
     u16 fn; /* index */
     struct range range;
@@ -170,22 +188,22 @@ struct plan {
             bool devtlb_all; /* every ATS function of the unit, whole */
             bool asked_all; /* likewise, and the guest itself asked: its requests are more than the list holds
                              */
+            bool sync_all;  /* a domain has it */
+            bool drain;     /* a wait asked for page requests to be drained */
+            u16 nr_context, nr_pasid, nr_whole, nr_iec;
+            u16 nr_ranges, nr_devtlb;
+            u16 nr_blocks;          /* while it is emitted */
             struct domain *touched; /* list */
-            u16 nr_ranges;
-            u16 nr_devtlb;
-            u16 nr_context;
-            u16 nr_pasid;
-            u16 nr_whole;
-            u16 nr_iec;
-            u16 nr_waits;
-            bool drain; /* a wait asked for page requests to be drained */
         };
-        u64 marks[4]; /* all 0: there is nothing to do */
+        u64 marks[4]; /* all 0: there is nothing to do but waits */
     };
+    u16 nr_waits;
+    struct run run; /* while descriptors are fetched: the last one, not planned yet */
     u32 looked;
     u16 cursor; /* where the last search in the ranges ended */
     struct planned_range ranges[PLAN_RANGES];
-    struct devtlb_request devtlb[PLAN_DEVTLB]; /* the guest's own */
+    struct block blocks[PLAN_RANGES * MAX_BLOCKS]; /* of the ranges */
+    struct devtlb_request devtlb[PLAN_DEVTLB];     /* the guest's own */
     struct {
         u16 sid, did; /* did: host domain-id of the entry before the change */
     } context[PLAN_CONTEXT];
@@ -201,7 +219,7 @@ struct plan {
     /* In the guest's order: a batch may be a whole ring. The pages come when they are needed, and stay. */
     struct guest_wait *waits[PLAN_WAIT_PAGES + 1];
 };
-_Static_assert(offsetof(struct plan, looked) == 4 * sizeof(u64), "plan_empty() and plan_reset()");
+_Static_assert(offsetof(struct plan, nr_waits) == 4 * sizeof(u64), "plan_empty() and plan_reset()");
 
 /* Page requests, prq.c. A group is followed from its last request until its response has left. */
 #define PRQ_GROUPS 128
@@ -245,19 +263,6 @@ struct host_queue {
     u16 suspect; /* somebody does not answer, and this is the function that is asked now; 0 = all are */
     bool lost;   /* the unit obeys no more: nothing is sent to it, and nothing behind it may do DMA */
     u32 errors;  /* FSTS bits of errors that have been seen, for who is interested */
-};
-
-enum count_kind {
-    COUNT_CONTEXT,
-    COUNT_IOTLB,
-    COUNT_DEVTLB,
-    COUNT_IEC,
-    COUNT_WAIT,
-    COUNT_PASID,
-    COUNT_PIOTLB,
-    COUNT_PDEVTLB,
-    COUNT_PAGE_RESPONSE,
-    NR_COUNT
 };
 
 /* The virtual unit's registers; the array is what the guest reads. */
@@ -329,7 +334,7 @@ struct unit {
     struct host_queue hq;
     struct page_queue prq;
     struct vunit v;
-    u64 guest_count[NR_COUNT], host_count[NR_COUNT];
+    u64 guest_count[NR_DESC], host_count[NR_DESC]; /* descriptors by type */
     struct inside_record *ring;
     u64 ring_next; /* entries ever written */
     u64 ring_time;

@@ -387,11 +387,14 @@ static const struct {
     [(REG_PECTL + MSG_UADDR) / 4] = { .rw = ~0u },
 };
 
-static __attribute__((noinline)) void written(struct unit *u, u32 off, u32 old)
+static void written(struct unit *u, u32 off, u32 old)
 {
     u32 now = *reg(u, off);
 
     switch (off) {
+    case REG_IQT:
+        replay_run(u);
+        break;
     case REG_CCMD + 4:
         if (now & (u32)(CCMD_ICC >> 32))
             context_command(u);
@@ -435,11 +438,6 @@ static void write32(struct unit *u, u32 off, u32 value)
 {
     u32 rw = writable[off / 4].rw, w1c = writable[off / 4].w1c, old = *reg(u, off);
 
-    if (off == REG_IQT) { /* what a guest writes all the time */
-        *reg(u, off) = value & rw;
-        replay_run(u);
-        return;
-    }
     if (off == REG_GCMD) {
         command(u, value);
         return;
@@ -455,7 +453,7 @@ static void write32(struct unit *u, u32 off, u32 value)
     written(u, off, old);
 }
 
-void vregs_write(struct unit *u, u32 off, unsigned width, u64 value)
+static __attribute__((noinline)) void write_any(struct unit *u, u32 off, unsigned width, u64 value)
 {
     if ((width != 4 && width != 8) || off % 4 || off + width > VREGS_SIZE) {
         /* Narrower than a register, straddling two, or nobody's: ignored (11.2 defines none of them). */
@@ -466,6 +464,16 @@ void vregs_write(struct unit *u, u32 off, unsigned width, u64 value)
     write32(u, off, (u32)value);
     if (width == 8)
         write32(u, off + 4, (u32)(value >> 32));
+}
+
+void vregs_write(struct unit *u, u32 off, unsigned width, u64 value)
+{
+    if (off != REG_IQT || width != 4) {
+        write_any(u, off, width, value);
+        return;
+    }
+    *reg(u, REG_IQT) = value & IQT_QT; /* what a guest writes all the time */
+    replay_run(u);
 }
 
 u64 vregs_read(const struct unit *u, u32 off, unsigned width)

@@ -30,8 +30,8 @@ def test_trace_and_counters(boot):
     ]
     counters = [tuple(map(int, fact.split(","))) for fact in result.facts("counter")]
     kinds = {number: (asked, sent) for what, number, _, asked, sent in counters if what == 16}
-    assert kinds[1] == (len([d for d in guest if d.kind == "iotlb"]), len([d for d in host if d.kind == "iotlb"]))
-    assert kinds[4][1] == len([d for d in host if d.kind == "wait"])
+    assert kinds[2] == (len([d for d in guest if d.kind == "iotlb"]), len([d for d in host if d.kind == "iotlb"]))
+    assert kinds[5][1] == len([d for d in host if d.kind == "wait"])
     # Domain 1 is in use; a third of the flushes was for it.
     assert [(asked, sent > 0) for what, _, did, asked, sent in counters if what == 17 and did == 1] == [(34, True)]
 

@@ -311,6 +311,44 @@ static void noise(void **state)
     }
 }
 
+/* The short tests for what drivers send all the time say nothing that the decoder does not say. */
+static void what_drivers_send(void **state)
+{
+    unsigned flushes = 0, waits = 0;
+
+    (void)state;
+    for (unsigned n = 0; n < 2000000; n++) {
+        struct desc_rules rules = { .did_bits = 4 + 2 * (unsigned)(rnd() % 7),
+                                    .mamv = rnd() & 63,
+                                    .psi = rnd() & 1 };
+        struct desc d = { rnd() & rnd() & rnd(), rnd() & rnd() };
+        struct request r;
+        bool flush, wait;
+
+        /* Near to what is meant: a bit or two from it. */
+        d.lo = n & 1 ? (d.lo & bits(31, 16)) | 0x32 : (d.lo & bits(63, 32)) | 0x25;
+        d.hi &= n & 1 ? bits(63, 12) | 0x7f : ~3ull;
+        d.lo ^= rnd() & 1 ? 1ull << rnd() % 64 : 0;
+        d.hi ^= rnd() & 1 ? 1ull << rnd() % 64 : 0;
+        flush = desc_is_page_flush(&rules, d);
+        wait = desc_is_status_wait(d);
+        flushes += flush;
+        waits += wait;
+        if (!flush && !wait)
+            continue;
+        assert_int_equal(desc_decode(&rules, d, 0, &r), 0);
+        assert_int_equal(r.type, flush ? 2 : 5);
+        if (flush) {
+            assert_int_equal(r.granularity, 3);
+            assert_int_equal(r.range.first, desc_block(d.hi >> 12, d.hi & 63).first);
+            assert_int_equal(r.range.last, desc_block(d.hi >> 12, d.hi & 63).last);
+        } else {
+            assert_true(r.wait_status && !r.wait_interrupt && !r.wait_drain);
+        }
+    }
+    assert_true(flushes > 1000 && waits > 1000);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -323,6 +361,7 @@ int main(void)
         cmocka_unit_test(orders),
         cmocka_unit_test(what_is_sent_is_valid),
         cmocka_unit_test(noise),
+        cmocka_unit_test(what_drivers_send),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

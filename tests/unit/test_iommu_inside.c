@@ -104,14 +104,14 @@ static void each_counts_its_own(void **state)
     domain = *counter(INSIDE_DOMAIN, 0, 5);
     ats = *counter(INSIDE_FUNCTION, SID_ATS, 0);
     ats2 = *counter(INSIDE_FUNCTION, SID_ATS2, 0);
-    iotlb = *counter(INSIDE_UNIT, 1, 0);
+    iotlb = *counter(INSIDE_UNIT, 2, 0);
     for (unsigned i = 0; i < 10; i++) {
         q_iotlb(0, 3, 5, 0x3000, 0);
         q_dtlb(0, SID_ATS, 0x900000, false); /* nothing the flush covers */
         assert_true(q_sync(0));
     }
-    assert_int_equal(counter(INSIDE_UNIT, 1, 0)->lo - iotlb.lo, 10);
-    assert_int_equal(counter(INSIDE_UNIT, 1, 0)->hi - iotlb.hi, 10);
+    assert_int_equal(counter(INSIDE_UNIT, 2, 0)->lo - iotlb.lo, 10);
+    assert_int_equal(counter(INSIDE_UNIT, 2, 0)->hi - iotlb.hi, 10);
     assert_int_equal(counter(INSIDE_DOMAIN, 0, 5)->lo - domain.lo, 10);
     assert_int_equal(counter(INSIDE_DOMAIN, 0, 5)->hi - domain.hi, 10);
     assert_int_equal(counter(INSIDE_FUNCTION, SID_ATS, 0)->lo - ats.lo, 10);

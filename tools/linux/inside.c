@@ -59,8 +59,8 @@ static int on_sluice(void)
 static void show(const struct record *r)
 {
     static const char *const who[] = { "guest", "host", "done" };
-    static const char *const kind[] = { "cc",    "iotlb",  "dtlb",  "iec", "wait",
-                                        "pasid", "piotlb", "pdtlb", "page" };
+    static const char *const kind[] = { "",     "cc",     "iotlb", "dtlb",  "iec",
+                                        "wait", "piotlb", "pasid", "pdtlb", "page" };
 
     if (r->what <= DONE)
         printf("trace unit=%u time=%llu batch=%u %s %llx:%llx\n", r->unit, (unsigned long long)r->time,
