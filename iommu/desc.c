@@ -23,6 +23,18 @@ struct desc desc_iotlb_domain(u16 did, bool dr, bool dw)
     return (struct desc){ desc_iotlb_low(DESC_G_DOMAIN, did, dr, dw), 0 };
 }
 
+/*
+ * The size of a device-TLB request: with S=1 the run of ones from bit 12 up gives it, 4K * 2^(ones + 1), so
+ * that k - 1 ones and the zero that ends them encode order k. The longest possible run is "everything"
+ * (6.5.2.5).
+ */
+u64 desc_devtlb_block(u64 page, unsigned order, u64 s)
+{
+    if (order >= ORDER_ALL)
+        return MASK(62, 12) | s;
+    return (align_down(page, 1ull << order) | ((1ull << (order - 1)) - 1)) << PAGE_SHIFT | s;
+}
+
 struct desc desc_pdevtlb_all(u16 sid, u16 pfsid, u8 depth)
 {
     struct desc d = desc_pdevtlb(sid, pfsid, depth, 0, 0, ORDER_ALL);

@@ -130,28 +130,15 @@ static inline u64 desc_pdevtlb_low(u16 sid, u16 pfsid, u8 depth, u32 pasid)
            field_prep(DESC_PASID_ID, pasid) | field_prep(DESC_DT_PFSID_LO, pfsid) |
            field_prep(DESC_DT_PFSID_HI, pfsid >> 4);
 }
-/*
- * The size of a device-TLB request: with S=1 the run of ones from bit 12 up gives it, 4K * 2^(ones + 1), so
- * that k - 1 ones and the zero that ends them encode order k. The longest possible run is "everything"
- * (6.5.2.5).
- */
-static inline u64 devtlb_address(u64 page, unsigned order, u64 s)
-{
-    if (order == 0)
-        return page << PAGE_SHIFT;
-    if (order >= ORDER_ALL)
-        return MASK(62, 12) | s;
-    return (align_down(page, 1ull << order) | ((1ull << (order - 1)) - 1)) << PAGE_SHIFT | s;
-}
-
+u64 desc_devtlb_block(u64 page, unsigned order, u64 s); /* order: 1 or more */
 static inline u64 desc_devtlb_high(u64 page, unsigned order)
 {
-    return devtlb_address(page, order, DESC_DT_S);
+    return order ? desc_devtlb_block(page, order, DESC_DT_S) : page << PAGE_SHIFT;
 }
 
 static inline u64 desc_pdevtlb_high(u64 page, unsigned order)
 {
-    return devtlb_address(page, order, DESC_PDT_S);
+    return order ? desc_devtlb_block(page, order, DESC_PDT_S) : page << PAGE_SHIFT;
 }
 static inline struct desc desc_devtlb(u16 sid, u16 pfsid, u8 depth, u64 page, unsigned order)
 {

@@ -114,7 +114,6 @@ static __attribute__((noinline)) void sync_more(struct unit *u)
 static void sync_domains(struct unit *u)
 {
     struct plan *p = &u->plan;
-    struct last_tables last = { 0 };
 
     if (plan_more(p))
         sync_more(u);
@@ -124,7 +123,7 @@ static void sync_domains(struct unit *u)
         struct domain *d = p->ranges[i].domain;
 
         if (!d->sync_all) /* and so all of it is flushed */
-            shadow_sync_pages(u, d, &p->ranges[i].range, &last);
+            shadow_sync_pages(u, d, &p->ranges[i].range);
         if (!d->all)
             cut(u, d, p->ranges[i].range);
     }

@@ -57,15 +57,8 @@ void domain_reap(struct unit *u);                 /* after the flush: frees what
 /* --- shadow.c: the guest's second-stage table composed with ownership --- */
 /* Brings our table up to date with the guest's in *r; widens *r to what must be flushed. */
 void shadow_sync(struct unit *u, struct domain *d, struct range *r);
-/* The same, quick for small pages. `last` is the caller's, for one pass over many; all 0 at first.
- */
-struct last_tables {
-    const struct domain *domain;
-    u64 block; /* page number / 512 that the two tables are for */
-    volatile u64 *guest;
-    u64 *ours;
-};
-void shadow_sync_pages(struct unit *u, struct domain *d, struct range *r, struct last_tables *last);
+/* The same, quick for small pages. */
+void shadow_sync_pages(struct unit *u, struct domain *d, struct range *r);
 /* The quickest way, for pages of one last table. False: that is not how they look; some may be in sync. */
 bool shadow_sync_leaves(struct unit *u, struct domain *d, struct range r);
 /* What is wrong with the guest's table for this address; 0: nothing but, perhaps, permission, or what

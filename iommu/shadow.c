@@ -266,19 +266,23 @@ static void sync_table(struct sync *s, u64 *shadow, const struct view *v, unsign
 
 /* The last level of both tables where they have the same shape down to it, none where both end before it.
  * False: the general walk must look. */
-static inline bool find_leaves(struct domain *d, u64 page, struct last_tables *last)
+static bool find_leaves(struct unit *u, struct domain *d, u64 page)
 {
     volatile u64 *guest = env_guest_page(d->guest_root);
     u64 addr = page << PAGE_SHIFT, *ours = d->root;
+    struct last_tables *last = &u->last;
 
+    *last = (struct last_tables){ .domain = NULL, .block = page / ENTRIES };
     if (addr >> level_shift(d->levels + 1u))
         return false;
     for (unsigned level = d->levels; guest && level > 1; level--) {
         unsigned i = (addr >> level_shift(level)) % ENTRIES;
         u64 g = guest[i], h = ours[i];
 
+        last->entry[last->depth].at = &guest[i];
+        last->entry[last->depth++].value = g;
         if (!(g & SS_PERM) && !h) {
-            *last = (struct last_tables){ d, page / ENTRIES, NULL, NULL };
+            last->domain = d;
             return true;
         }
         if (g & (SS_PS | SS_RSVD | SS_SNP) || h & (SS_PS | SS_SOFT_SPLIT) || !(g & SS_PERM) ||
@@ -287,12 +291,26 @@ static inline bool find_leaves(struct domain *d, u64 page, struct last_tables *l
         guest = env_guest_page(g & SS_ADDR);
         ours = env_virt(h & SS_ADDR);
     }
-    *last = (struct last_tables){ d, page / ENTRIES, guest, ours };
+    last->guest = guest;
+    last->ours = ours;
+    if (guest)
+        last->domain = d;
     return guest;
 }
 
-static inline bool sync_leaves(struct unit *u, const struct last_tables *t, u64 first, u64 to)
+static inline bool remembered(const struct last_tables *last, const struct domain *d, u64 page)
 {
+    if (last->domain != d || last->block != page / ENTRIES)
+        return false;
+    for (unsigned i = 0; i < last->depth; i++)
+        if (*last->entry[i].at != last->entry[i].value)
+            return false;
+    return true;
+}
+
+static inline bool sync_leaves(struct unit *u, u64 first, u64 to)
+{
+    const struct last_tables *t = &u->last;
     u64 refused = SS_RSVD | (u->v.ecap & ECAP_SC ? 0 : SS_SNP), extent;
 
     for (u64 page = first; t->guest && page <= to; page++) {
@@ -312,30 +330,25 @@ static inline bool sync_leaves(struct unit *u, const struct last_tables *t, u64 
 
 bool shadow_sync_leaves(struct unit *u, struct domain *d, struct range r)
 {
-    struct last_tables t;
-
-    return find_leaves(d, r.first, &t) && sync_leaves(u, &t, r.first, r.last);
+    return (remembered(&u->last, d, r.first) || find_leaves(u, d, r.first)) &&
+           sync_leaves(u, r.first, r.last);
 }
 
 /* What nearly every flush is about: small pages in tables that have not changed above them. Walks without
  * recursion, and finds the tables once for neighbours; but looks at each of them, even where there are none,
  * so that ranges beyond a few are for the general walk. */
 #define LEAVES_LOOKED_AT 16
-void shadow_sync_pages(struct unit *u, struct domain *d, struct range *r, struct last_tables *last)
+void shadow_sync_pages(struct unit *u, struct domain *d, struct range *r)
 {
-    bool few = r->last - r->first < LEAVES_LOOKED_AT * ENTRIES;
+    bool quick =
+        r->last - r->first < LEAVES_LOOKED_AT * ENTRIES && d->did != DID_IDENTITY && d->pgtt == PGTT_SECOND;
 
-    for (u64 page = r->first, to; page <= r->last; page = to + 1) {
+    for (u64 page = r->first, to; quick && page <= r->last; page = to + 1) {
         to = MIN(r->last, page | (ENTRIES - 1));
-        bool known = last->domain == d && last->block == page / ENTRIES;
-
-        if (few && d->did != DID_IDENTITY && d->pgtt == PGTT_SECOND &&
-            (known || find_leaves(d, page, last)) && sync_leaves(u, last, page, to))
-            continue;
-        shadow_sync(u, d, r);
-        last->domain = NULL; /* tables may have come and gone */
-        return;
+        quick = shadow_sync_leaves(u, d, (struct range){ page, to });
     }
+    if (!quick)
+        shadow_sync(u, d, r);
 }
 
 void shadow_sync(struct unit *u, struct domain *d, struct range *r)
@@ -343,6 +356,7 @@ void shadow_sync(struct unit *u, struct domain *d, struct range *r)
     struct sync s = { .u = u, .d = d, .flush = *r };
     struct view v = { 0 };
 
+    u->last.domain = NULL; /* tables may come and go */
     if (!d->root)
         return; /* hardware reads the guest's */
     if (d->did == DID_IDENTITY)

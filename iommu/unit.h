@@ -280,6 +280,23 @@ struct vunit {
     bool ccmd_on_finish, iotlb_on_finish; /* register-based invalidations, likewise */
 };
 
+/*
+ * Where the last walk down a guest's second-stage table and ours ended. It still ends there as long as the
+ * guest's entries that led there are what they were: ours above the last level change in shadow_sync() only,
+ * which forgets.
+ */
+struct last_tables {
+    const struct domain *domain; /* NULL: forgotten */
+    u64 block;                   /* page number / 512 that the two tables are for */
+    volatile u64 *guest;         /* NULL: both end before it */
+    u64 *ours;
+    unsigned depth;
+    struct {
+        volatile u64 *at;
+        u64 value;
+    } entry[4];
+};
+
 struct unit {
     struct env_lock lock;
     u16 index;
@@ -311,7 +328,8 @@ struct unit {
     u16 free_did;            /* list of free ones through next_same */
     u16 dying;               /* list, through next_same: refs 0, freed when the flush is done */
     struct idmap guest_dids; /* guest domain-id -> first host domain */
-    void *limbo;             /* table pages that hardware may still read, through env_page_note() */
+    struct last_tables last;
+    void *limbo; /* table pages that hardware may still read, through env_page_note() */
 
     struct fn fns[MAX_FNS]; /* slot 0 stays empty */
     u16 nr_fns;             /* slots in use, the empty ones between them included */
