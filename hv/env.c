@@ -77,6 +77,11 @@ void *env_virt(u64 phys)
     return phys_to_virt(phys);
 }
 
+void env_store64(u64 *at, u64 value)
+{
+    __atomic_store_n(at, value, __ATOMIC_RELEASE);
+}
+
 void env_writeback(const void *p, size_t len)
 {
     static u64 line; /* the same on every CPU, so a race only computes it twice */

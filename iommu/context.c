@@ -196,26 +196,14 @@ static struct context_entry *host_entry(struct unit *u, u16 sid, bool create)
         if (!*page)
             return NULL;
         hw_publish(u, *page);
-        __atomic_store_n(u->scalable && sid & 0x80 ? &root->hi : &root->lo, ROOT_P | env_phys(*page),
-                         __ATOMIC_RELEASE);
-        if (!u->coherent)
-            env_writeback(root, sizeof(*root));
+        hw_write_entry(u, u->scalable && sid & 0x80 ? &root->hi : &root->lo,
+                       &(u64){ ROOT_P | env_phys(*page) }, 1);
         u->plan.context_all =
             true; /* a cached not-present root entry goes only with a global flush (6.2.2) */
     }
     if (!*page)
         return NULL;
     return u->scalable ? &(*page)[(sid & 0x7f) * 2] : &(*page)[sid & 0xff];
-}
-
-static void write_entry(struct unit *u, struct context_entry *host, struct context_entry want)
-{
-    /* P first: hardware reads 16 bytes at once and must never see half of one entry and half of the other. */
-    __atomic_store_n(&host->lo, 0, __ATOMIC_RELEASE);
-    __atomic_store_n(&host->hi, want.hi, __ATOMIC_RELEASE);
-    __atomic_store_n(&host->lo, want.lo, __ATOMIC_RELEASE);
-    if (!u->coherent)
-        env_writeback(host, sizeof(*host));
 }
 
 static void flush_entry(struct unit *u, u16 sid, u16 old_did)
@@ -267,7 +255,7 @@ static void put_legacy(struct unit *u, u16 sid, struct context_entry *host, stru
     if (!same) {
         struct domain *old = domain_get(u, old_did), *new = domain_get(u, new_did);
 
-        write_entry(u, host, want);
+        hw_write_entry(u, &host->lo, &want.lo, 2);
         if (old)
             plan_domain(u, old, false);
         if (new) /* not-present may have been cached under the new id if the unit has caching mode */
@@ -318,7 +306,7 @@ static void put_scalable(struct unit *u, u16 sid, struct context_entry *host, co
     if (asked || host->lo != want.lo || host->hi != want.hi)
         flush_entry(u, sid, DID_NONE); /* the domain-id is ignored in scalable mode (6.5.2.1) */
     if (host->lo != want.lo || host->hi != want.hi)
-        write_entry(u, host, want);
+        hw_write_entry(u, &host->lo, &want.lo, 2);
     if (old && old != dir)
         pasid_dir_drop(u, old);
 }

@@ -46,6 +46,9 @@ void *env_virt(u64 phys); /* of a page that env_page_alloc() gave */
  */
 void env_writeback(const void *p, size_t len);
 
+/* One store into a table that hardware may be reading; it is seen there before the later ones. */
+void env_store64(u64 *at, u64 value);
+
 /* --- time and locks --- */
 u64 env_now_us(void); /* monotonic */
 u64 env_ticks(void);  /* the CPU's own counter, for traces */

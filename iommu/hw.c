@@ -176,6 +176,17 @@ void hw_publish(struct unit *u, const void *page)
     write_buffer_flush(u);
 }
 
+void hw_write_entry(struct unit *u, u64 *host, const u64 *want, unsigned quads)
+{
+    /* P, in the first quadword, goes first and comes last: hardware reads at most 16 bytes at once (9.6), and
+     * must never see half of one entry and half of another. */
+    env_store64(host, 0);
+    for (unsigned i = quads; i-- > 0;)
+        env_store64(&host[i], want[i]);
+    if (!u->coherent)
+        env_writeback(host, quads * sizeof(*host));
+}
+
 int hw_set_root(struct unit *u, const struct root_entry *root)
 {
     env_write64(u->regs, REG_RTADDR, env_phys(root) | field_prep(RTADDR_TTM, mode_wanted(u)));

@@ -84,12 +84,7 @@ static bool sync_entry(struct unit *u, u32 index)
     (void)read_guest(u, index, &want); /* what is wrong is left not present */
     if (host->lo == want.lo && host->hi == want.hi)
         return false;
-    __atomic_store_n(&host->lo, 0,
-                     __ATOMIC_RELEASE); /* P first: never half of one entry and half of another */
-    __atomic_store_n(&host->hi, want.hi, __ATOMIC_RELEASE);
-    __atomic_store_n(&host->lo, want.lo, __ATOMIC_RELEASE);
-    if (!u->coherent)
-        env_writeback(host, sizeof(*host));
+    hw_write_entry(u, &host->lo, &want.lo, 2);
     return true;
 }
 

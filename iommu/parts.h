@@ -30,6 +30,8 @@ int hw_set_root(struct unit *u, const struct root_entry *root) __must_check;
 int hw_restart_queue(struct unit *u) __must_check; /* nothing that it held is left */
 /* Before a new table is linked: from here on the unit sees what is in it, not what was there before (6.8). */
 void hw_publish(struct unit *u, const void *page);
+/* Changes an entry of `quads` quadwords that hardware may be reading. */
+void hw_write_entry(struct unit *u, u64 *host, const u64 *want, unsigned quads);
 
 /* --- hostq.c: the real unit's queue --- */
 int hostq_init(struct unit *u) __must_check;

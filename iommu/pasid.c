@@ -75,26 +75,13 @@ static struct pasid_entry *host_entry(struct unit *u, struct shadow_dir *dir, u3
         if (!table)
             return NULL;
         hw_publish(u, table);
-        __atomic_store_n(link, PDIR_P | env_phys(table), __ATOMIC_RELEASE);
-        if (!u->coherent)
-            env_writeback(link, sizeof(*link));
+        hw_write_entry(u, link, &(u64){ PDIR_P | env_phys(table) }, 1);
         u->plan.pasid_all =
             true; /* a cached not-present directory entry names no PASID that could be flushed */
     }
     if (!(*link & PDIR_P))
         return NULL;
     return (struct pasid_entry *)env_virt(*link & PDIR_PTR) + pasid % PASIDS_PER_TABLE;
-}
-
-static void write_entry(struct unit *u, struct pasid_entry *host, const struct pasid_entry *want)
-{
-    /* P goes first and comes last: hardware reads at most 16 of the 64 bytes at once (9.6). */
-    __atomic_store_n(&host->q[0], 0, __ATOMIC_RELEASE);
-    for (unsigned i = 7; i > 0; i--)
-        __atomic_store_n(&host->q[i], want->q[i], __ATOMIC_RELEASE);
-    __atomic_store_n(&host->q[0], want->q[0], __ATOMIC_RELEASE);
-    if (!u->coherent)
-        env_writeback(host, sizeof(*host));
 }
 
 static bool same_entry(const struct pasid_entry *a, const struct pasid_entry *b)
@@ -136,7 +123,7 @@ static void put(struct unit *u, struct shadow_dir *dir, u32 pasid, struct pasid_
 
         /* Cached context entries may lead to a dropped directory, and must not fault yet. */
         if (!dir->dropped)
-            write_entry(u, host, want);
+            hw_write_entry(u, host->q, want->q, ARRAY_SIZE(want->q));
         if (old)
             plan_domain(u, old, false);
         if (new) /* not-present may have been cached under the new id if the unit has caching mode */

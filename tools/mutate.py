@@ -2,12 +2,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Breaks the code on purpose, one place at a time, and asks whether a host test notices.
 
-usage: mutate.py [--sample N] [--seed N] [--jobs N] [--only TEXT] [--list] [--planted-only] [--report]
+usage: mutate.py [--sample N] [--seed N] [--jobs N] [--only TEXT] [--again LOG] [--tests TEXT] [--plain] [--list]
+                 [--planted-only] [--report]
 
 The places are found by looking at the sources, so new code is in the list without anyone adding it: every
-statement that calls or stores, every operand of a condition, every bound, every result of iommu/ and of the
-files of hv/ that a host test links. Each mutant is built in a copy of the tree and its tests run until the
-first red one. What compiles to the same code, and what tests/mutate/equivalent.txt argues away, is no mutant.
+statement that calls or stores, every operand of a condition, every bound, every result of iommu/ and hv/.
+Each mutant is built in a copy of the tree and its tests run until the first red one. What compiles to the
+same code, and what tests/mutate/equivalent.txt argues away, is no mutant. Files that no host test links run
+in a machine only; what is in them is counted and named, and no part of the score.
 tests/mutate/planted.txt holds defects that other systems have published, planted here again.
 
 What survives is a missing test or dead code. The last line is "N passed, N failed": caught, and not.
@@ -26,6 +28,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
@@ -34,7 +37,7 @@ CC = os.environ.get("CC", "gcc")
 FLAGS = "-std=gnu11 -O1 -w -fno-omit-frame-pointer -I.".split()
 KINDS = {"plain": FLAGS, "asan": FLAGS + "-fsanitize=address,undefined -fno-sanitize-recover=all".split()}
 # What the long tests are asked for here. A mutant that needs more is told as a survivor: the safe side.
-QUICK = {"PROGRAM_SECONDS": "2", "DEPTH": "3", "NOSHRINK": "1", "INSN_RANDOM": "2000"}
+QUICK = {"PROGRAM_SECONDS": "1", "CLASS_PROGRAMS": "30", "DEPTH": "3", "NOSHRINK": "1", "INSN_RANDOM": "2000"}
 
 
 def words(source, kind):
@@ -55,6 +58,11 @@ class Test:
                 self.objects.append(word)
         self.libs = words(source, "LIBS") + ["-lcmocka"]
         self.seconds = {}
+        self.kills = {}
+
+    def cost(self, path, kind):
+        """Who is quick and has often found something in this file is asked first."""
+        return self.seconds.get(kind, self.seconds["plain"]) / (1 + self.kills.get(path, 0))
 
 
 # ---- Where to break it ---------------------------------------------------------------------------
@@ -219,6 +227,12 @@ def equivalents(listed):
     return out
 
 
+def survivors(log):
+    """What an earlier run wrote about those that survived, without line numbers: they move."""
+    found = re.findall(r"^SURVIVED ([^:]+):.*\n((?:    .*\n)+)", log, re.M)
+    return {"\n".join([path, *(line[4:] for line in diff.splitlines())]) for path, diff in found}
+
+
 # ---- Building and running ------------------------------------------------------------------------
 
 
@@ -228,16 +242,26 @@ def limits():
 
 
 def run(command, timeout, cwd, env=None):
-    """(status, output); status None when it had to be stopped."""
+    """(status, output); status None when it had to be stopped. A test program ends with its first red test."""
     process = subprocess.Popen(command, cwd=cwd, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                                stderr=subprocess.STDOUT, preexec_fn=limits)
-    try:
-        output, _ = process.communicate(timeout=timeout)
-        return process.returncode, output
-    except subprocess.TimeoutExpired:
+    late = threading.Event()
+
+    def stop():
+        late.set()
         os.killpg(process.pid, signal.SIGKILL)
-        process.communicate()
-        return None, b""
+
+    timer = threading.Timer(timeout, stop)
+    timer.start()
+    output = []
+    for line in process.stdout:
+        output.append(line)
+        if line.startswith(b"[  FAILED  ]"):
+            os.killpg(process.pid, signal.SIGKILL)
+            break
+    process.wait()
+    timer.cancel()
+    return None if late.is_set() else process.returncode, b"".join(output)
 
 
 class Workshop:
@@ -265,7 +289,7 @@ class Workshop:
         return run([CC, *KINDS[kind], "-o", str(out), *objects, *test.libs], 120, self.at)
 
     def run_test(self, test, kind, program):
-        allowed = 5 * test.seconds[kind] + 5 if kind in test.seconds else 600
+        allowed = 5 * test.seconds[kind] + 3 if kind in test.seconds else 600
         return run([str(program)], allowed, self.at, dict(os.environ, **QUICK))
 
     def prepare(self, pool, kind):
@@ -302,7 +326,7 @@ class Workshop:
                 if kind == "plain":
                     if out.read_bytes() == self.object(mutant.path, kind).read_bytes():
                         return "same code", ""
-                for test in sorted(tests, key=lambda t: t.seconds.get(kind, t.seconds["plain"])):
+                for test in sorted(tests, key=lambda t: t.cost(mutant.path, kind)):
                     # What takes long and found nothing without sanitizers finds nothing with them.
                     if kind == "asan" and test.seconds["plain"] > 4:
                         continue
@@ -312,10 +336,16 @@ class Workshop:
                         return "does not compile", ""
                     status, output = self.run_test(test, kind, program)
                     if status != 0:
+                        test.kills[mutant.path] = test.kills.get(mutant.path, 0) + 1
                         return "caught", test.name + (" (did not end)" if status is None else "")
             return "SURVIVED", ""
         finally:
             source.write_text(original)
+
+
+def told_apart(alone):
+    print(f"mutate: {sum(alone.values())} places in {len(alone)} files that only a machine runs are not tried: "
+          + ", ".join(f"{f} {n}" for f, n in alone.items()), flush=True)
 
 
 def main():
@@ -324,15 +354,24 @@ def main():
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--only", default="", help="regular expression: places whose name matches")
+    parser.add_argument("--again", default="", metavar="LOG", help="only those that survived there")
+    parser.add_argument("--tests", default="", help="regular expression: only these tests judge")
+    parser.add_argument("--plain", action="store_true", help="not with sanitizers; finds most, and is quicker")
     parser.add_argument("--list", action="store_true")
     parser.add_argument("--planted-only", action="store_true")
     parser.add_argument("--report", action="store_true", help="only planted defects decide the exit status")
     args = parser.parse_args()
+    if args.plain:
+        del KINDS["asan"]
 
     tests = [t for t in map(Test, sorted(ROOT.glob("tests/unit/test_*.c")))
              if any(o.startswith(("iommu/", "hv/")) for o in t.objects)]
+    tests = [t for t in tests if t.name != "test_speed"]  # it measures
+    judges = [t for t in tests if re.search(args.tests, t.name)]
     linked = {o for t in tests for o in t.objects}
-    files = sorted(f for f in linked if f.startswith(("iommu/", "hv/")))
+    every = sorted(str(f.relative_to(ROOT)) for d in ("iommu", "hv") for f in ROOT.glob(d + "/*.c"))
+    files = [f for f in every if f in linked]
+    alone = {f: sum(1 for _ in mutations((ROOT / f).read_text())) for f in every if f not in linked}
     argued = equivalents(ROOT / "tests/mutate/equivalent.txt")
     mutants, equivalent, used = [], 0, set()
     for path in files:
@@ -349,25 +388,30 @@ def main():
     stale = argued - used
     if args.only:
         mutants = [m for m in mutants if re.search(args.only, m.name)]
+    if args.again:
+        log = pathlib.Path(args.again).read_text()
+        mutants = [m for m in mutants if "\n".join([m.path, *m.diff]) in survivors(log)]
     if args.sample and args.sample < len(mutants):
         mutants = random.Random(args.seed).sample(mutants, args.sample)
     if args.planted_only:
         mutants = []
     plants, bad = planted(ROOT / "tests/mutate/planted.txt")
-    if not args.only:
+    if not args.only and not args.again:
         mutants = plants + mutants
     if args.list:
         for m in mutants:
             print(m.name, *m.diff, sep="\n    ")
         print(f"{found} places, {equivalent} more argued to be equivalent, {len(plants)} planted")
+        told_apart(alone)
         return 0
     print(f"mutate: {found} places in {len(files)} files, {equivalent} more argued to be equivalent, "
           f"{len(plants)} planted defects; {len(mutants)} are tried (seed {args.seed})", flush=True)
+    told_apart(alone)
 
     shops = queue.Queue()
     start = time.monotonic()
     with concurrent.futures.ThreadPoolExecutor(args.jobs) as pool:
-        all_shops = [Workshop(i, tests) for i in range(args.jobs)]
+        all_shops = [Workshop(i, judges) for i in range(args.jobs)]
         for kind in KINDS:
             all_shops[0].prepare(pool, kind)
         print(f"mutate: built and green in {time.monotonic() - start:.0f} s", flush=True)

@@ -323,6 +323,22 @@ static void faults_of_pasids(void **state)
     assert_int_equal(fault_of_pasid(ATS, 8192, IOVA), 0x46);  /* beyond the guest's directory */
     assert_int_equal(fault_of_pasid(ATS, 16384, IOVA), 0x46); /* beyond ours */
     assert_int_equal(fault_of_pasid(ATS, P1, 0x3000), 0x71);
+    poke64(DIR(ATS) + 8, PAGE(40) | 1 | 1 << 6);
+    q_pasid(0, 0, DID, 0);
+    assert_true(q_sync(0));
+    assert_int_equal(fault_of_pasid(ATS, 64, IOVA), 0x52);
+    poke64(DIR(ATS) + 8, TRIP_BASE | 1);
+    q_pasid(0, 0, DID, 0);
+    assert_true(q_sync(0));
+    assert_int_equal(fault_of_pasid(ATS, 64, IOVA), 0x58);
+    /* An entry and a directory entry that ask for silence get it. */
+    poke64(entry_at(ATS, 10), 2);
+    q_pasid(0, 1, DID, 10);
+    assert_true(q_sync(0));
+    guest_faults_clear(0);
+    assert_int_equal(lands(ATS, 10, IOVA), ~0ull);
+    world_settle();
+    assert_false(guest_r32(0, R_FSTS) & FS_PPF);
     poke64(GUEST_CTX + 0x1000, peek64(GUEST_CTX + 0x1000) & ~(1ull << 3));
     q_context(0, 3, 0, SID_ATS, 0);
     assert_true(q_sync(0));

@@ -187,6 +187,13 @@ void *env_virt(u64 phys)
     return W.mem + phys;
 }
 
+void env_store64(u64 *at, u64 value)
+{
+    *at = value;
+    if (W.on_store)
+        W.on_store(at, value);
+}
+
 void env_writeback(const void *p, size_t len)
 {
     for (unsigned i = 0; i < (W.cfg.units ? W.cfg.units : 1); i++)

@@ -156,6 +156,7 @@ struct world {
 
     void (*on_trace)(const struct model_event *e); /* what a test wants to see of the units */
     void (*on_write)(void);                        /* called when a register was written */
+    void (*on_store)(const u64 *at, u64 value);    /* called when an entry of a table was written */
     void (*after_exit)(void);                      /* after each call of iommu/ */
 
     u64 guest_pages;     /* calls of env_guest_page() */
