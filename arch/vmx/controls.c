@@ -145,3 +145,13 @@ const char *vmx_choose_controls(const struct vmx_caps *caps, struct vmx_controls
     choose_cr(caps, out);
     return NULL;
 }
+
+#define FEATURE_LOCK BIT(0)
+#define FEATURE_VMX  BIT(2) /* outside SMX */
+
+bool vmx_allow(u64 *control)
+{
+    if (!(*control & FEATURE_LOCK))
+        *control |= FEATURE_VMX | FEATURE_LOCK;
+    return *control & FEATURE_VMX;
+}

@@ -96,4 +96,7 @@ struct vmx_controls {
  */
 const char *vmx_choose_controls(const struct vmx_caps *caps, struct vmx_controls *out) __must_check;
 
+/* IA32_FEATURE_CONTROL, as firmware left it, becomes what VMXON needs. False: it is locked without that. */
+bool vmx_allow(u64 *control) __must_check;
+
 #endif

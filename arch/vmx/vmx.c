@@ -15,8 +15,6 @@
 #define MSR_RTIT_CTL        0x570
 #define RTIT_TRACE_EN       BIT(0)
 #define MSR_FEATURE_CONTROL 0x3a
-#define FEATURE_LOCK        BIT(0)
-#define FEATURE_VMX         BIT(2) /* outside SMX */
 
 struct vmx_controls vmx_controls;
 struct vmx_caps vmx_caps;
@@ -45,9 +43,7 @@ static bool allowed_by_firmware(void)
 {
     u64 control;
 
-    if (!rdmsr_safe(MSR_FEATURE_CONTROL, &control))
-        return true;
-    return !(control & FEATURE_LOCK) || control & FEATURE_VMX;
+    return !rdmsr_safe(MSR_FEATURE_CONTROL, &control) || vmx_allow(&control);
 }
 
 static void trap_port(u16 port, bool on)
@@ -97,16 +93,17 @@ static const char *probe(void)
 static int create(struct vcpu *v)
 {
     void *vmxon = page_alloc();
-    u64 pa, control;
+    u64 pa, now, control;
     bool failed;
 
     if (!vmxon)
         return ERR_NOMEM;
-    if (rdmsr_safe(MSR_FEATURE_CONTROL, &control)) {
-        if (!(control & FEATURE_LOCK))
-            wrmsr(MSR_FEATURE_CONTROL, control | FEATURE_VMX | FEATURE_LOCK);
-        else if (!(control & FEATURE_VMX))
+    if (rdmsr_safe(MSR_FEATURE_CONTROL, &now)) {
+        control = now;
+        if (!vmx_allow(&control))
             return ERR_NODEV; /* firmware set this CPU up otherwise than the first */
+        if (control != now)
+            wrmsr(MSR_FEATURE_CONTROL, control);
     }
     *(u32 *)vmxon = (u32)(vmx_caps.basic & BASIC_REVISION);
     pa = virt_to_phys(vmxon);

@@ -157,6 +157,26 @@ static void test_nothing(void **state)
     assert_non_null(vmx_choose_controls(&caps, &c));
 }
 
+static void expect_allowed(u64 control, bool allowed, u64 becomes)
+{
+    assert_int_equal(vmx_allow(&control), allowed);
+    assert_int_equal(control, becomes);
+}
+
+/* What firmware leaves in IA32_FEATURE_CONTROL (SDM 3C, 24.7), where it may also have allowed other things.
+ */
+static void test_feature_control(void **state)
+{
+    (void)state;
+    expect_allowed(0, true, 5);
+    expect_allowed(BIT(20), true, BIT(20) | 5);
+    expect_allowed(4, true, 5);
+    expect_allowed(5, true, 5);
+    expect_allowed(BIT(18) | 7, true, BIT(18) | 7);
+    expect_allowed(1, false, 1);
+    expect_allowed(3, false, 3); /* inside SMX only */
+}
+
 /* CR4 bits that nobody knows yet stay 0 for the guest, even where the CPU has them. */
 static void test_unknown_cr4(void **state)
 {
@@ -250,9 +270,10 @@ static void test_mtrr_random(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_generations), cmocka_unit_test(test_refusals),
-        cmocka_unit_test(test_nothing),     cmocka_unit_test(test_unknown_cr4),
-        cmocka_unit_test(test_mtrr),        cmocka_unit_test(test_mtrr_random),
+        cmocka_unit_test(test_generations),     cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_feature_control), cmocka_unit_test(test_nothing),
+        cmocka_unit_test(test_unknown_cr4),     cmocka_unit_test(test_mtrr),
+        cmocka_unit_test(test_mtrr_random),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
