@@ -252,7 +252,7 @@ static void unknown(const char *where, u64 address)
 
 /* ---- virtualisation */
 
-static u64 vmmcall_result;
+static u64 call_result;
 
 static void op_vmrun(void *arg)
 {
@@ -287,15 +287,11 @@ static void op_skinit(void *arg)
 }
 static void op_vmcall(void *arg)
 {
-    (void)arg;
-    __asm__ volatile("vmcall" ::: "rax", "memory");
+    __asm__ volatile("vmcall" : "=a"(call_result) : "a"(arg) : "memory");
 }
 static void op_vmmcall(void *arg)
 {
-    u64 rax = (u64)arg;
-
-    __asm__ volatile("vmmcall" : "+a"(rax)::"rbx", "rcx", "rdx", "memory");
-    vmmcall_result = rax;
+    __asm__ volatile("vmmcall" : "=a"(call_result) : "a"(arg) : "memory");
 }
 
 static void virtualisation(void)
@@ -305,7 +301,7 @@ static void virtualisation(void)
         void (*code)(void *);
     } ops[] = {
         { "vmrun", op_vmrun }, { "vmload", op_vmload },   { "vmsave", op_vmsave }, { "stgi", op_stgi },
-        { "clgi", op_clgi },   { "invlpga", op_invlpga }, { "skinit", op_skinit }, { "vmcall", op_vmcall },
+        { "clgi", op_clgi },   { "invlpga", op_invlpga }, { "skinit", op_skinit },
     };
     void *page = page_alloc(1);
     u32 r[4];
@@ -316,11 +312,13 @@ static void virtualisation(void)
         vector = trapped(ops[i].code, page);
         check(ops[i].name, vector == TRAP_UD, "vector %d", vector);
     }
+    vector = trapped(is_intel() ? op_vmmcall : op_vmcall, (void *)0x7fff1234);
+    check("call-of-others", vector == TRAP_UD, "vector %d", vector);
     if (!on_sluice) {
         return;
     }
-    vector = trapped(op_vmmcall, (void *)0x7fff1234);
-    check("vmmcall", vector == -1 && vmmcall_result == (u64)-38, "vector %d, 0x%lx", vector, vmmcall_result);
+    vector = trapped(is_intel() ? op_vmcall : op_vmmcall, (void *)0x7fff1234);
+    check("call", vector == -1 && call_result == (u64)-38, "vector %d, 0x%lx", vector, call_result);
     cpuid(1, 0, r);
     check("hypervisor-bit", r[2] >> 31, "ecx 0x%x", r[2]);
     check("vmx-hidden", !(r[2] & 1u << 5), "ecx 0x%x", r[2]);

@@ -2,6 +2,9 @@
 /*
  * A guest that tries to take a processor out of Sluice, or Sluice off its feet: interrupt messages of every
  * kind, page tables and event frames in memory that is not its own, string instructions with one bad end.
+ *
+ * bochs: without what Bochs 2.7 has not got. It stops at a read of the APIC's page that is wider than a
+ * register, and its APIC stays off once it was.
  */
 #include "tests/guests/lib/guest.h"
 #include "tests/guests/lib/vtd.h"
@@ -108,7 +111,9 @@ static void walks(void)
     make_window();
     walk_case("hypervisor", hv_base + 0x3000);
     walk_case("unit", vtd_base);
-    walk_case("apic", apic);
+    if (!option("bochs")) {
+        walk_case("apic", apic);
+    }
     walk_case("messages", apic + 0x5000);
     part("walk/end");
     pt[5] = (u64)page_alloc(1) | 3;
@@ -345,6 +350,9 @@ static void x2apic(void)
     wrmsr(0x830, MODE_NMI);
     pause_ms(1);
     check("nmi-self", nmis == 1, "%u", nmis);
+    if (option("bochs")) {
+        return;
+    }
     wrmsr(APIC_BASE, base & ~(BASE_X2 | BASE_ON));
     wrmsr(APIC_BASE, base);
     check("off", rdmsr(APIC_BASE) == base && mmio_read32(apic + 0x20) == 0, "0x%lx", rdmsr(APIC_BASE));
@@ -358,7 +366,11 @@ static void names(void)
     u32 r[4];
 
     part("names");
-    __asm__ volatile("vmmcall" : "+a"(rax)::"memory");
+    if (is_intel()) {
+        __asm__ volatile("vmcall" : "+a"(rax)::"memory");
+    } else {
+        __asm__ volatile("vmmcall" : "+a"(rax)::"memory");
+    }
     cpuid(0x40000001, 0, r);
     check("version", rax == r[0] && rax && rax < BIT(32), "0x%lx and 0x%x", rax, r[0]);
     check("promises", (r[1] & 0x1f) == (option("unsafe") ? 0x0e : 0x1f), "0x%x", r[1]);

@@ -277,14 +277,6 @@ static void iret(struct cpu *c)
                      : "rax", "memory");
 }
 
-static bool is_intel(void)
-{
-    u32 r[4];
-
-    cpuid(0, 0, r);
-    return r[1] == 0x756e6547;
-}
-
 static void init_in(const char *name, struct cpu *c, void (*job)(struct cpu *))
 {
     u64 before;

@@ -31,15 +31,6 @@ static void expect(const char *name, u64 got, u64 want)
     check(name, got == want, "0x%lx, not 0x%lx", got, want);
 }
 
-/* QEMU's emulation of a processor, never an Intel one here, lets some things pass that no processor does. */
-static bool is_intel(void)
-{
-    u32 r[4];
-
-    cpuid(0, 0, r);
-    return r[1] == 0x756e6547; /* "Genu" */
-}
-
 /* ---- control registers */
 
 static u64 read_cr0(void)

@@ -128,6 +128,14 @@ static inline void cpuid(u32 leaf, u32 sub, u32 r[4])
 {
     __asm__ volatile("cpuid" : "=a"(r[0]), "=b"(r[1]), "=c"(r[2]), "=d"(r[3]) : "a"(leaf), "c"(sub));
 }
+/* Never one that QEMU emulates here, which lets some things pass that no processor does. */
+static inline bool is_intel(void)
+{
+    u32 r[4];
+
+    cpuid(0, 0, r);
+    return r[1] == 0x756e6547; /* "Genu" */
+}
 static inline u64 rdtsc(void)
 {
     u32 lo, hi;
