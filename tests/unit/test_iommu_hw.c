@@ -183,6 +183,23 @@ static void a_queue_that_stood_still(void **state)
     }
 }
 
+/* Where firmware's events went, all of it is replaced, and nothing stays masked. */
+static void events_are_ours(void **state)
+{
+    (void)state;
+    world_boot(&(struct world_cfg){ .wait_us = 100 });
+    for (u32 group = R_FECTL; group <= R_IECTL; group += R_IECTL - R_FECTL)
+        for (u32 off = 0; off < 16; off += 4)
+            model_reg_write(W.unit[0], group + off, 4, off ? 0x1234567c : 1u << 31);
+    assert_int_equal(world_protect(), 0);
+    for (u32 group = R_FECTL; group <= R_IECTL; group += R_IECTL - R_FECTL) {
+        assert_int_equal(model_reg_read(W.unit[0], group, 4), 0);
+        assert_int_equal(model_reg_read(W.unit[0], group + 4, 4), EVENT_DATA);
+        assert_int_equal(model_reg_read(W.unit[0], group + 8, 4), EVENT_ADDR);
+        assert_int_equal(model_reg_read(W.unit[0], group + 12, 4), 0);
+    }
+}
+
 /* --- memory --- */
 
 /* With however little memory it either starts, or says that it cannot. */
@@ -233,6 +250,7 @@ int main(void)
         cmocka_unit_test(what_a_unit_must_have), cmocka_unit_test(dies_while_taken_over),
         cmocka_unit_test(dies_under_the_guest),  cmocka_unit_test(a_queue_that_stood_still),
         cmocka_unit_test(too_little_memory),     cmocka_unit_test(told_to_people),
+        cmocka_unit_test(events_are_ours),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
