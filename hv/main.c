@@ -86,9 +86,11 @@ static void contain_devices(struct acpi_header *dmar)
 
 static void unit_access(void *ctx, struct vcpu *v, u64 gpa, unsigned width, bool write, u64 *value)
 {
-    (void)ctx;
     (void)v;
-    iommu_mmio(gpa, width, write, value);
+    if (write)
+        iommu_write((unsigned)(u64)ctx, gpa, width, *value);
+    else
+        *value = iommu_read((unsigned)(u64)ctx, gpa, width);
 }
 
 /* What the guest's CPUs may not reach, or only through us. */
@@ -99,7 +101,7 @@ static void set_traps(void)
     need(nested_init(), "nested paging");
     need(nested_set(region_base(), region_size(), NESTED_NONE), "hiding Sluice");
     for (unsigned i = 0; iommu_window(i, &base, &size); i++)
-        need(bus_add_mmio(base, size, false, unit_access, NULL), "trapping the unit");
+        need(bus_add_mmio(base, size, false, unit_access, (void *)(u64)i), "trapping the unit");
     need(pci_filter_init(), "trapping configuration space");
     need(power_init(), "trapping the power registers");
     need(apic_init(), "trapping start-up interrupts");

@@ -74,32 +74,28 @@ int iommu_protect(const struct iommu_options *options)
     return err;
 }
 
-static struct unit *unit_at(u64 gpa)
+/* Either access makes progress, for a guest that only polls registers. */
+u64 iommu_read(unsigned i, u64 gpa, unsigned width)
 {
-    for (unsigned i = 0; i < nr_units; i++)
-        if (gpa - units[i]->base < units[i]->size)
-            return units[i];
-    return NULL;
+    struct unit *u = units[i];
+
+    env_lock(&u->lock);
+    if (unlikely(u->hq.busy) && replay_continue(u))
+        replay_run(u);
+    u64 value = vregs_read(u, (u32)(gpa - u->base), width);
+    env_unlock(&u->lock);
+    return value;
 }
 
-void iommu_mmio(u64 gpa, unsigned width, bool write, u64 *value)
+void iommu_write(unsigned i, u64 gpa, unsigned width, u64 value)
 {
-    struct unit *u = unit_at(gpa);
-    bool went_on;
+    struct unit *u = units[i];
 
-    if (!u) {
-        if (!write)
-            *value = ~0ull;
-        return;
-    }
     env_lock(&u->lock);
-    went_on = u->hq.busy && replay_continue(u); /* progress for a guest that only polls registers */
-    if (write)
-        vregs_write(u, (u32)(gpa - u->base), width, *value);
-    if (went_on) /* now: what a tail write adds goes with it */
+    bool went_on = unlikely(u->hq.busy) && replay_continue(u);
+    vregs_write(u, (u32)(gpa - u->base), width, value);
+    if (unlikely(went_on)) /* now: what a tail write adds goes with it */
         replay_run(u);
-    if (!write)
-        *value = vregs_read(u, (u32)(gpa - u->base), width);
     env_unlock(&u->lock);
 }
 

@@ -65,8 +65,9 @@ int iommu_shut_out(void) __must_check;
  */
 int iommu_protect(const struct iommu_options *options) __must_check;
 
-/* One guest access to a register window, as the guest made it. */
-void iommu_mmio(u64 gpa, unsigned width, bool write, u64 *value);
+/* One guest access to the window of unit i, which it begins in, as the guest made it. */
+u64 iommu_read(unsigned i, u64 gpa, unsigned width);
+void iommu_write(unsigned i, u64 gpa, unsigned width, u64 value);
 
 /* A unit's event arrived (NMI), or time has passed: completes what is done, reports faults, goes on with
  * queues that waited. False: no unit had anything to say, the NMI is the guest's. */

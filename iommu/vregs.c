@@ -480,6 +480,8 @@ u64 vregs_read(const struct unit *u, u32 off, unsigned width)
 {
     u64 value = 0;
 
+    if (width == 4 && off % 4 == 0 && off < VREGS_SIZE)
+        return vreg32(u, off);
     for (unsigned i = 0; i < width && i < 8 && off + i < VREGS_SIZE; i++)
         value |= (u64)((const u8 *)u->v.regs)[off + i] << (8 * i);
     return value;

@@ -326,9 +326,8 @@ void world_deliver(void)
 
 u64 guest_read(unsigned u, u32 off, unsigned width)
 {
-    u64 before = W.guest_pages, value = 0;
+    u64 before = W.guest_pages, value = iommu_read(u, UNIT_BASE + u * UNIT_SIZE + off, width);
 
-    iommu_mmio(UNIT_BASE + u * UNIT_SIZE + off, width, false, &value);
     enter(before);
     world_deliver();
     return value;
@@ -338,7 +337,7 @@ void guest_write(unsigned u, u32 off, unsigned width, u64 value)
 {
     u64 before = W.guest_pages;
 
-    iommu_mmio(UNIT_BASE + u * UNIT_SIZE + off, width, true, &value);
+    iommu_write(u, UNIT_BASE + u * UNIT_SIZE + off, width, value);
     enter(before);
     world_deliver();
 }
