@@ -129,7 +129,7 @@ struct spinlock {
 };
 static inline void spin_lock(struct spinlock *l)
 {
-    while (__atomic_exchange_n(&l->taken, 1, __ATOMIC_ACQUIRE))
+    while (unlikely(__atomic_exchange_n(&l->taken, 1, __ATOMIC_ACQUIRE)))
         while (__atomic_load_n(&l->taken, __ATOMIC_RELAXED))
             cpu_pause();
 }

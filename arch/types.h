@@ -74,6 +74,9 @@ static inline bool ranges_overlap(u64 a, u64 alen, u64 b, u64 blen)
     return alen && blen && a <= b + (blen - 1) && b <= a + (alen - 1);
 }
 
+#define likely(x)   __builtin_expect(!!(x), 1)
+#define unlikely(x) __builtin_expect(!!(x), 0)
+
 #define __must_check   __attribute__((warn_unused_result))
 #define __noreturn     __attribute__((noreturn))
 #define __printf(f, a) __attribute__((format(printf, f, a)))

@@ -33,16 +33,20 @@ enum vcpu_exit_kind {
 
 struct vcpu_exit {
     enum vcpu_exit_kind kind;
-    u64 gpa;           /* NESTED: the address the CPU reported */
-    bool write, fetch; /* NESTED: what the access was */
-    bool walk;         /* NESTED: the CPU's own page walk, not the instruction's operand */
-    bool delivery;     /* it happened while the CPU delivered an event, which is tried again at entry */
-    u16 port;          /* IO */
-    u8 io_size;        /* 1, 2, 4 */
+    u64 gpa;    /* NESTED: the address the CPU reported */
+    u64 access; /* NESTED: NESTED_*, and other bits */
+    u16 port;   /* IO */
+    u8 io_size; /* 1, 2, 4 */
     bool io_in, io_string, io_rep;
     u64 next_rip;           /* IO, and where the CPU tells: the following instruction; 0 = not told */
     u64 code, info1, info2; /* raw, for reports */
 };
+
+/* What the access was, as in AMD's EXITINFO1 (APM 2, 15.25.6). */
+#define NESTED_WRITE    BIT(1)
+#define NESTED_FETCH    BIT(4)
+#define NESTED_DELIVERY BIT(31) /* ours: of an event's delivery, which is tried again at entry */
+#define NESTED_WALK     BIT(33) /* the CPU's own walk of the guest's tables, not the instruction's operand */
 
 enum vcpu_seg {
     SEG_ES,
@@ -94,6 +98,7 @@ struct vcpu {
     u64 rip;
     u64 rflags;
     u32 index;                        /* of its CPU */
+    struct vcpu_exit exit;            /* the last */
     void *backend;                    /* the backend's own state: VMCB page and so on */
     void *emulator;                   /* hv/fetch.c's */
     unsigned mismatches;              /* hv/mmio.c: accesses in a row that found other bytes */
@@ -128,8 +133,9 @@ struct vcpu_backend {
     int (*vcpu_create)(struct vcpu *v);
     void (*vcpu_start)(struct vcpu *v, const struct vcpu_start *start);
 
-    /* Enters the guest and returns at the next exit. GIF=0 (no NMI taken) from exit to entry. */
-    void (*run)(struct vcpu *v, struct vcpu_exit *exit);
+    /* Enters the guest and returns at the next exit, which v->exit tells of. GIF=0 (no NMI taken) from exit
+     * to entry. */
+    void (*run)(struct vcpu *v);
 
     /* Lets one pending NMI reach the host's own handler. */
     void (*take_nmi)(struct vcpu *v);
@@ -149,6 +155,7 @@ struct vcpu_backend {
     void (*retired)(struct vcpu *v);
 
     void (*get_mode)(struct vcpu *v, struct vcpu_mode *out);
+    bool (*mode_is)(struct vcpu *v, const struct vcpu_mode *mode); /* would that give the same? v86 aside */
     void (*get_segment)(struct vcpu *v, enum vcpu_seg seg, struct vcpu_segment *out);
 
     /* MSRs whose guest value lives in the backend's state: EFER, PAT, TSC. EFER is written as judged by the

@@ -13,6 +13,7 @@
 enum { VEC_UD = 6, VEC_GP = 13 };
 
 #define CR4_OSXSAVE BIT(18)
+#define RFLAGS_RF   BIT(16)
 #define BACKSTOP_US 1000
 
 static void report(struct vcpu *v)
@@ -90,7 +91,7 @@ void judge_nmi(struct vcpu *v)
         vcpu_ops->inject_nmi(v);
 }
 
-static void dispatch(struct vcpu *v, const struct vcpu_exit *exit)
+static __attribute__((noinline)) void dispatch(struct vcpu *v, const struct vcpu_exit *exit)
 {
     switch (exit->kind) {
     case VEXIT_NESTED:
@@ -140,18 +141,46 @@ static void dispatch(struct vcpu *v, const struct vcpu_exit *exit)
     }
 }
 
+/* The hot path: what handle_nested_fault() would do with a plain move to registers that it has reached
+ * before. False: not so plain, and nothing has happened. */
+static bool handle_known_move(struct vcpu *v, const struct vcpu_exit *exit)
+{
+    const struct fetch_slot *s = fetch_known(v);
+
+    if (!s || (exit->access & (NESTED_FETCH | NESTED_WALK | NESTED_DELIVERY)))
+        return false;
+    const struct insn *insn = &s->fetched.insn;
+    const struct mmio_range *range = s->fetched.range;
+    bool write = exit->access & NESTED_WRITE;
+    u64 gpa = exit->gpa, value;
+    u64 at = insn->disp + (insn->base == INSN_NO_REG ? 0 : v->gpr[insn->base]);
+    if (!range || gpa - range->base >= range->size || insn->to_reg == write ||
+        ((at ^ gpa) & (PAGE_SIZE - 1)) || (gpa & (PAGE_SIZE - 1)) > PAGE_SIZE - insn->width)
+        return false;
+
+    value = insn->other == INSN_OTHER_REG ? v->gpr[insn->reg] : insn->imm;
+    if (insn->width == 4)
+        value = (u32)value;
+    range->handler(range->ctx, v, gpa, insn->width, write, &value);
+    if (!write)
+        v->gpr[insn->reg] = insn->width == 4 ? (u32)value : value;
+    v->mismatches = 0;
+    v->rflags &= ~RFLAGS_RF;
+    fetch_advance(v, v->rip + insn->len);
+    return true;
+}
+
 void guest_run(struct vcpu *v)
 {
-    struct vcpu_exit exit = { 0 };
-
     for (;;) {
-        while (vcpu_asked(v))
+        while (unlikely(vcpu_asked(v)))
             cpu_serve(v);
-        vcpu_ops->run(v, &exit);
+        vcpu_ops->run(v);
         vcpu_out(v);
         v->exits++;
-        dispatch(v, &exit);
-        if (!iommu_busy())
+        if (v->exit.kind != VEXIT_NESTED || !handle_known_move(v, &v->exit))
+            dispatch(v, &v->exit);
+        if (likely(!iommu_busy()))
             continue;
         if (iommu_event())
             early = true;

@@ -3,28 +3,9 @@
 #include "arch/paging.h"
 #include "hv/walk.h"
 
-#define EFER_LMA    BIT(10)
-#define ATTR_LONG   BIT(9)
-#define ATTR_BIG    BIT(10)
-#define FETCH_WIDTH 16 /* bytes read at once */
-
-struct slot {
-    struct vcpu_mode mode;
-    u64 rip;
-    const volatile u8 *bytes; /* NULL: empty */
-    struct walk walk;
-    u64 copy[2];
-    int length; /* insn_decode()'s answer; 0 = not asked */
-    struct fetched fetched;
-};
-
-#define NR_PAIRS 8 /* pair_of() */
-
-struct fetcher {
-    struct slot slots[NR_PAIRS][2];
-    struct fetched other; /* what has no slot */
-};
-_Static_assert(sizeof(struct fetcher) <= PAGE_SIZE, "one page");
+#define EFER_LMA  BIT(10)
+#define ATTR_LONG BIT(9)
+#define ATTR_BIG  BIT(10)
 
 int fetch_init(struct vcpu *v)
 {
@@ -44,40 +25,10 @@ static u64 linear_of(struct vcpu *v, const struct vcpu_mode *mode)
     return fetch_mode(mode) == INSN_64 ? v->rip : (mode->cs_base + v->rip) & MASK(31, 0);
 }
 
-static bool same_mode(const struct vcpu_mode *a, const struct vcpu_mode *b)
-{
-    u64 differ = (a->cr3 ^ b->cr3) | (a->cr0 ^ b->cr0) | (a->cr4 ^ b->cr4) | (a->efer ^ b->efer) |
-                 (a->cs_base ^ b->cs_base);
-
-    return !differ && a->cs_attrib == b->cs_attrib && a->cpl == b->cpl;
-}
-
-static void read_words(const volatile u8 *from, u64 words[2])
-{
-    typedef u64 unaligned __attribute__((aligned(1)));
-
-    words[0] = ((const volatile unaligned *)from)[0];
-    words[1] = ((const volatile unaligned *)from)[1];
-}
-
-/* Would the walk and the bytes be the same again? */
-static bool still_valid(const struct slot *s, const struct vcpu_mode *mode)
-{
-    u64 now[2];
-
-    if (!s->bytes || !same_mode(&s->mode, mode))
-        return false;
-    for (unsigned i = 0; i < s->walk.levels; i++)
-        if (*s->walk.step[i].entry != s->walk.step[i].value)
-            return false;
-    read_words(s->bytes, now);
-    return now[0] == s->copy[0] && now[1] == s->copy[1];
-}
-
 static bool is_plain_move(const struct insn *insn)
 {
     return insn->op == INSN_MOV && insn->mode == INSN_64 && insn->addr_size == 8 && insn->width >= 4 &&
-           insn->seg < INSN_FS;
+           insn->seg < INSN_FS && insn->index == INSN_NO_REG && !insn->rip_rel;
 }
 
 static int decode(const u8 *bytes, size_t count, const struct vcpu_mode *mode, struct fetched *out)
@@ -85,99 +36,87 @@ static int decode(const u8 *bytes, size_t count, const struct vcpu_mode *mode, s
     int len = insn_decode(bytes, count, fetch_mode(mode), &out->insn);
 
     out->plain_move = len > 0 && is_plain_move(&out->insn);
+    out->range = NULL;
+    if (len < 0)
+        out->insn.len = 0;
     return len;
 }
 
-/* Bytes across a page boundary, or with tables that are not remembered. */
-static enum fetch_result fetch_slowly(struct vcpu *v, const struct vcpu_mode *mode,
-                                      const struct fetched **out)
-{
-    struct fetcher *f = v->emulator;
-    u8 bytes[INSN_MAX_LEN + 1];
-    unsigned count = fetch_bytes(v, mode, bytes);
-
-    if (!count)
-        return FETCH_AGAIN;
-    *out = &f->other;
-    int len = decode(bytes, count, mode, &f->other);
-    if (len == INSN_NEED_MORE)
-        return FETCH_AGAIN;
-    return len > 0 ? FETCH_OK : FETCH_UNKNOWN;
-}
-
-/* What lies at RIP may be remembered in either of two places. */
-static struct slot *pair_of(struct vcpu *v)
-{
-    struct fetcher *f = v->emulator;
-
-    return f->slots[v->rip * 0x9e3779b97f4a7c15 >> 61]; /* spreads neighbours */
-}
-
-static struct slot *slot_of(struct vcpu *v)
-{
-    struct slot *pair = pair_of(v);
-
-    return pair[0].rip == v->rip ? &pair[0] : &pair[1];
-}
-
 /* The older of the pair goes when both hold something else. */
-static struct slot *slot_to_fill(struct vcpu *v)
+static struct fetch_slot *slot_to_fill(struct vcpu *v)
 {
-    struct slot *pair = pair_of(v), *s = slot_of(v);
+    struct fetch_slot *pair = ((struct fetcher *)v->emulator)->pair[v->rip % FETCH_PAIRS];
 
-    if (s->rip == v->rip)
-        return s;
-    pair[1] = pair[0];
-    return &pair[0];
+    if (pair[0].rip == v->rip)
+        return &pair[0];
+    if (pair[1].rip != v->rip) {
+        pair[1] = pair[0];
+        return &pair[0];
+    }
+    return &pair[1];
 }
 
-/* *slot gets the bytes at RIP; NULL where no slot can hold them. */
-static enum fetch_result fill_slot(struct vcpu *v, const struct vcpu_mode *mode, struct slot **slot)
+/* *slot gets the bytes at RIP. */
+static enum fetch_result fill_slot(struct vcpu *v, const struct vcpu_mode *mode, struct fetch_slot **slot)
 {
-    struct slot *s = slot_to_fill(v);
-    u64 linear = linear_of(v, mode);
+    static const u64 none;
+    struct fetch_slot *s = *slot = slot_to_fill(v);
+    u64 linear = linear_of(v, mode), offset = linear & (PAGE_SIZE - 1);
+    u64 first = MIN(offset, PAGE_SIZE - FETCH_WINDOW);
 
-    *slot = s;
-    s->bytes = NULL;
-    s->length = 0;
-    if ((linear & (PAGE_SIZE - 1)) > PAGE_SIZE - FETCH_WIDTH) {
-        *slot = NULL;
-        return FETCH_OK;
-    }
+    s->window = NULL;
     if (!guest_walk(v, mode, linear, WALK_FETCH, &s->walk))
         return FETCH_AGAIN;
+    for (unsigned i = s->walk.levels; i < WALK_MAX_LEVELS; i++) {
+        s->walk.step[i].entry = &none;
+        s->walk.step[i].value = none;
+    }
     const volatile u8 *page = guest_page(s->walk.gpa);
     if (!page)
         return FETCH_NO_CODE;
-    page += linear & (PAGE_SIZE - 1);
-    read_words(page, s->copy);
+    for (unsigned i = 0; i < FETCH_WINDOW; i++)
+        ((u8 *)s->copy)[i] = page[first + i];
+    s->start = (unsigned)(offset - first);
     s->mode = *mode;
     s->rip = v->rip;
+    s->fetched.insn.len = 0;
     if (!s->walk.small_entries)
-        s->bytes = page;
+        s->window = page + first;
     return FETCH_OK;
 }
 
-static __attribute__((noinline)) enum fetch_result fetch_anew(struct vcpu *v, const struct vcpu_mode *mode,
-                                                              const struct fetched **out)
+/* Those at RIP that lie in the window. */
+static const u8 *bytes_of(const struct fetch_slot *s, unsigned *count)
 {
-    struct slot *s;
+    *count = MIN(FETCH_WINDOW - s->start, (unsigned)INSN_MAX_LEN);
+    return (const u8 *)s->copy + s->start;
+}
+
+static enum fetch_result fetch_anew(struct vcpu *v, const struct vcpu_mode *mode, struct fetched **out)
+{
+    u8 across[INSN_MAX_LEN + 1];
+    struct fetch_slot *s;
+    unsigned count;
     enum fetch_result result = fill_slot(v, mode, &s);
 
     if (result != FETCH_OK)
         return result;
-    if (!s)
-        return fetch_slowly(v, mode, out);
-    s->length = decode((const u8 *)s->copy, INSN_MAX_LEN, mode, &s->fetched);
+    const u8 *bytes = bytes_of(s, &count);
+    int len = decode(bytes, count, mode, &s->fetched);
+    if (len == INSN_NEED_MORE) {
+        s->window = NULL; /* of a second page nothing is remembered */
+        count = fetch_bytes(v, mode, across);
+        len = count ? decode(across, count, mode, &s->fetched) : INSN_NEED_MORE;
+    }
     *out = &s->fetched;
-    return s->length > 0 ? FETCH_OK : FETCH_UNKNOWN;
+    return len > 0 ? FETCH_OK : len == INSN_NEED_MORE ? FETCH_AGAIN : FETCH_UNKNOWN;
 }
 
-enum fetch_result fetch_insn(struct vcpu *v, const struct vcpu_mode *mode, const struct fetched **out)
+enum fetch_result fetch_insn(struct vcpu *v, const struct vcpu_mode *mode, struct fetched **out)
 {
-    struct slot *s = slot_of(v);
+    struct fetch_slot *s = fetch_known(v);
 
-    if (s->rip != v->rip || s->length <= 0 || !still_valid(s, mode))
+    if (!s || !s->fetched.insn.len)
         return fetch_anew(v, mode, out);
     *out = &s->fetched;
     return FETCH_OK;
@@ -220,34 +159,42 @@ static bool is_prefix(u8 byte, enum insn_mode mode)
     }
 }
 
-void fetch_advance(struct vcpu *v, u64 rip)
+/* Bytes of any prefixes and `opcode`; 0 = that is not what is there. */
+static unsigned length_of(const u8 *bytes, unsigned count, enum insn_mode mode, const u8 *opcode,
+                          unsigned size)
 {
-    v->rip = rip;
-    vcpu_ops->retired(v);
+    unsigned at = 0;
+
+    while (at < count && is_prefix(bytes[at], mode))
+        at++;
+    if (at + size > count)
+        return 0;
+    for (unsigned i = 0; i < size; i++)
+        if (bytes[at + i] != opcode[i])
+            return 0;
+    return at + size;
 }
 
 bool fetch_skip(struct vcpu *v, const u8 *opcode, unsigned size)
 {
+    struct fetch_slot *s = fetch_known(v);
+    u8 across[INSN_MAX_LEN + 1];
     struct vcpu_mode mode;
-    struct slot *s = slot_of(v);
-    u8 buffer[INSN_MAX_LEN + 1];
-    const u8 *bytes = buffer;
-    unsigned at = 0, count = INSN_MAX_LEN;
+    unsigned count;
 
-    vcpu_ops->get_mode(v, &mode);
-    if ((s->rip == v->rip && still_valid(s, &mode)) || (fill_slot(v, &mode, &s) == FETCH_OK && s))
-        bytes = (const u8 *)s->copy;
-    else
-        count = fetch_bytes(v, &mode, buffer);
-    enum insn_mode size_mode = fetch_mode(&mode);
-    while (at < count && is_prefix(bytes[at], size_mode))
-        at++;
-    if (at + size > count)
-        return false;
-    for (unsigned i = 0; i < size; i++)
-        if (bytes[at + i] != opcode[i])
+    if (!s) {
+        vcpu_ops->get_mode(v, &mode);
+        if (fill_slot(v, &mode, &s) != FETCH_OK)
             return false;
-    u64 rip = v->rip + at + size;
+    }
+    const u8 *bytes = bytes_of(s, &count);
+    enum insn_mode size_mode = fetch_mode(&s->mode);
+    unsigned length = length_of(bytes, count, size_mode, opcode, size);
+    if (!length && count < INSN_MAX_LEN)
+        length = length_of(across, fetch_bytes(v, &s->mode, across), size_mode, opcode, size);
+    if (!length)
+        return false;
+    u64 rip = v->rip + length;
     fetch_advance(v, size_mode == INSN_64 ? rip : rip & MASK(31, 0));
     return true;
 }

@@ -7,7 +7,8 @@
 #define HV_FETCH_H
 
 #include "arch/insn.h"
-#include "arch/vcpu.h"
+#include "hv/bus.h"
+#include "hv/walk.h"
 
 enum fetch_result {
     FETCH_OK,
@@ -17,16 +18,56 @@ enum fetch_result {
 };
 
 struct fetched {
-    struct insn insn;
-    /* What nearly every access of a driver is: MOV of 4 or 8 bytes in 64-bit code, without a segment base. */
+    struct insn insn; /* len 0: not decoded */
+    /* What nearly every access of a driver is: MOV of 4 or 8 bytes in 64-bit code, at a register and a
+     * displacement, without a segment base. */
     bool plain_move;
+    const struct mmio_range *range; /* of such a move: what it has reached; NULL = nothing yet */
 };
 
-/* One page per virtual CPU. */
+#define FETCH_WINDOW 16 /* bytes read at once; never across a page's end */
+
+/* What is remembered of one instruction. */
+struct fetch_slot {
+    u64 rip;
+    const volatile u8 *window; /* NULL: nothing is remembered */
+    u64 copy[FETCH_WINDOW / 8];
+    unsigned start; /* of the instruction in the window */
+    struct vcpu_mode mode;
+    struct walk walk;
+    struct fetched fetched;
+} __attribute__((aligned(256)));
+
+/* One page per virtual CPU. What lies at RIP may be in either of two slots. */
+#define FETCH_PAIRS 8
+struct fetcher {
+    struct fetch_slot pair[FETCH_PAIRS][2];
+};
+_Static_assert(sizeof(struct fetcher) == PAGE_SIZE, "indices are cheap when slots are a power of two");
+
+/* What is known of the instruction at RIP and would be read the same again; else NULL. */
+static inline struct fetch_slot *fetch_known(struct vcpu *v)
+{
+    typedef const volatile u64 unaligned __attribute__((aligned(1)));
+    struct fetch_slot *s = ((struct fetcher *)v->emulator)->pair[v->rip % FETCH_PAIRS];
+    u64 differ = 0;
+
+    if (s->rip != v->rip && (++s)->rip != v->rip)
+        return NULL;
+    unaligned *now = (unaligned *)s->window;
+    if (!now || !vcpu_ops->mode_is(v, &s->mode))
+        return NULL;
+#pragma GCC unroll 5
+    for (unsigned i = 0; i < WALK_MAX_LEVELS; i++)
+        differ |= *s->walk.step[i].entry ^ s->walk.step[i].value;
+    differ |= (now[0] ^ s->copy[0]) | (now[1] ^ s->copy[1]);
+    return differ ? NULL : s;
+}
+
 int fetch_init(struct vcpu *v) __must_check;
 
 /* *out is valid until the next call for this CPU. */
-enum fetch_result fetch_insn(struct vcpu *v, const struct vcpu_mode *mode, const struct fetched **out);
+enum fetch_result fetch_insn(struct vcpu *v, const struct vcpu_mode *mode, struct fetched **out);
 
 /* At most INSN_MAX_LEN bytes at RIP; returns how many. */
 unsigned fetch_bytes(struct vcpu *v, const struct vcpu_mode *mode, u8 bytes[INSN_MAX_LEN + 1]);
@@ -40,6 +81,10 @@ enum insn_mode fetch_mode(const struct vcpu_mode *mode);
 bool fetch_skip(struct vcpu *v, const u8 *opcode, unsigned size) __must_check;
 
 /* RIP is set and the instruction done with. */
-void fetch_advance(struct vcpu *v, u64 rip);
+static inline void fetch_advance(struct vcpu *v, u64 rip)
+{
+    v->rip = rip;
+    vcpu_ops->retired(v);
+}
 
 #endif

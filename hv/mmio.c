@@ -12,8 +12,6 @@
 
 enum { VEC_UD = 6, VEC_GP = 13 };
 
-#define RFLAGS_RF BIT(16)
-
 /* How often the same access may find other bytes than those that made it before that is the guest's error. */
 #define MAX_MISMATCHES 1000
 
@@ -39,7 +37,7 @@ static void reject(struct vcpu *v, const struct vcpu_exit *exit, const char *why
 
     if (!log_limited(&bucket)) {
         vcpu_ops->get_mode(v, &mode);
-        unsigned count = exit->fetch ? 0 : fetch_bytes(v, &mode, bytes);
+        unsigned count = (exit->access & NESTED_FETCH) ? 0 : fetch_bytes(v, &mode, bytes);
         for (unsigned i = 0; i < count && used + 3 < sizeof(text); i++)
             used += (size_t)fmt_string(text + used, sizeof(text) - used, " %02x", bytes[i]);
         log_warn("guest        #UD at rip %lx for address %lx: %s;%s", v->rip, exit->gpa, why, text);
@@ -228,18 +226,19 @@ static bool address_matches(const struct insn *insn, u64 linear, struct emulatio
     return !((linear ^ e->gpa) & (PAGE_SIZE - 1));
 }
 
-static void execute(struct vcpu *v, const struct vcpu_exit *exit, const struct insn *insn,
-                    struct emulation *e)
+static void execute(struct vcpu *v, const struct vcpu_exit *exit, struct fetched *f, struct emulation *e)
 {
+    const struct insn *insn = &f->insn;
     struct insn_cpu cpu = { .gpr = v->gpr, .rip = v->rip, .rflags = v->rflags };
     u64 bases[INSN_NSEGS];
     const struct insn_env env = { .ctx = e, .seg_base = bases, .mmio = access_mmio, .linear = access_linear };
+    bool write = exit->access & NESTED_WRITE;
     struct walk w;
 
     if (insn->mode != INSN_64 || insn->seg >= INSN_FS)
         get_bases(v, bases);
-    u64 linear = insn_linear(insn, &cpu, bases, exit->write);
-    enum insn_match match = insn_matches(insn, exit->write);
+    u64 linear = insn_linear(insn, &cpu, bases, write);
+    enum insn_match match = insn_matches(insn, write);
     if (match == INSN_MISMATCH || !address_matches(insn, linear, e)) {
         mismatch(v, exit);
         return;
@@ -249,60 +248,25 @@ static void execute(struct vcpu *v, const struct vcpu_exit *exit, const struct i
         vcpu_ops->inject_page_fault(v, linear, w.fault);
         return;
     }
-    if (insn_exec(insn, &cpu, exit->write, &env)) {
+    if (insn_exec(insn, &cpu, write, &env)) {
         second_operand_failed(e, exit);
         return;
     }
+    if (f->plain_move)
+        f->range = e->range;
     v->rflags = cpu.rflags;
     fetch_advance(v, cpu.rip);
-}
-
-/* The hot path: what emulate() would do with a plain move. False: not so plain, and nothing has happened. */
-static bool move(struct vcpu *v, const struct vcpu_exit *exit, const struct mmio_range *range)
-{
-    struct vcpu_mode mode;
-    const struct fetched *f;
-
-    vcpu_ops->get_mode(v, &mode);
-    if (fetch_insn(v, &mode, &f) != FETCH_OK || !f->plain_move)
-        return false;
-
-    const struct insn *insn = &f->insn;
-    u64 at = insn->disp, gpa = exit->gpa, value;
-    unsigned width = insn->width;
-
-    if (insn->base != INSN_NO_REG)
-        at += v->gpr[insn->base];
-    if (insn->index != INSN_NO_REG)
-        at += v->gpr[insn->index] << insn->scale;
-    if (insn->rip_rel)
-        at += v->rip + insn->len;
-    if (((at ^ gpa) & (PAGE_SIZE - 1)) || (gpa & (PAGE_SIZE - 1)) > PAGE_SIZE - width ||
-        insn->to_reg == exit->write)
-        return false;
-
-    value = insn->other == INSN_OTHER_REG ? v->gpr[insn->reg] : insn->imm;
-    if (width == 4)
-        value = (u32)value;
-    range->handler(range->ctx, v, gpa, width, exit->write, &value);
-    if (!exit->write)
-        v->gpr[insn->reg] = width == 4 ? (u32)value : value;
-    v->mismatches = 0;
-    v->rflags &= ~RFLAGS_RF;
-    fetch_advance(v, v->rip + insn->len);
-    return true;
 }
 
 static void emulate(struct vcpu *v, const struct vcpu_exit *exit, const struct mmio_range *range)
 {
     struct vcpu_mode mode;
-    const struct fetched *f;
+    struct fetched *f;
 
     vcpu_ops->get_mode(v, &mode);
     switch (fetch_insn(v, &mode, &f)) {
     case FETCH_OK:
-        execute(v, exit, &f->insn,
-                &(struct emulation){ .v = v, .mode = &mode, .range = range, .gpa = exit->gpa });
+        execute(v, exit, f, &(struct emulation){ .v = v, .mode = &mode, .range = range, .gpa = exit->gpa });
         break;
     case FETCH_AGAIN:
         mismatch(v, exit);
@@ -335,20 +299,21 @@ static bool blame(struct vcpu *v, const struct vcpu_mode *mode, u64 linear, enum
 static void walk_through_nothing(struct vcpu *v, const struct vcpu_exit *exit)
 {
     struct insn_cpu cpu = { .gpr = v->gpr, .rip = v->rip, .rflags = v->rflags };
+    bool delivery = exit->access & NESTED_DELIVERY;
     u64 bases[INSN_NSEGS], code;
     struct vcpu_mode mode;
-    const struct fetched *f;
+    struct fetched *f;
 
     vcpu_ops->get_mode(v, &mode);
     get_bases(v, bases);
     code = mode.cs_base + v->rip;
     if (fetch_mode(&mode) != INSN_64)
         code &= MASK(31, 0);
-    if (!exit->delivery && (blame(v, &mode, code, WALK_FETCH) ||
-                            ((code & (PAGE_SIZE - 1)) > PAGE_SIZE - INSN_MAX_LEN && exit->fetch &&
-                             blame(v, &mode, align_up(code, PAGE_SIZE), WALK_FETCH))))
+    if (!delivery && (blame(v, &mode, code, WALK_FETCH) ||
+                      ((code & (PAGE_SIZE - 1)) > PAGE_SIZE - INSN_MAX_LEN && (exit->access & NESTED_FETCH) &&
+                       blame(v, &mode, align_up(code, PAGE_SIZE), WALK_FETCH))))
         return;
-    if (!exit->delivery && fetch_insn(v, &mode, &f) == FETCH_OK) {
+    if (!delivery && fetch_insn(v, &mode, &f) == FETCH_OK) {
         const struct insn *insn = &f->insn;
         bool writes = insn_writes_mem(insn);
 
@@ -370,26 +335,18 @@ static bool fill(u64 gpa)
     return !err;
 }
 
-static __attribute__((noinline)) void other_fault(struct vcpu *v, const struct vcpu_exit *exit,
-                                                  const struct mmio_range *range)
-{
-    if (!range && nested_get(exit->gpa) == NESTED_ALL && fill(exit->gpa))
-        return;
-    if (exit->walk)
-        walk_through_nothing(v, exit);
-    else if (exit->delivery)
-        vcpu_ops->inject_exception(v, VEC_GP, true, 0); /* a gate or a stack of ones */
-    else if (exit->fetch)
-        reject(v, exit, "a jump to what is not the guest's"); /* FF FF is no instruction */
-    else
-        emulate(v, exit, range);
-}
-
 void handle_nested_fault(struct vcpu *v, const struct vcpu_exit *exit)
 {
     const struct mmio_range *range = bus_find(exit->gpa);
 
-    if (range && !exit->walk && !exit->delivery && !exit->fetch && move(v, exit, range))
+    if (!range && nested_get(exit->gpa) == NESTED_ALL && fill(exit->gpa))
         return;
-    other_fault(v, exit, range);
+    if (exit->access & NESTED_WALK)
+        walk_through_nothing(v, exit);
+    else if (exit->access & NESTED_DELIVERY)
+        vcpu_ops->inject_exception(v, VEC_GP, true, 0); /* a gate or a stack of ones */
+    else if (exit->access & NESTED_FETCH)
+        reject(v, exit, "a jump to what is not the guest's"); /* FF FF is no instruction */
+    else
+        emulate(v, exit, range);
 }

@@ -138,6 +138,7 @@ struct vcpu_backend svm_backend = {
     .inject_nmi = svm_inject_nmi,
     .retired = svm_retired,
     .get_mode = svm_get_mode,
+    .mode_is = svm_mode_is,
     .get_segment = svm_get_segment,
     .read_msr = svm_read_msr,
     .write_msr = svm_write_msr,

@@ -52,13 +52,14 @@ extern u8 svm_iopm[3 * PAGE_SIZE], svm_msrpm[2 * PAGE_SIZE];
 /* svm_state.c */
 void svm_start(struct vcpu *v, const struct vcpu_start *start);
 void svm_get_mode(struct vcpu *v, struct vcpu_mode *out);
+bool svm_mode_is(struct vcpu *v, const struct vcpu_mode *mode);
 void svm_get_segment(struct vcpu *v, enum vcpu_seg seg, struct vcpu_segment *out);
 bool svm_read_msr(struct vcpu *v, u32 msr, u64 *value);
 bool svm_write_msr(struct vcpu *v, u32 msr, u64 value);
 void svm_dump(struct vcpu *v);
 
 /* svm_exit.c */
-void svm_run(struct vcpu *v, struct vcpu_exit *exit);
+void svm_run(struct vcpu *v);
 void svm_take_nmi(struct vcpu *v);
 bool svm_software_smi(struct vcpu *v, u16 port, u8 value);
 void svm_inject_exception(struct vcpu *v, u8 vector, bool has_code, u32 code);

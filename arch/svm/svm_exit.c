@@ -10,8 +10,7 @@ enum { VEC_DB = 1, VEC_NMI = 2, VEC_BP = 3, VEC_OF = 4, VEC_DF = 8, VEC_PF = 14 
 
 #define DR6_BS BIT(14)
 
-/* In svm_run.asm, which counts on the order of registers. */
-void svm_enter(u64 *gpr, u64 vmcb, u64 host);
+/* What svm_run.asm counts on. */
 _Static_assert(RCX == 1 && RDX == 2 && RBX == 3 && RBP == 5 && RSI == 6 && RDI == 7, "svm_run.asm");
 
 /* ---- NMI: one at a time, the next after the guest's IRET --------------------------------------------- */
@@ -250,44 +249,68 @@ static enum vcpu_exit_kind other_exit(struct vcpu *v, struct svm_vcpu *s, u32 co
     }
 }
 
-void svm_run(struct vcpu *v, struct vcpu_exit *exit)
+/* Every register is the guest's meanwhile; that of frames cannot be named. */
+static void enter(struct vcpu *v, const struct svm_vcpu *s)
 {
-    struct svm_vcpu *s = svm_of(v);
-    struct vmcb *b = s->vmcb;
+    u64 *gpr = v->gpr;
+    u64 vmcb = s->vmcb_pa, host = s->host_pa;
 
-    if (s->attention && !before_entry(v, s)) {
-        exit->kind = VEXIT_SHUTDOWN;
-        return;
-    }
+    __asm__ volatile("push %%rbp\n\t"
+                     "call svm_enter\n\t"
+                     "pop %%rbp"
+                     : "+D"(gpr), "+S"(vmcb), "+d"(host)
+                     :
+                     : "rax", "rbx", "rcx", "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15", "memory");
+}
+
+static void to_vmcb(const struct vcpu *v, struct vmcb *b)
+{
     b->rax = v->gpr[RAX];
     b->rsp = v->gpr[RSP];
     b->rip = v->rip;
     b->rflags = v->rflags;
-    svm_enter(v->gpr, s->vmcb_pa, s->host_pa);
+}
+
+static void from_vmcb(struct vcpu *v, const struct vmcb *b)
+{
     v->gpr[RAX] = b->rax;
     v->gpr[RSP] = b->rsp;
     v->rip = b->rip;
     v->rflags = b->rflags;
+}
+
+_Static_assert(EVENT_VALID == NESTED_DELIVERY, "one becomes the other");
+
+void svm_run(struct vcpu *v)
+{
+    struct svm_vcpu *s = svm_of(v);
+    struct vcpu_exit *exit = &v->exit;
+
+    if (unlikely(s->attention) && !before_entry(v, s)) {
+        exit->kind = VEXIT_SHUTDOWN;
+        return;
+    }
+    to_vmcb(v, s->vmcb);
+    enter(v, s);
+
+    struct vmcb *b = svm_of(v)->vmcb;
+    from_vmcb(v, b);
     b->tlb_control = 0;
     b->event_inj = 0;
-    exit->delivery = b->exit_int_info & EVENT_VALID;
-    if (exit->delivery)
+    u64 delivery = b->exit_int_info & EVENT_VALID;
+    if (unlikely(delivery))
         redeliver(b);
 
     u32 code = (u32)b->exit_code;
-    if (code == SVM_EXIT_NPF) {
-        u64 info = b->exit_info1;
-
+    if (likely(code == SVM_EXIT_NPF)) {
         exit->kind = VEXIT_NESTED;
+        exit->access = b->exit_info1 | delivery;
         exit->gpa = b->exit_info2;
-        exit->write = info & NPF_WRITE;
-        exit->fetch = info & NPF_FETCH;
-        exit->walk = info & NPF_WALK;
         return;
     }
     exit->code = code;
     exit->info1 = b->exit_info1;
     exit->info2 = b->exit_info2;
     exit->next_rip = 0;
-    exit->kind = other_exit(v, s, code, exit);
+    exit->kind = other_exit(v, svm_of(v), code, exit);
 }

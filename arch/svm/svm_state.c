@@ -100,6 +100,16 @@ void svm_get_mode(struct vcpu *v, struct vcpu_mode *out)
     out->cs_base = (b->efer & EFER_LMA) && (b->cs.attrib & ATTR_L) ? 0 : b->cs.base;
 }
 
+/* A base of CS that does not count in 64-bit code makes it another mode, which nobody has. */
+bool svm_mode_is(struct vcpu *v, const struct vcpu_mode *mode)
+{
+    const struct vmcb *b = svm_of(v)->vmcb;
+
+    return !((b->cr0 ^ mode->cr0) | (b->cr3 ^ mode->cr3) | (b->cr4 ^ mode->cr4) |
+             (b->efer ^ (mode->efer | EFER_SVME)) | (b->cs.base ^ mode->cs_base) |
+             (u64)(b->cs.attrib ^ mode->cs_attrib) | (u64)(b->cpl ^ mode->cpl));
+}
+
 void svm_get_segment(struct vcpu *v, enum vcpu_seg seg, struct vcpu_segment *out)
 {
     const struct vmcb *b = svm_of(v)->vmcb;

@@ -135,11 +135,6 @@ _Static_assert(offsetof(struct vmcb, last_excp_to) == 0x690, "APM 2, table B-2")
 #define IOIO_SIZE MASK(6, 4) /* one bit each: 1, 2, 4 bytes */
 #define IOIO_PORT MASK(31, 16)
 
-/* EXITINFO1 of a nested fault, APM 2, 15.25.6; EXITINFO2 is the address. */
-#define NPF_WRITE BIT(1)
-#define NPF_FETCH BIT(4)
-#define NPF_WALK  BIT(33) /* of the guest's own tables */
-
 /* APM 2, appendix C */
 enum svm_exit_code {
     SVM_EXIT_EXCEPTION = 0x40, /* 32 of them */

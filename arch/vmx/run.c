@@ -47,11 +47,10 @@ static enum vcpu_exit_kind nested_exit(struct vmx_vcpu *vm, struct vcpu_exit *ex
 
     exit->gpa = vmread(GUEST_PHYSICAL);
     exit->info2 = exit->gpa;
-    exit->write = q & EPT_WRITE_ACCESS;
-    exit->fetch = q & EPT_FETCH;
-    exit->walk = (q & (EPT_LINEAR | EPT_OPERAND)) == EPT_LINEAR;
+    exit->access |= (q & EPT_WRITE_ACCESS ? NESTED_WRITE : 0) | (q & EPT_FETCH ? NESTED_FETCH : 0) |
+                    ((q & (EPT_LINEAR | EPT_OPERAND)) == EPT_LINEAR ? NESTED_WALK : 0);
     /* IRET had ended the blocking before its own access failed; it will be done again. */
-    if (q & EVENT_NMI_UNBLOCK && !exit->delivery)
+    if (q & EVENT_NMI_UNBLOCK && !(exit->access & NESTED_DELIVERY))
         vmwrite(GUEST_INTERRUPTIBILITY, vmread(GUEST_INTERRUPTIBILITY) | BLOCKED_NMI);
     return VEXIT_NESTED;
 }
@@ -167,9 +166,10 @@ static void set_timer(struct vmx_vcpu *vm)
     vm->timer_us = 0;
 }
 
-void vmx_run(struct vcpu *v, struct vcpu_exit *exit)
+void vmx_run(struct vcpu *v)
 {
     struct vmx_vcpu *vm = vmx_of(v);
+    struct vcpu_exit *exit = &v->exit;
 
     *exit = (struct vcpu_exit){ .kind = VEXIT_UNKNOWN };
     if (vm->shutdown) {
@@ -196,6 +196,6 @@ void vmx_run(struct vcpu *v, struct vcpu_exit *exit)
     vm->launched = true;
     from_vmcs(vm);
     exit->info1 = vm->qualification = vmread(EXIT_QUALIFICATION);
-    exit->delivery = vmx_recover_event(vm);
+    exit->access = vmx_recover_event(vm) ? NESTED_DELIVERY : 0;
     exit->kind = exit_kind(vm, exit);
 }

@@ -138,6 +138,15 @@ void vmx_get_mode(struct vcpu *v, struct vcpu_mode *out)
     out->v86 = v->rflags & RFLAGS_VM;
 }
 
+bool vmx_mode_is(struct vcpu *v, const struct vcpu_mode *mode)
+{
+    struct vcpu_mode now;
+
+    vmx_get_mode(v, &now);
+    return now.cr0 == mode->cr0 && now.cr3 == mode->cr3 && now.cr4 == mode->cr4 && now.efer == mode->efer &&
+           now.cs_base == mode->cs_base && now.cs_attrib == mode->cs_attrib && now.cpl == mode->cpl;
+}
+
 void vmx_get_segment(struct vcpu *v, enum vcpu_seg seg, struct vcpu_segment *out)
 {
     (void)v;

@@ -141,6 +141,7 @@ struct vcpu_backend vmx_backend = {
     .inject_nmi = vmx_inject_nmi,
     .retired = vmx_retired,
     .get_mode = vmx_get_mode,
+    .mode_is = vmx_mode_is,
     .get_segment = vmx_get_segment,
     .read_msr = vmx_read_msr,
     .write_msr = vmx_write_msr,

@@ -58,6 +58,7 @@ int vmx_vcpu_create(struct vcpu *v) __must_check;
 /* state.c */
 void vmx_vcpu_start(struct vcpu *v, const struct vcpu_start *start);
 void vmx_get_mode(struct vcpu *v, struct vcpu_mode *out);
+bool vmx_mode_is(struct vcpu *v, const struct vcpu_mode *mode);
 void vmx_get_segment(struct vcpu *v, enum vcpu_seg seg, struct vcpu_segment *out);
 bool vmx_read_msr(struct vcpu *v, u32 msr, u64 *value);
 bool vmx_write_msr(struct vcpu *v, u32 msr, u64 value);
@@ -65,7 +66,7 @@ void vmx_cr_exit(struct vmx_vcpu *vm, u64 qualification);
 
 /* run.c, entry.asm */
 void vmx_exit_within(struct vcpu *v, u32 us);
-void vmx_run(struct vcpu *v, struct vcpu_exit *exit);
+void vmx_run(struct vcpu *v);
 enum { ENTER_EXITED, ENTER_FAIL_VALID, ENTER_FAIL_INVALID, ENTER_NMI }; /* what vmx_enter() returns */
 int vmx_enter(u64 gpr[NR_GPR], bool launched, u32 nmi_seen) __must_check;
 void vmx_exit(void);

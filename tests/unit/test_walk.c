@@ -67,13 +67,19 @@ static void get_mode(struct vcpu *v, struct vcpu_mode *out)
     *out = mode;
 }
 
+static bool mode_is(struct vcpu *v, const struct vcpu_mode *was)
+{
+    (void)v;
+    return !memcmp(&mode, was, offsetof(struct vcpu_mode, v86));
+}
+
 static void count_retired(struct vcpu *v)
 {
     (void)v;
     retired++;
 }
 
-static struct vcpu_backend backend = { .get_mode = get_mode, .retired = count_retired };
+static struct vcpu_backend backend = { .get_mode = get_mode, .mode_is = mode_is, .retired = count_retired };
 const struct vcpu_backend *vcpu_ops = &backend;
 
 enum { P = 1, W = 2, U = 4, A = 0x20, D = 0x40, PS = 0x80 };
@@ -370,7 +376,7 @@ static const u8 store[] = { 0x89, 0x07 };            /* mov [rdi], eax */
 static const u8 load[] = { 0x8b, 0x47, 0x08 };       /* mov eax, [rdi + 8] */
 static const u8 wide_cpuid[] = { 0x48, 0x0f, 0xa2 }; /* with a prefix that means nothing */
 
-static const struct fetched *f;
+static struct fetched *f;
 
 static u64 code_page(u64 va)
 {
@@ -461,6 +467,54 @@ static void test_another_mode(void **state)
     assert_int_equal(fetch_insn(&cpu, &mode, &f), FETCH_AGAIN);
 }
 
+/* Up to a page's last byte an instruction is remembered like any other, and what lies before it counts, too.
+ */
+static void test_fetch_at_a_pages_end(void **state)
+{
+    (void)state;
+    setup_code(0x400000, PAGE_SIZE - sizeof(load), load, sizeof(load));
+    assert_int_equal(fetch_insn(&cpu, &mode, &f), FETCH_OK);
+    assert_int_equal(f->insn.len, 3);
+    assert_ptr_equal(&fetch_known(&cpu)->fetched, f);
+    u8 *page = phys_to_virt(*walk_to(4, 1, 0x400000) & MASK(51, 12));
+    memcpy(page + PAGE_SIZE - sizeof(store), store, sizeof(store));
+    assert_null(fetch_known(&cpu));
+    cpu.rip++;
+    assert_true(fetch_skip(&cpu, store, sizeof(store)));
+    assert_int_equal(cpu.rip, 0x401000);
+}
+
+/* What is remembered is not even looked at again as soon as anything has changed that led to it. */
+static void test_known(void **state)
+{
+    static u64 *const words[] = { &mode.cr0, &mode.cr3, &mode.cr4, &mode.efer, &mode.cs_base };
+
+    (void)state;
+    setup_code(0x400000, 0x10, load, sizeof(load));
+    assert_null(fetch_known(&cpu));
+    assert_int_equal(fetch_insn(&cpu, &mode, &f), FETCH_OK);
+    assert_non_null(fetch_known(&cpu));
+    for (unsigned i = 0; i < ARRAY_SIZE(words); i++) {
+        *words[i] ^= BIT(3);
+        assert_null(fetch_known(&cpu));
+        *words[i] ^= BIT(3);
+    }
+    for (unsigned level = 1; level <= 4; level++) {
+        *walk_to(4, level, 0x400000) ^= BIT(62);
+        assert_null(fetch_known(&cpu));
+        *walk_to(4, level, 0x400000) ^= BIT(62);
+    }
+    u8 *page = phys_to_virt(*walk_to(4, 1, 0x400000) & MASK(51, 12));
+    for (unsigned i = 0; i < FETCH_WINDOW; i++) {
+        page[0x10 + i]++;
+        assert_null(fetch_known(&cpu));
+        page[0x10 + i]--;
+    }
+    assert_non_null(fetch_known(&cpu));
+    cpu.rip++;
+    assert_null(fetch_known(&cpu));
+}
+
 static void test_fetch_across_pages(void **state)
 {
     u64 second;
@@ -474,6 +528,7 @@ static void test_fetch_across_pages(void **state)
     *(u8 *)phys_to_virt(second) = 0x0f; /* mov [rdi], ecx */
     assert_int_equal(fetch_insn(&cpu, &mode, &f), FETCH_OK);
     assert_int_equal(f->insn.reg, 1);
+    assert_null(fetch_known(&cpu));
     *walk_to(4, 1, 0x401000) = 0;
     assert_int_equal(fetch_insn(&cpu, &mode, &f), FETCH_AGAIN);
 }
@@ -544,6 +599,8 @@ int main(void)
         TEST(test_rewritten_bytes),
         TEST(test_changed_tables),
         TEST(test_another_mode),
+        TEST(test_fetch_at_a_pages_end),
+        TEST(test_known),
         TEST(test_fetch_across_pages),
         TEST(test_code_in_a_device),
         TEST(test_many),
