@@ -103,30 +103,28 @@ static bool is_lvt(u32 reg)
 }
 
 /* Registers are 32 bits wide, 16 bytes apart; what another access would reach is not defined, and differs. */
-static void apic_mmio(void *ctx, struct vcpu *v, u64 gpa, unsigned width, bool write, u64 *value)
+static u64 apic_mmio(void *ctx, struct vcpu *v, u64 gpa, unsigned width, bool write, u64 value)
 {
-    u32 reg = (u32)(gpa & (PAGE_SIZE - 1)), data = (u32)*value;
+    u32 reg = (u32)(gpa & (PAGE_SIZE - 1)), data = (u32)value;
 
     (void)ctx;
-    if (lapic_is_x2() || v->apic_off) { /* the page is no APIC */
-        if (!write)
-            *value = ~0ull;
-        return;
-    }
+    if (lapic_is_x2() || v->apic_off) /* the page is no APIC */
+        return ~0ull;
     if (!write)
-        *value = reg % 16 < 4 ? lapic_read(reg & ~15u) >> 8 * (reg % 4) : 0;
-    v->apic_exits += write;
-    v->eoi_exits += write && reg == APIC_EOI;
-    if (!write || width != 4 || reg % 16 || reg <= APIC_ID) /* events are sent to our id */
-        return;
+        return reg % 16 < 4 ? lapic_read(reg & ~15u) >> 8 * (reg % 4) : 0;
+    v->apic_exits++;
+    v->eoi_exits += reg == APIC_EOI;
+    if (width != 4 || reg % 16 || reg <= APIC_ID) /* events are sent to our id */
+        return 0;
     if (reg == APIC_ICR ? !judge_icr(v, data, lapic_read(APIC_ICR_HIGH) >> 24, false)
                         : is_lvt(reg) && !judge_lvt(data))
-        return;
+        return 0;
     if (reg == APIC_LDR)
         v->apic_ldr = (u8)(data >> 24);
     else if (reg == APIC_DFR)
         v->apic_dfr = (u8)(data >> 28);
     lapic_write(reg, data);
+    return 0;
 }
 
 bool apic_write_x2(struct vcpu *v, u32 msr, u64 value)

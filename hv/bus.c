@@ -39,16 +39,6 @@ const struct mmio_range *bus_find(u64 gpa)
     return NULL;
 }
 
-void bus_mmio(struct vcpu *v, u64 gpa, unsigned width, bool write, u64 *value)
-{
-    const struct mmio_range *r = bus_find(gpa);
-
-    if (r)
-        r->handler(r->ctx, v, gpa, width, write, value);
-    else if (!write)
-        *value = ~0ull;
-}
-
 int bus_add_ports(u16 first, u16 count, port_handler handler, void *ctx)
 {
     if (nr_ports == MAX_PORTS)

@@ -10,9 +10,9 @@
 
 /*
  * One access of `width` bytes (1, 2, 4, 8), exactly as the guest made it, misaligned ones included; it never
- * crosses a page. A read fills *value; bits above the width do not count.
+ * crosses a page. What a read gives is returned; bits above the width do not count.
  */
-typedef void (*mmio_handler)(void *ctx, struct vcpu *v, u64 gpa, unsigned width, bool write, u64 *value);
+typedef u64 (*mmio_handler)(void *ctx, struct vcpu *v, u64 gpa, unsigned width, bool write, u64 value);
 
 struct mmio_range {
     u64 base, size;
@@ -23,8 +23,6 @@ struct mmio_range {
 /* Also declares the nested access: `reads_direct` leaves the pages readable by the guest. 4K-aligned. */
 int bus_add_mmio(u64 base, u64 size, bool reads_direct, mmio_handler handler, void *ctx) __must_check;
 const struct mmio_range *bus_find(u64 gpa); /* NULL: nobody's */
-/* What nobody registered and the guest may not touch reads ones and drops writes. */
-void bus_mmio(struct vcpu *v, u64 gpa, unsigned width, bool write, u64 *value);
 
 /* One access of `width` bytes (1, 2, 4) whose first port is in the range; it may reach beyond it. */
 typedef void (*port_handler)(void *ctx, struct vcpu *v, u16 port, unsigned width, bool in, u32 *value);

@@ -161,7 +161,7 @@ static bool handle_known_move(struct vcpu *v, const struct vcpu_exit *exit)
     value = insn->other == INSN_OTHER_REG ? v->gpr[insn->reg] : insn->imm;
     if (insn->width == 4)
         value = (u32)value;
-    range->handler(range->ctx, v, gpa, insn->width, write, &value);
+    value = range->handler(range->ctx, v, gpa, insn->width, write, value);
     if (!write)
         v->gpr[insn->reg] = insn->width == 4 ? (u32)value : value;
     v->mismatches = 0;

@@ -54,9 +54,9 @@ static inline struct fetch_slot *fetch_known(struct vcpu *v)
 
     if (s->rip != v->rip && (++s)->rip != v->rip)
         return NULL;
-    unaligned *now = (unaligned *)s->window;
-    if (!now || !vcpu_ops->mode_is(v, &s->mode))
+    if (!s->window || !vcpu_ops->mode_is(v, &s->mode))
         return NULL;
+    unaligned *now = (unaligned *)s->window;
 #pragma GCC unroll 5
     for (unsigned i = 0; i < WALK_MAX_LEVELS; i++)
         differ |= *s->walk.step[i].entry ^ s->walk.step[i].value;

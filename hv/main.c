@@ -84,13 +84,13 @@ static void contain_devices(struct acpi_header *dmar)
     acpi_fix_checksum(dmar);
 }
 
-static void unit_access(void *ctx, struct vcpu *v, u64 gpa, unsigned width, bool write, u64 *value)
+static u64 unit_access(void *ctx, struct vcpu *v, u64 gpa, unsigned width, bool write, u64 value)
 {
     (void)v;
-    if (write)
-        iommu_write((unsigned)(u64)ctx, gpa, width, *value);
-    else
-        *value = iommu_read((unsigned)(u64)ctx, gpa, width);
+    if (!write)
+        return iommu_read((unsigned)(u64)ctx, gpa, width);
+    iommu_write((unsigned)(u64)ctx, gpa, width, value);
+    return 0;
 }
 
 /* What the guest's CPUs may not reach, or only through us. */

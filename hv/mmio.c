@@ -45,25 +45,27 @@ static void reject(struct vcpu *v, const struct vcpu_exit *exit, const char *why
     vcpu_ops->inject_exception(v, VEC_UD, false, 0);
 }
 
-/* Not the guest's: reads give ones, writes go nowhere, and we say so. */
-static void nobody(const struct emulation *e, u64 gpa, unsigned width, bool write, u64 *value)
+/* What is not the guest's: reads give ones, writes go nowhere, and we say so. */
+static void nobody(const struct emulation *e, u64 gpa, unsigned width, bool write)
 {
     static struct log_bucket bucket;
 
     if (!log_limited(&bucket))
         log_warn("guest        %s %u bytes at %lx, which is not the guest's (rip %lx)",
                  write ? "wrote" : "read", width, gpa, e->v->rip);
-    if (!write)
-        *value = ~0ull;
 }
 
 static void access_one(const struct emulation *e, const struct mmio_range *range, u64 gpa, unsigned width,
                        bool write, u64 *value)
 {
+    u64 got = ~0ull;
+
     if (range)
-        range->handler(range->ctx, e->v, gpa, width, write, value);
+        got = range->handler(range->ctx, e->v, gpa, width, write, *value);
     else
-        nobody(e, gpa, width, write, value);
+        nobody(e, gpa, width, write);
+    if (!write)
+        *value = got;
 }
 
 static bool is_canonical(const struct vcpu_mode *mode, u64 linear)

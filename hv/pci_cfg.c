@@ -37,22 +37,23 @@ static unsigned piece_width(u64 at, unsigned left)
     return width;
 }
 
-static void ecam_access(void *ctx, struct vcpu *v, u64 gpa, unsigned width, bool write, u64 *value)
+static u64 ecam_access(void *ctx, struct vcpu *v, u64 gpa, unsigned width, bool write, u64 value)
 {
     const struct ecam *e = ctx;
     u64 off = gpa - e->base; /* of bus 0 */
 
     (void)v;
     if (!write)
-        *value = 0;
+        value = 0;
     spin_lock(&lock);
     for (unsigned done = 0, piece; done < width; done += piece) {
         u64 at = off + done;
         piece = piece_width(at, width - done);
         if (at >> 20 >= e->first_bus && at >> 20 <= e->last_bus)
-            access_piece(e->segment, (pci_sid)(at >> 12), at & 0xfff, piece, write, value, 8 * done);
+            access_piece(e->segment, (pci_sid)(at >> 12), at & 0xfff, piece, write, &value, 8 * done);
     }
     spin_unlock(&lock);
+    return value;
 }
 
 /* A piece of an access to 0xCFC-0xCFF. */

@@ -53,14 +53,14 @@ static void sleep_port(void *ctx, struct vcpu *v, u16 port, unsigned width, bool
     port_out(port, width, (u32)filtered);
 }
 
-static void sleep_mmio(void *ctx, struct vcpu *v, u64 gpa, unsigned width, bool write, u64 *value)
+static u64 sleep_mmio(void *ctx, struct vcpu *v, u64 gpa, unsigned width, bool write, u64 value)
 {
     volatile u8 *p = (volatile u8 *)ctx + (gpa & (PAGE_SIZE - 1));
-    u64 data = write ? *value : 0;
+    u64 data = write ? value : 0;
 
     (void)v;
     if ((gpa & (PAGE_SIZE - 1)) + width > PAGE_SIZE)
-        return;
+        return value;
     if (write)
         filter_sleep(SLEEP_MEMORY, gpa, width, &data);
     for (unsigned i = 0; i < width; i++) {
@@ -69,8 +69,7 @@ static void sleep_mmio(void *ctx, struct vcpu *v, u64 gpa, unsigned width, bool 
         else
             data |= (u64)p[i] << 8 * i;
     }
-    if (!write)
-        *value = data;
+    return data;
 }
 
 static int trap_sleep(const struct sleep_register *r)

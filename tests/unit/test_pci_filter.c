@@ -358,15 +358,14 @@ static int set_up(void **state)
 
 static void cfg_write(unsigned d, u32 off, unsigned width, u64 value)
 {
-    ecam_handler(ecam_ctx, NULL, ECAM + ((u64)devices[d].sid << 12) + off, width, true, &value);
+    ecam_handler(ecam_ctx, NULL, ECAM + ((u64)devices[d].sid << 12) + off, width, true, value);
 }
 
 static u64 cfg_read(unsigned d, u32 off, unsigned width)
 {
-    u64 value = 0x5555555555555555;
+    u64 address = ECAM + ((u64)devices[d].sid << 12) + off;
 
-    ecam_handler(ecam_ctx, NULL, ECAM + ((u64)devices[d].sid << 12) + off, width, false, &value);
-    return value;
+    return ecam_handler(ecam_ctx, NULL, address, width, false, 0x5555555555555555);
 }
 
 static void port(u16 at, unsigned width, bool in, u32 *value)
@@ -718,7 +717,7 @@ static void every_width_and_straddling_access(void **state)
     assert_int_equal(space_u8(PLAIN, 0xfff), 0xdd);
     assert_int_equal(cfg_read(PLAIN, 0xfff, 4), 0xffffffdd);
     /* over the end of the window */
-    ecam_handler(ecam_ctx, NULL, ECAM + 256 * MB - 1, 8, true, &value);
+    ecam_handler(ecam_ctx, NULL, ECAM + 256 * MB - 1, 8, true, value);
 }
 
 static void ports_go_through_the_same_filter(void **state)
