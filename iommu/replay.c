@@ -165,6 +165,12 @@ void replay_submit(struct unit *u)
     finish(u);
 }
 
+/* So few that the ring, which is empty, holds all that a run asks for in descriptors of two slots each: of
+ * each block one to the unit, and two to each function. */
+#define STRAIGHT_ATTS (MAX_FNS / 4)
+_Static_assert(MAX_BLOCKS *(1 + 2 * STRAIGHT_ATTS) + 4 <= HQ_PAGES * PAGE_SIZE / (2 * sizeof(struct desc)),
+               "hostq_room()");
+
 /*
  * The way of nearly every batch: one run, and waits. It needs no plan, because there is nothing to merge and
  * to sort, and room for it is always there: the long way with that left out. False: something about the
@@ -177,7 +183,7 @@ static bool straight(struct unit *u)
 
     if (!plan_only_waits(&u->plan) || u->prq.answers || u->atts_lost || u->hq.lost || u->mamv < TABLE_ORDER ||
         (run->range.first ^ run->range.last) >> TABLE_ORDER || !d || d->next_same || d->pgtt != PGTT_SECOND ||
-        d->nr_atts > MAX_FNS || !shadow_sync_leaves(u, d, run->range))
+        d->nr_atts > STRAIGHT_ATTS || !shadow_sync_leaves(u, d, run->range))
         return false;
     d->asked += run->length;
     run->length = 0;
