@@ -35,9 +35,9 @@ static void emit_function(struct unit *u, struct fn *f, bool asked, bool first)
     if (!devtlb_wanted(u, f, asked, first))
         return;
     f->sent++;
-    hostq_push(u, desc_devtlb(f->sid, f->pfsid, f->depth, 0, ORDER_ALL));
+    hostq_push_devtlb(u, f, desc_devtlb(f->sid, f->pfsid, f->depth, 0, ORDER_ALL));
     if (f->pasids)
-        hostq_push(u, desc_pdevtlb_all(f->sid, f->pfsid, f->depth));
+        hostq_push_devtlb(u, f, desc_pdevtlb_all(f->sid, f->pfsid, f->depth));
 }
 
 /* The guest's own request, with the host's values. */
@@ -50,11 +50,11 @@ static void emit_asked(struct unit *u, const struct devtlb_request *r)
         return;
     f->sent++;
     if (r->all_pasids)
-        hostq_push(u, desc_pdevtlb_all(f->sid, f->pfsid, f->depth));
+        hostq_push_devtlb(u, f, desc_pdevtlb_all(f->sid, f->pfsid, f->depth));
     else if (r->with_pasid)
-        hostq_push(u, desc_pdevtlb(f->sid, f->pfsid, f->depth, r->pasid, r->range.first, order));
+        hostq_push_devtlb(u, f, desc_pdevtlb(f->sid, f->pfsid, f->depth, r->pasid, r->range.first, order));
     else
-        hostq_push(u, desc_devtlb(f->sid, f->pfsid, f->depth, r->range.first, order));
+        hostq_push_devtlb(u, f, desc_devtlb(f->sid, f->pfsid, f->depth, r->range.first, order));
 }
 
 /*
@@ -223,8 +223,9 @@ static inline __attribute__((always_inline)) void emit_atts(struct unit *u, cons
         if (f->whole || !devtlb_wanted(u, f, false, !d->root))
             continue;
         f->sent++;
-        hostq_push(u, a->rid ? (struct desc){ f->devtlb_low, plain }
-                             : desc_pdevtlb(f->sid, f->pfsid, f->depth, a->pasid, b->page, b->order));
+        hostq_push_devtlb(u, f,
+                          a->rid ? (struct desc){ f->devtlb_low, plain }
+                                 : desc_pdevtlb(f->sid, f->pfsid, f->depth, a->pasid, b->page, b->order));
     }
 }
 
@@ -316,7 +317,7 @@ static u64 needed(struct unit *u)
         n += 1ull + p->blocks[i].domain->nr_atts;
     for (const struct domain *d = p->touched; d; d = d->next_touched)
         n += 1ull + d->nr_atts;
-    return n;
+    return u->nr_twice ? 2 * n : n;
 }
 
 void emit_batch(struct unit *u)

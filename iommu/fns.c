@@ -43,6 +43,7 @@ static struct fn *fn_add(struct unit *u, u16 sid)
 
 static void fn_remove(struct unit *u, struct fn *f)
 {
+    u->nr_twice -= f->twice;
     domain_detach(u, f);
     prq_forget(u, f->sid);
     *idmap_slot(&u->fn_of_sid, f->sid, false) = 0;
@@ -55,6 +56,26 @@ static bool trusted(const struct unit *u, u16 sid, u16 pfsid)
         return false;
     return iommu_opts.ats == ATS_ALL || dmar_ats_listed(u->segment, sid) ||
            dmar_ats_listed(u->segment, pfsid);
+}
+
+/*
+ * Devices that answer a flush before what they wrote by the old translation has left. What it asked for is
+ * true with the second answer. A VF is known by its physical function, as it has no identity of its own.
+ */
+static const struct {
+    u32 mask, id; /* of device and vendor */
+} asked_twice[] = {
+    { 0xfffcffff, 0x49408086 }, /* Intel QAT, 4940 to 4943; known from Linux */
+};
+
+static bool ask_twice(const struct unit *u, u16 pfsid)
+{
+    u32 id = env_pci_read32(u->segment, pfsid, 0);
+
+    for (unsigned i = 0; i < ARRAY_SIZE(asked_twice); i++)
+        if ((id & asked_twice[i].mask) == asked_twice[i].id)
+            return true;
+    return false;
 }
 
 static void ats_on(struct unit *u, u16 sid, u8 depth, u16 pfsid)
@@ -75,6 +96,11 @@ static void ats_on(struct unit *u, u16 sid, u8 depth, u16 pfsid)
     f->devtlb_low = desc_devtlb_low(sid, f->pfsid, f->depth);
     f->dead = false;
     f->gate = trusted(u, sid, pfsid);
+    if (!f->twice && ask_twice(u, pfsid)) {
+        f->twice = u->nr_twice < MAX_TWICE;
+        u->nr_twice += f->twice;
+        f->gate &= f->twice;
+    }
     if (!f->gate)
         env_log(ENV_WARN, "unit %u: %02x:%02x.%x enables ATS but is not trusted with it; its gate stays shut",
                 u->index, sid >> 8, sid >> 3 & 0x1f, sid & 7);

@@ -103,9 +103,9 @@ static void flush_function(struct unit *u, const struct fn *f)
 {
     if (!f->sid || f->dead || f->silent)
         return;
-    hostq_push(u, desc_devtlb(f->sid, f->pfsid, f->depth, 0, ORDER_ALL));
+    hostq_push_devtlb(u, f, desc_devtlb(f->sid, f->pfsid, f->depth, 0, ORDER_ALL));
     if (f->pasids)
-        hostq_push(u, desc_pdevtlb_all(f->sid, f->pfsid, f->depth));
+        hostq_push_devtlb(u, f, desc_pdevtlb_all(f->sid, f->pfsid, f->depth));
 }
 
 /*

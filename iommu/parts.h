@@ -248,6 +248,12 @@ static inline void hostq_push(struct unit *u, struct desc d)
     u->host_count[d.lo & DESC_TYPE]++;
     inside_add(u, INSIDE_HOST, d.lo, d.hi);
 }
+static inline void hostq_push_devtlb(struct unit *u, const struct fn *f, struct desc d)
+{
+    hostq_push(u, d);
+    if (f->twice)
+        hostq_push(u, d);
+}
 
 /* --- fault.c: the real unit's faults --- */
 bool fault_collect(struct unit *u);    /* true when there was one */

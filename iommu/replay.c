@@ -183,7 +183,7 @@ static bool straight(struct unit *u)
 
     if (!plan_only_waits(&u->plan) || u->prq.answers || u->atts_lost || u->hq.lost || u->mamv < TABLE_ORDER ||
         (run->range.first ^ run->range.last) >> TABLE_ORDER || !d || d->next_same || d->pgtt != PGTT_SECOND ||
-        d->nr_atts > STRAIGHT_ATTS || !shadow_sync_leaves(u, d, run->range))
+        d->nr_atts + u->nr_twice > STRAIGHT_ATTS || !shadow_sync_leaves(u, d, run->range))
         return false;
     d->asked += run->length;
     run->length = 0;

@@ -41,6 +41,7 @@ struct fn {
     bool gate;       /* policy trusts it: a context entry of its may say TT_ATS */
     bool dead;       /* did not answer an invalidation: quarantined */
     bool silent;     /* ATS is about to be switched on: it holds nothing and would not answer */
+    bool twice;      /* its first answer is not to be trusted: each flush is sent again */
     bool whole;      /* this batch: flush all it holds */
     bool pasids;     /* requests of its have carried PASIDs since ATS came on */
     bool pages;      /* its hardware entry lets it send page requests */
@@ -48,7 +49,8 @@ struct fn {
     u32 asked, sent; /* device-TLB descriptors of the guest and of ours */
     u64 devtlb_low;  /* what all device-TLB descriptors without PASID to it begin with */
 };
-#define MAX_FNS 512
+#define MAX_FNS   512
+#define MAX_TWICE 128
 
 /* One way of such a function into a host domain: its plain requests (rid), or those that carry a PASID. */
 struct att {
@@ -241,7 +243,8 @@ struct page_queue {
 #define HQ_PAGES 16
 /* A flush of everything always fits: two requests to each function, in descriptors that take two slots each.
  */
-_Static_assert(HQ_PAGES *PAGE_SIZE / (2 * sizeof(struct desc)) >= 2 * MAX_FNS + PLAN_DEVTLB + PRQ_GROUPS + 10,
+_Static_assert(HQ_PAGES *PAGE_SIZE / (2 * sizeof(struct desc)) >=
+                   2 * (MAX_FNS + MAX_TWICE + PLAN_DEVTLB) + PRQ_GROUPS + 10,
                "hostq_room()");
 #define UNIT_ALONE 0xffff /* no function at all */
 struct host_queue {
@@ -333,10 +336,13 @@ struct unit {
 
     struct fn fns[MAX_FNS]; /* slot 0 stays empty */
     u16 nr_fns;             /* slots in use, the empty ones between them included */
+    u16 nr_twice;
     struct idmap fn_of_sid;
 
-    struct irte *irt; /* interrupt remapping table; NULL where the unit has none */
-    u32 irt_used;     /* entries that may be present */
+    struct irte *irt;               /* interrupt remapping table; NULL where the unit has none */
+    u32 irt_used;                   /* entries that may be present */
+    struct iommu_message *messages; /* intr=strict: one for each entry, given out from the last one down */
+    u32 nr_messages;
 
     struct att *atts; /* slot 0 stays empty */
     u16 free_att;

@@ -107,7 +107,7 @@ struct world_cfg {
     enum dtlb_policy dtlb;
     u8 dtlb_hint;
     enum ats_policy ats; /* ATS_OFF is 0: tests say what they want */
-    bool direct, no_caching_mode;
+    bool direct, no_caching_mode, strict;
     unsigned pages;     /* of Sluice's region; 0: all */
     bool scalable;      /* the guest uses the scalable mode, if the unit has it */
     u32 rid_pasid;      /* ... and this PASID for requests without one; below 64 */
@@ -120,6 +120,7 @@ struct world_cfg {
     size_t dmar_size;
     bool firmware_on; /* firmware left translation and queue on */
     struct world_fn_cfg fn[MAX_WORLD_FNS];
+    u32 id[MAX_WORLD_FNS]; /* device and vendor; 0: it has none, like a VF */
     u16 pf[MAX_WORLD_FNS]; /* of a VF, its physical function: no scope of the DMAR names the VF itself */
 };
 
