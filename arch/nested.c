@@ -16,7 +16,7 @@
 
 #define TOP_LEVEL  4
 #define ADDRESSES  BIT(48) /* what four levels reach */
-#define MAX_RANGES 64
+#define MAX_RANGES 512
 
 struct range {
     u64 base, end;

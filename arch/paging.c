@@ -284,6 +284,27 @@ void *mmio_map(u64 pa, u64 size)
     return va;
 }
 
+volatile void *mmio_window(u64 pa)
+{
+    static u64 *entry;
+    static u8 *va;
+
+    if (!entry) {
+        u64 table = root;
+
+        va = mmio_map(align_down(pa, PAGE_SIZE), PAGE_SIZE);
+        if (!va)
+            refuse("too little memory for a window to devices; give more with mem=");
+        for (unsigned level = 4; level > 1; level--)
+            table = *table_entry(table, (u64)va, level) & PTE_ADDR;
+        entry = table_entry(table, (u64)va, 1);
+    }
+    /* What this CPU saw here last may be of another page, and so may be what others did: each looks anew. */
+    *entry = align_down(pa, PAGE_SIZE) | MAP_MMIO | PTE_P;
+    __asm__ volatile("invlpg (%0)" ::"r"(va) : "memory");
+    return va + pa % PAGE_SIZE;
+}
+
 const u64 *paging_root(void)
 {
     return phys_to_virt(root);

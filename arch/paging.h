@@ -58,6 +58,10 @@ void *direct_map(u64 pa, u64 size) __must_check;
 /* Maps [pa, pa+size) uncached. Boot only; NULL when the window is full, or, before the move, above 4 GiB. */
 void *mmio_map(u64 pa, u64 size) __must_check;
 
+/* The same for a moment, at any time: until the next call, which its users keep apart by a lock of their own.
+ * The first call is at boot. */
+volatile void *mmio_window(u64 pa);
+
 /* The tables for a CPU that has just been started: to be copied from, to be switched to. */
 const u64 *paging_root(void);
 void paging_load(void);

@@ -3,7 +3,7 @@
 #include "arch/cpu.h"
 #include "arch/nested.h"
 
-#define MAX_MMIO  32
+#define MAX_MMIO  256
 #define MAX_PORTS 32
 
 struct port_range {
@@ -29,6 +29,28 @@ int bus_add_mmio(u64 base, u64 size, bool reads_direct, mmio_handler handler, vo
     if (!err)
         mmio[nr_mmio++] = (struct mmio_range){ base, size, handler, ctx };
     return err;
+}
+
+int bus_place_mmio(const struct mmio_range **at, u64 base, u64 size, mmio_handler handler, void *ctx)
+{
+    struct mmio_range *r = (struct mmio_range *)*at;
+    int err;
+
+    if (!r) {
+        err = bus_add_mmio(base, size, false, handler, ctx);
+        *at = err ? NULL : &mmio[nr_mmio - 1];
+        return err;
+    }
+    for (unsigned i = 0; i < nr_mmio; i++)
+        if (&mmio[i] != r && ranges_overlap(base, size, mmio[i].base, mmio[i].size))
+            return ERR_BUSY;
+    err = nested_set(base, size, NESTED_NONE);
+    if (err)
+        return err;
+    u64 old = r->base, old_size = r->size;
+    r->size = size;
+    __atomic_store_n(&r->base, base, __ATOMIC_RELEASE);
+    return ranges_overlap(base, size, old, old_size) ? 0 : nested_set(old, old_size, NESTED_ALL);
 }
 
 const struct mmio_range *bus_find(u64 gpa)

@@ -22,6 +22,9 @@ struct mmio_range {
 
 /* Also declares the nested access: `reads_direct` leaves the pages readable by the guest. 4K-aligned. */
 int bus_add_mmio(u64 base, u64 size, bool reads_direct, mmio_handler handler, void *ctx) __must_check;
+/* The same for what may move while the guest runs; *at, NULL at first, is moved. The caller flushes. */
+int bus_place_mmio(const struct mmio_range **at, u64 base, u64 size, mmio_handler handler,
+                   void *ctx) __must_check;
 const struct mmio_range *bus_find(u64 gpa); /* NULL: nobody's */
 
 /* One access of `width` bytes (1, 2, 4) whose first port is in the range; it may reach beyond it. */

@@ -25,17 +25,26 @@ static const struct {
     { 0xff000000, 0x1000000 }, /* flash */
 };
 
+const u8 *fixed_ioapic_next(const u8 *entry, u64 *address)
+{
+    u32 narrow;
+
+    while ((entry = acpi_madt_next(entry)) != NULL)
+        if (entry[0] == MADT_IOAPIC && entry[1] >= MADT_IOAPIC_ADDR + sizeof(narrow)) {
+            memcpy(&narrow, entry + MADT_IOAPIC_ADDR, sizeof(narrow));
+            *address = narrow;
+            break;
+        }
+    return entry;
+}
+
 static int declare_ioapics(void)
 {
     int err = 0;
+    u64 address;
 
-    for (const u8 *entry = NULL; !err && (entry = acpi_madt_next(entry)) != NULL;) {
-        u32 address;
-        if (entry[0] == MADT_IOAPIC && entry[1] >= MADT_IOAPIC_ADDR + sizeof(address)) {
-            memcpy(&address, entry + MADT_IOAPIC_ADDR, sizeof(address));
-            err = mem_declare(address, PAGE_SIZE, MEM_DEVICE);
-        }
-    }
+    for (const u8 *entry = NULL; !err && (entry = fixed_ioapic_next(entry, &address)) != NULL;)
+        err = mem_declare(address, PAGE_SIZE, MEM_DEVICE);
     return err;
 }
 

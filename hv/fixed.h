@@ -9,5 +9,7 @@
 
 /* Declares them as MEM_DEVICE, from ACPI where it says and else where every PC has them. */
 int fixed_declare(void) __must_check;
+/* The MADT's IOAPICs one by one: NULL first, NULL after the last. */
+const u8 *fixed_ioapic_next(const u8 *entry, u64 *address);
 
 #endif

@@ -103,6 +103,7 @@ static void set_traps(void)
     for (unsigned i = 0; iommu_window(i, &base, &size); i++)
         need(bus_add_mmio(base, size, false, unit_access, (void *)(u64)i), "trapping the unit");
     need(pci_filter_init(), "trapping configuration space");
+    intr_init();
     need(power_init(), "trapping the power registers");
     need(apic_init(), "trapping start-up interrupts");
 }
@@ -122,7 +123,9 @@ static void log_promises(void)
 {
     if (!options.iommu_off) {
         iommu_summary();
-        log_info("interrupts: not contained, as interrupt remapping is not in use");
+        log_info("interrupts: %s", options.iommu.strict
+                                       ? "contained from the start"
+                                       : "not contained, as interrupt remapping is not in use");
     }
     options_warn();
 }

@@ -38,6 +38,7 @@ static const struct choice log_choices[] = {
 };
 static const struct choice stage_choices[] = { { "nested", false }, { "direct", true }, { NULL, 0 } };
 static const struct choice cm_choices[] = { { "on", false }, { "off", true }, { NULL, 0 } };
+static const struct choice intr_choices[] = { { "guest", false }, { "strict", true }, { NULL, 0 } };
 static const struct choice iommu_choices[] = { { "on", false }, { "off", true }, { NULL, 0 } };
 static const struct choice shutdown_choices[] = { { "halt", true }, { "reset", false }, { NULL, 0 } };
 
@@ -136,6 +137,7 @@ static const struct option table[] = {
     { "ats", "off|listed|all", ats_choices, &options.iommu.ats, NULL },
     { "firststage", "nested|direct", stage_choices, &options.iommu.direct, NULL },
     { "cm", "on|off", cm_choices, &options.iommu.no_caching_mode, NULL },
+    { "intr", "guest|strict", intr_choices, &options.iommu.strict, NULL },
     { "dtlb-hint", "5|18|19|24|27|28|32|54|63", NULL, NULL, set_dtlb_hint },
     { "wait", "MICROSECONDS", NULL, NULL, set_wait },
     { "serial", "0xPORT|none", NULL, NULL, set_serial },
@@ -210,6 +212,8 @@ void options_parse(const char *cmdline)
     if (options.iommu.dtlb_hint && options.iommu.dtlb != DTLB_ALWAYS)
         refuse(
             "dtlb-hint tells the guest that device-TLB flushes are implied, which is so only with dtlb=always");
+    if (options.iommu.strict && options.iommu_off)
+        refuse("intr=strict needs the VT-d units, which iommu=off leaves alone");
 }
 
 void options_warn(void)

@@ -2,7 +2,7 @@
 /*
  * The guest's way to configuration space. pci_cfg.c turns ports and ECAM into single accesses under one lock,
  * pci_filter.c judges each write and performs it, pci_decode.c keeps what a function decodes clear of what
- * must not be covered, pci_table.c remembers the functions.
+ * must not be covered, pci_table.c remembers the functions, intr.c translates the interrupts they send.
  */
 #ifndef HV_PCI_H
 #define HV_PCI_H
@@ -26,7 +26,9 @@ enum {
     PCI_BRIDGE_CONTROL = 0x3e,
 
     PCI_CAP_PM = 0x01,
+    PCI_CAP_MSI = 0x05,
     PCI_CAP_EXP = 0x10,
+    PCI_CAP_MSIX = 0x11,
     PCI_CAP_AF = 0x13,
     PCI_EXT_CAP_ATS = 0x0f,
     PCI_EXT_CAP_SRIOV = 0x10,
@@ -61,9 +63,14 @@ struct pci_function {
     pci_sid sid;
     u32 id; /* vendor and device when it was looked at, ~0 for a VF */
     bool bridge;
-    bool ats_told;                                /* iommu/ holds ATS to be on */
-    u32 pm, exp, af, ats, sriov, rebar, vf_rebar; /* capabilities, 0 = absent */
+    bool ats_told;                                           /* iommu/ holds ATS to be on */
+    u32 pm, exp, af, msi, msix, ats, sriov, rebar, vf_rebar; /* capabilities, 0 = absent */
     struct pci_decoder own, vf;
+    /* intr=strict */
+    struct iommu_message *messages; /* of MSI, then of MSI-X */
+    u16 nr_messages;
+    u64 table_at; /* of MSI-X */
+    const struct mmio_range *table;
 };
 
 /* ---- pci_table.c ---- */
@@ -124,5 +131,15 @@ void pci_decode_adopt(struct pci_function *f);
 
 /* Judges and performs one guest write; width 1, 2 or 4, naturally aligned. The caller holds the lock. */
 void pci_guest_write(u16 segment, pci_sid sid, u32 off, unsigned width, u32 value);
+
+/* ---- intr.c: does nothing without intr=strict */
+
+void intr_init(void);
+/* Puts what the guest is to read where `value` was read. */
+void intr_config_read(u16 segment, pci_sid sid, u32 off, unsigned width, u32 *value);
+/* True: the write is done. False: it is none of MSI's messages, and still to be done. */
+bool intr_config_write(struct pci_function *f, const struct pci_access *a);
+/* What the function decodes has changed. */
+void intr_follow(struct pci_function *f);
 
 #endif

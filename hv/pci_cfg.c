@@ -8,6 +8,7 @@
 #include "arch/log.h"
 #include "hv/bus.h"
 #include "hv/exit.h"
+#include "hv/options.h"
 #include "hv/pci.h"
 #include "hv/power.h"
 
@@ -21,10 +22,13 @@ static u32 config_address; /* what the guest wrote to 0xCF8 */
 static void access_piece(u16 segment, pci_sid sid, u32 off, unsigned width, bool write, u64 *value,
                          unsigned shift)
 {
-    if (write)
+    if (write) {
         pci_guest_write(segment, sid, off, width, (u32)(*value >> shift & MASK(8 * width - 1, 0)));
-    else
-        *value |= (u64)pci_read(segment, sid, off, width) << shift;
+        return;
+    }
+    u32 piece = pci_read(segment, sid, off, width);
+    intr_config_read(segment, sid, off, width, &piece);
+    *value |= (u64)piece << shift;
 }
 
 /* The largest naturally aligned piece at `at` of what is left. */
@@ -112,7 +116,7 @@ int pci_filter_init(void)
     for (unsigned i = 0; !err && i < pci_ecam_count(); i++) {
         const struct ecam *e = pci_ecam(i);
         err = bus_add_mmio(e->base + ((u64)e->first_bus << 20), (u64)(e->last_bus - e->first_bus + 1) << 20,
-                           true, ecam_access, (void *)e);
+                           !options.iommu.strict, ecam_access, (void *)e);
     }
     return err;
 }

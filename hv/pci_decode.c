@@ -219,6 +219,7 @@ static void switch_on(struct pci_function *f, struct pci_decoder *d, bool sizing
         return;
     }
     publish(d, &now, true);
+    intr_follow(f);
     pci_put(f, d->control, 2, pci_get(f, d->control, 2) | d->gate);
 }
 

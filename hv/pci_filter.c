@@ -185,7 +185,7 @@ void pci_guest_write(u16 segment, pci_sid sid, u32 off, unsigned width, u32 valu
     if (pci_touches(&a, PCI_COMMAND, 1) && pci_after(f, &a, PCI_COMMAND, 1) & PCI_COMMAND_MASTER)
         iommu_function_starts(segment, sid);
 
-    if (!pci_decode_write(f, &a))
+    if (!intr_config_write(f, &a) && !pci_decode_write(f, &a))
         pci_put(f, off, width, a.value);
 
     if (enables && live_ats(f) == 1)

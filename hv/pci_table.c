@@ -34,6 +34,8 @@ static void look_at(struct pci_function *f, u16 segment, pci_sid sid, u32 id)
     f->pm = pci_find_cap(segment, sid, PCI_CAP_PM);
     f->exp = pci_find_cap(segment, sid, PCI_CAP_EXP);
     f->af = pci_find_cap(segment, sid, PCI_CAP_AF);
+    f->msi = pci_find_cap(segment, sid, PCI_CAP_MSI);
+    f->msix = pci_find_cap(segment, sid, PCI_CAP_MSIX);
     f->ats = pci_find_ext_cap(segment, sid, PCI_EXT_CAP_ATS);
     f->sriov = pci_find_ext_cap(segment, sid, PCI_EXT_CAP_SRIOV);
     f->rebar = pci_find_ext_cap(segment, sid, PCI_EXT_CAP_REBAR);
@@ -74,12 +76,15 @@ struct pci_function *pci_function_get(u16 segment, pci_sid sid, bool *full)
         /* Another device has taken the place. What the old one decoded stays declared: no harm is in that. */
         if (f->ats_told)
             iommu_function_gone(segment, sid);
-        struct pci_decoder own = f->own, vf = f->vf;
+        struct pci_function old = *f;
         look_at(f, segment, sid, id);
-        f->own.nr_declared = own.nr_declared;
-        memcpy(f->own.declared, own.declared, sizeof(own.declared));
-        f->vf.nr_declared = vf.nr_declared;
-        memcpy(f->vf.declared, vf.declared, sizeof(vf.declared));
+        f->messages = old.messages;
+        f->nr_messages = old.nr_messages;
+        f->table = old.table;
+        f->own.nr_declared = old.own.nr_declared;
+        memcpy(f->own.declared, old.own.declared, sizeof(old.own.declared));
+        f->vf.nr_declared = old.vf.nr_declared;
+        memcpy(f->vf.declared, old.vf.declared, sizeof(old.vf.declared));
         return f;
     }
     *full = nr_functions == PCI_MAX_FUNCTIONS;

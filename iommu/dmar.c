@@ -46,7 +46,7 @@ struct scope {
     u8 path[]; /* device, function pairs */
 } __attribute__((packed));
 _Static_assert(sizeof(struct scope) == 6, "8.3.1");
-enum { SCOPE_ENDPOINT = 1, SCOPE_BRIDGE = 2 };
+enum { SCOPE_ENDPOINT = 1, SCOPE_BRIDGE = 2, SCOPE_IOAPIC = 3 };
 
 /* A device scope as kept: bridges are followed when it is asked, since bus numbers can change. */
 #define MAX_PATH 8
@@ -54,7 +54,7 @@ struct kept_scope {
     u16 structure; /* TYPE_* of its owner */
     u16 segment;
     u8 unit;
-    u8 type, start_bus, hops;
+    u8 type, id, start_bus, hops;
     u8 path[MAX_PATH * 2];
 };
 
@@ -86,13 +86,14 @@ static int parse_scopes(const u8 *p, unsigned len, u16 structure, u16 segment, u
 
         if (len < sizeof(*s) || s->length < sizeof(*s) + 2 || s->length > len || s->length % 2)
             return broken("device scope length", offset);
-        if (s->type == SCOPE_ENDPOINT || s->type == SCOPE_BRIDGE) {
+        if (s->type >= SCOPE_ENDPOINT && s->type <= SCOPE_IOAPIC) {
             unsigned hops = (s->length - (unsigned)sizeof(*s)) / 2;
 
             if (hops > MAX_PATH || nr_scopes == ARRAY_SIZE(scopes))
                 return broken("more device scopes than Sluice handles", offset);
             k = &scopes[nr_scopes++];
-            *k = (struct kept_scope){ structure, segment, unit, s->type, s->start_bus, (u8)hops, { 0 } };
+            *k = (struct kept_scope){ structure,         segment,      unit,     s->type,
+                                      s->enumeration_id, s->start_bus, (u8)hops, { 0 } };
             for (unsigned i = 0; i < hops * 2; i++)
                 k->path[i] = s->path[i];
         }
@@ -231,19 +232,26 @@ bool iommu_rmrr(unsigned i, u64 *base, u64 *size)
     return true;
 }
 
-/* Does the scope name this function, or for a bridge any function behind it? */
-static bool scope_matches(const struct kept_scope *s, u16 segment, u16 sid)
+/* The function at the end of the scope's path. */
+static u16 scope_end(const struct kept_scope *s)
 {
     u8 bus = s->start_bus;
     u16 at = 0;
 
-    if (s->segment != segment)
-        return false;
     for (unsigned hop = 0; hop < s->hops; hop++) {
         at = (u16)(bus << 8 | (s->path[hop * 2] & 0x1f) << 3 | (s->path[hop * 2 + 1] & 7));
         if (hop + 1 < s->hops)
-            bus = (u8)(env_pci_read32(segment, at, 0x18) >> 8); /* secondary bus number */
+            bus = (u8)(env_pci_read32(s->segment, at, 0x18) >> 8); /* secondary bus number */
     }
+    return at;
+}
+
+/* Does the scope name this function, or for a bridge any function behind it? */
+static bool scope_matches(const struct kept_scope *s, u16 segment, u16 sid)
+{
+    if (s->segment != segment)
+        return false;
+    u16 at = scope_end(s);
     if (at == sid)
         return true;
     if (s->type == SCOPE_BRIDGE) {
@@ -265,6 +273,20 @@ struct unit *unit_of(u16 segment, u16 sid)
         if (include_all[i] && units[i]->segment == segment)
             return units[i];
     return NULL;
+}
+
+bool iommu_ioapic(u8 id, u16 *segment, u16 *sid)
+{
+    for (unsigned i = 0; i < nr_scopes; i++) {
+        const struct kept_scope *s = &scopes[i];
+
+        if (s->structure != TYPE_DRHD || s->type != SCOPE_IOAPIC || s->id != id)
+            continue;
+        *segment = s->segment;
+        *sid = scope_end(s);
+        return true;
+    }
+    return false;
 }
 
 static bool listed(u16 structure, u16 segment, u16 sid)

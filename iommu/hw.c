@@ -106,6 +106,8 @@ int hw_probe(struct unit *u)
         return err;
     if (!(u->ecap & ECAP_QI))
         return missing(u, "queued invalidation");
+    if (iommu_opts.strict && !(u->ecap & ECAP_IR))
+        return missing(u, "interrupt remapping, which intr=strict asks for");
     if (field_get(u->cap, CAP_ND) == 7)
         return missing(u, "a defined number of domain-ids");
     u->did_limit = 1u << (4 + 2 * field_get(u->cap, CAP_ND));

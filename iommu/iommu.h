@@ -29,6 +29,7 @@ struct iommu_options {
      * devices are not contained. */
     u32 direct;
     u32 no_caching_mode; /* the guest need not flush what becomes present: first-stage tables only */
+    u32 strict;          /* interrupts in compatibility format never pass */
     u8 dtlb_hint;        /* ECAP bit that says "device-TLB invalidation is implied"; 0 = none */
     /* How long an exit waits for the hardware before it arms the completion event and re-enters the guest, in
      * microseconds; 0 = never wait in the exit, always by event. */
@@ -101,6 +102,27 @@ void iommu_dma_changed(u64 base, u64 size);
 /* A function is about to get bus mastering. Without caching mode the guest need not have told anybody that it
  * has made the function's entries present. */
 void iommu_function_starts(u16 segment, u16 sid);
+
+/*
+ * intr=strict: a message that a function or an IOAPIC may send, as the guest programmed it in compatibility
+ * format, and the interrupt entry that stands for it while the guest does not remap. What the guest
+ * programmed is translated by hv/intr.c; what a device makes up itself is blocked.
+ */
+struct iommu_message {
+    u32 address; /* 0xFEExxxxx; 0 = none */
+    u32 source;  /* who may send it: SID, SQ and SVT as in an interrupt entry (9.9) */
+    u16 data;
+    u16 index; /* of the entry */
+};
+/* Who sends in the name of a bus, not of a function: what is behind a bridge to conventional PCI. */
+#define IOMMU_SOURCE_EXACT BIT(18)
+#define IOMMU_SOURCE_BUSES BIT(19) /* first bus in 15:8, last one in 7:0 */
+/* `count` of them in a row, for what the unit of `sid` remaps. NULL, told in one line: there are no more. */
+struct iommu_message *iommu_messages(u16 segment, u16 sid, u32 source, unsigned count) __must_check;
+/* When it returns, the entry says so and no cache holds the old one. */
+void iommu_message_set(struct iommu_message *m, u32 address, u16 data);
+/* The source-id of an IOAPIC of the MADT. False: firmware does not say which unit remaps it. */
+bool iommu_ioapic(u8 id, u16 *segment, u16 *sid);
 
 /*
  * What goes on inside, for tools/inside.c: docs/hypercalls.md. A descriptor that a guest submitted or the

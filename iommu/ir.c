@@ -23,27 +23,49 @@ int ir_init(struct unit *u)
         return ERR_NOMEM;
     if (!u->coherent)
         env_writeback(u->irt, IRTES * sizeof(struct irte));
-    return 0;
+    if (iommu_opts.strict)
+        u->messages = env_pages_alloc(IRTES * sizeof(*u->messages) / PAGE_SIZE);
+    return iommu_opts.strict && !u->messages ? ERR_NOMEM : 0;
 }
 
-static u32 guest_entries(const struct unit *u)
+static u32 entries_in_use(const struct unit *u)
 {
-    return u->v.ir_enabled ? 2u << field_get(u->v.irta, IRTA_S) : 0;
+    return u->v.ir_enabled ? 2u << field_get(u->v.irta, IRTA_S) : u->messages ? IRTES : 0;
+}
+
+/* A message in compatibility format as an entry (5.1.2.1, 9.9): the same fields in other places. */
+static struct irte message_entry(const struct iommu_message *m)
+{
+    u64 destination = m->address >> 12 & 0xff, mode = m->data >> 8 & 7, level = m->data >> 15;
+
+    if (!m->address)
+        return (struct irte){ 0, 0 };
+    return (struct irte){ IRTE_P | (m->address & (IRTE_DM | IRTE_RH)) | field_prep(IRTE_TM, level) |
+                              field_prep(IRTE_DLM, mode) | field_prep(IRTE_VECTOR, m->data & 0xff) |
+                              destination << 40,
+                          m->source };
 }
 
 /* The guest's entry, judged: what is wrong with it, else the entry for hardware. */
 static enum fault_reason read_guest(struct unit *u, u32 index, struct irte *out)
 {
     u64 at = (u->v.irta & IRTA_IRTA) + index * sizeof(struct irte);
-    volatile struct irte *page = env_guest_page(at), *e;
+    struct irte message;
+    volatile struct irte *page, *e;
     u64 mode;
 
     *out = (struct irte){ 0, 0 };
-    if (index >= guest_entries(u))
+    if (index >= entries_in_use(u))
         return FAULT_IR_INDEX;
-    if (!page)
+    if (u->v.ir_enabled) {
+        page = env_guest_page(at);
+        e = page ? &page[at % PAGE_SIZE / sizeof(*e)] : NULL;
+    } else {
+        message = message_entry(&u->messages[index]);
+        e = &message;
+    }
+    if (!e)
         return FAULT_IR_ACCESS;
-    e = &page[at % PAGE_SIZE / sizeof(*e)];
     for (unsigned tries = 0; tries < 4;
          tries++) { /* a consistent copy, or the one after the flush that follows */
         out->lo = e->lo;
@@ -90,11 +112,11 @@ static bool sync_entry(struct unit *u, u32 index)
 
 void ir_sync_all(struct unit *u)
 {
-    u32 entries = MAX(guest_entries(u), u->irt_used);
+    u32 entries = MAX(entries_in_use(u), u->irt_used);
 
     for (u32 i = 0; i < entries; i++)
         sync_entry(u, i);
-    u->irt_used = guest_entries(u);
+    u->irt_used = entries_in_use(u);
 }
 
 void ir_request(struct unit *u, u32 index, unsigned order)
@@ -108,7 +130,7 @@ void ir_request(struct unit *u, u32 index, unsigned order)
         return;
     }
     for (u32 i = first; i < first + (1u << order); i++)
-        if (i < guest_entries(u))
+        if (i < entries_in_use(u))
             sync_entry(u, i);
     p->iec[p->nr_iec].index = (u16)first;
     p->iec[p->nr_iec++].order = (u8)order;
@@ -118,7 +140,8 @@ void ir_request(struct unit *u, u32 index, unsigned order)
  */
 static bool compatibility(const struct unit *u)
 {
-    return !u->v.ir_enabled || (vreg32(u, REG_GSTS) & GCMD_CFI && !(u->v.irta & IRTA_EIME));
+    return !iommu_opts.strict &&
+           (!u->v.ir_enabled || (vreg32(u, REG_GSTS) & GCMD_CFI && !(u->v.irta & IRTA_EIME)));
 }
 
 int ir_apply(struct unit *u)
@@ -136,4 +159,46 @@ int ir_apply(struct unit *u)
     u->plan.iec_all = true;
     replay_now(u);
     return hw_remap(u, compatibility(u));
+}
+
+struct iommu_message *iommu_messages(u16 segment, u16 sid, u32 source, unsigned count)
+{
+    struct unit *u = unit_of(segment, sid);
+    struct iommu_message *first = NULL;
+
+    if (!u || !u->messages)
+        return NULL;
+    env_lock(&u->lock);
+    if (count <= IRTES - u->nr_messages) {
+        u->nr_messages += count;
+        first = &u->messages[IRTES - u->nr_messages];
+    } else {
+        env_log_limited(ENV_WARN,
+                        "unit %u: no entries left for %u interrupts of %02x:%02x.%x: they stay blocked",
+                        u->index, count, sid >> 8, sid >> 3 & 0x1f, sid & 7);
+    }
+    for (unsigned i = 0; first && i < count; i++)
+        first[i] = (struct iommu_message){ .source = source, .index = (u16)(first + i - u->messages) };
+    env_unlock(&u->lock);
+    return first;
+}
+
+void iommu_message_set(struct iommu_message *m, u32 address, u16 data)
+{
+    struct unit *u = NULL;
+
+    for (unsigned i = 0; i < nr_units; i++)
+        if (m == &units[i]->messages[m->index])
+            u = units[i];
+    if (!u || (m->address == address && m->data == data))
+        return;
+    replay_enter(u);
+    m->address = address;
+    m->data = data;
+    /* While the guest remaps, the entry is the guest's, and the message counts again when it stops. */
+    if (!u->v.ir_enabled && sync_entry(u, m->index)) {
+        ir_request(u, m->index, 0);
+        replay_now(u);
+    }
+    replay_leave(u);
 }

@@ -91,6 +91,9 @@ struct irte {
 _Static_assert(sizeof(struct irte) == 16, "9.9");
 #define IRTE_P       BIT(0)
 #define IRTE_FPD     BIT(1)
+#define IRTE_DM      BIT(2)
+#define IRTE_RH      BIT(3)
+#define IRTE_TM      BIT(4)
 #define IRTE_DLM     MASK(7, 5)
 #define IRTE_IM      BIT(15) /* posted: not announced, so reserved */
 #define IRTE_VECTOR  MASK(23, 16)

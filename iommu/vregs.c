@@ -232,7 +232,7 @@ void vregs_finish(struct unit *u)
 
 static void interrupt_command(struct unit *u, u32 gcmd)
 {
-    u32 changed = (gcmd ^ *reg(u, REG_GSTS)) & (GCMD_IRE | GCMD_CFI);
+    u32 changed = (gcmd ^ *reg(u, REG_GSTS)) & (GCMD_IRE | (iommu_opts.strict ? 0 : GCMD_CFI));
 
     if (gcmd & GCMD_SIRTP) {
         *reg(u, REG_GSTS) &= ~(u32)GCMD_SIRTP;
@@ -251,7 +251,9 @@ static void interrupt_command(struct unit *u, u32 gcmd)
         env_log(ENV_ERR, "unit %u: interrupt remapping table not accepted", u->index);
     if (changed & GCMD_IRE)
         env_log(ENV_INFO, "unit %u: interrupts %s", u->index,
-                u->v.ir_enabled ? "contained: the guest uses interrupt remapping" : "not contained any more");
+                u->v.ir_enabled     ? "contained: the guest uses interrupt remapping"
+                : iommu_opts.strict ? "contained: translated, as the guest stopped remapping"
+                                    : "not contained any more");
     replay_submit(u);
     replay_settle(u);
 }

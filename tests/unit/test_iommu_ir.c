@@ -128,9 +128,122 @@ static void flushes_of_every_width(void **state)
     }
 }
 
+/* The address that names a message's entry (5.1.2.2). */
+static u64 named(const struct iommu_message *m)
+{
+    return SENT_ALONE | (m->index & 0x7fffull) << 5 | (m->index >> 15 ? 4 : 0);
+}
+
+static void strict_on(void)
+{
+    in_use(&(struct world_cfg){ .wait_us = 100, .ecap = ECAP_REMAPPING, .strict = true });
+    W.device_irqs_expected = true;
+}
+
+static struct iommu_message *message(unsigned f, u32 source)
+{
+    struct iommu_message *m = iommu_messages(0, W.cfg.fn[f].sid, source, 2);
+
+    assert_non_null(m);
+    return m;
+}
+
+/* What a device makes up itself never passes; what the guest programmed does, from whom it was programmed for
+ * and as it was programmed. */
+static void strict_translates(void **state)
+{
+    (void)state;
+    strict_on();
+    assert_int_equal(msi(ATS, 0xfee00000, 0x41).status, MODEL_BLOCKED);
+    assert_int_equal(msi(ATS, 0xfee00000, 0x441).status, MODEL_BLOCKED);
+    struct iommu_message *m = message(ATS, SID_ATS | IOMMU_SOURCE_EXACT);
+    assert_int_equal(msi(ATS, named(m), 0).status, MODEL_BLOCKED);
+    iommu_message_set(m, 0xfee0300c, 0x8141); /* to 3, a hint, logical, level, lowest priority */
+    assert_int_equal(msi(ATS, named(m), 0).status, MODEL_INTERRUPT);
+    assert_int_equal(W.device_irqs, 1);
+    assert_int_equal(W.device_irq[0].addr, 0xfee0300c);
+    assert_int_equal(W.device_irq[0].data & 0x87ff, 0x8141);
+    assert_int_equal(msi(ATS, named(m), 1).status, MODEL_BLOCKED); /* the second is not programmed */
+    assert_int_equal(msi(PLAIN, named(m), 0).status, MODEL_BLOCKED);
+    model_fill_all(W.unit[0]);
+    iommu_message_set(m, 0xfee00000, 0x52);
+    iommu_message_set(m + 1, 0xfee00000, 0x53);
+    for (unsigned i = 0; i < 2; i++) {
+        W.device_irqs = 0;
+        assert_int_equal(msi(ATS, named(m), i).status, MODEL_INTERRUPT);
+        assert_int_equal(W.device_irq[0].data & 0xff, 0x52 + i);
+    }
+    model_fill_all(W.unit[0]);
+    iommu_message_set(m, 0, 0);
+    assert_int_equal(msi(ATS, named(m), 0).status, MODEL_BLOCKED);
+    for (unsigned mode = 2; mode < 8; mode++) {
+        iommu_message_set(m, 0xfee00000, (u16)(mode << 8 | 0x41));
+        assert_int_equal(msi(ATS, named(m), 0).status, MODEL_BLOCKED);
+    }
+    iommu_message_set(m, 0xfee00000, 0x0f);
+    assert_int_equal(msi(ATS, named(m), 0).status, MODEL_BLOCKED);
+    /* behind a bridge: the bus has to be right */
+    m = message(ATS, 0x0001 | IOMMU_SOURCE_BUSES);
+    iommu_message_set(m, 0xfee00000, 0x61);
+    assert_int_equal(msi(PLAIN, named(m), 0).status, MODEL_INTERRUPT);
+    assert_int_equal(msi(ATS2, named(m), 0).status, MODEL_BLOCKED);
+    finish();
+}
+
+/* The guest's own remapping takes the place of ours while it is on, and compatibility format is not to be
+ * had.
+ */
+static void strict_with_the_guests_own(void **state)
+{
+    (void)state;
+    strict_on();
+    struct iommu_message *m = message(ATS, SID_ATS | IOMMU_SOURCE_EXACT);
+    iommu_message_set(m, 0xfee00000, 0x41);
+    put_irte(3, vector(0x52), 0);
+    guest_w64(0, R_IRTA, IRT | 7);
+    guest_gcmd(0, G_SIRTP, true);
+    assert_int_equal(msi(ATS, named(m), 0).status, MODEL_INTERRUPT);
+    guest_gcmd(0, G_IRE, true);
+    W.device_irqs = 0;
+    assert_int_equal(msi(ATS, named(m), 0).status, MODEL_BLOCKED);
+    assert_int_equal(msi(ATS, SENT_ALONE, 3).status, MODEL_INTERRUPT);
+    assert_int_equal(W.device_irq[0].data & 0xff, 0x52);
+    guest_w32(0, R_GCMD, guest_r32(0, R_GSTS) | 1u << 23); /* CFI */
+    assert_false(guest_r32(0, R_GSTS) & 1u << 23);
+    assert_int_equal(msi(ATS, 0xfee00000, 0x41).status, MODEL_BLOCKED);
+    iommu_message_set(m, 0xfee00000, 0x62);
+    assert_int_equal(msi(ATS, named(m), 0).status, MODEL_BLOCKED);
+    guest_gcmd(0, G_IRE, false);
+    W.device_irqs = 0;
+    assert_int_equal(msi(ATS, named(m), 0).status, MODEL_INTERRUPT);
+    assert_int_equal(W.device_irq[0].data & 0xff, 0x62);
+    assert_int_equal(msi(ATS, SENT_ALONE, 3).status, MODEL_BLOCKED);
+    assert_int_equal(msi(ATS, 0xfee00000, 0x41).status, MODEL_BLOCKED);
+    finish();
+}
+
+static void strict_is_bounded(void **state)
+{
+    (void)state;
+    strict_on();
+    assert_non_null(iommu_messages(0, SID_ATS, SID_ATS | IOMMU_SOURCE_EXACT, 0xffff));
+    u64 warnings = W.warnings;
+    assert_null(iommu_messages(0, SID_ATS, SID_ATS | IOMMU_SOURCE_EXACT, 2));
+    assert_int_equal(W.warnings, warnings + 1);
+    assert_non_null(strstr(W.last_log, "no entries left"));
+    assert_non_null(iommu_messages(0, SID_ATS, SID_ATS | IOMMU_SOURCE_EXACT, 1));
+    finish();
+    /* A unit that cannot is refused. */
+    assert_int_not_equal(world_start(&(struct world_cfg){ .strict = true }), 0);
+    assert_non_null(strstr(W.last_log, "interrupt remapping"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(strict_translates),
+        cmocka_unit_test(strict_with_the_guests_own),
+        cmocka_unit_test(strict_is_bounded),
         cmocka_unit_test(the_guests_entries_count),
         cmocka_unit_test(nothing_but_ordinary_interrupts),
         cmocka_unit_test(compatibility_format),

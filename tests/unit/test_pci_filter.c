@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* LINK: hv/pci_cfg.c hv/pci_filter.c hv/pci_decode.c hv/pci_table.c hv/mem.c */
+/* LINK: hv/intr.c hv/pci_cfg.c hv/pci_filter.c hv/pci_decode.c hv/pci_table.c hv/mem.c */
 /*
  * Configuration space through the filter: a fake machine whose registers keep only their writable bits, and a
  * record of what the VT-d layer was told and when, relative to the writes that reached the devices.
@@ -7,13 +7,16 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <cmocka.h>
 #include "arch/log.h"
 #include "arch/paging.h"
 #include "hv/bus.h"
 #include "hv/exit.h"
+#include "hv/fixed.h"
 #include "hv/mem.h"
+#include "hv/options.h"
 #include "hv/pci.h"
 #include "hv/power.h"
 #include "iommu/iommu.h"
@@ -21,6 +24,7 @@
 #define MB     0x100000ull
 #define ECAM   0xe0000000ull
 #define REGION (992 * MB)
+#define IOAPIC 0xfec00000ull
 
 /* ---- the machine */
 
@@ -263,11 +267,17 @@ static mmio_handler ecam_handler;
 static port_handler config_handler;
 static void *ecam_ctx;
 
+static struct mmio_range table_range;
+
 int bus_add_mmio(u64 base, u64 size, bool reads_direct, mmio_handler handler, void *ctx)
 {
+    if (base == IOAPIC) {
+        assert_false(reads_direct);
+        return 0;
+    }
     assert_int_equal(base, ECAM);
     assert_int_equal(size, 256 * MB);
-    assert_true(reads_direct);
+    assert_true(reads_direct != options.iommu.strict);
     ecam_handler = handler;
     ecam_ctx = ctx;
     return 0;
@@ -384,6 +394,85 @@ static u32 in(u16 at, unsigned width)
 
     port(at, width, true, &value);
     return value;
+}
+
+/* ---- intr=strict: messages, an IOAPIC of two pins, an MSI-X table in NIC's first BAR */
+
+struct options options;
+static struct iommu_message messages[64];
+static unsigned nr_messages, messages_left;
+
+struct iommu_message *iommu_messages(u16 segment, u16 sid, u32 source, unsigned count)
+{
+    (void)segment;
+    (void)sid;
+    if (count > messages_left)
+        return NULL;
+    messages_left -= count;
+    for (unsigned i = 0; i < count; i++) /* the upper half, whose highest bit is set apart */
+        messages[nr_messages + i] =
+            (struct iommu_message){ .source = source, .index = (u16)(0xffc0 + nr_messages + i) };
+    nr_messages += count;
+    return &messages[nr_messages - count];
+}
+
+void iommu_message_set(struct iommu_message *m, u32 address, u16 data)
+{
+    m->address = address;
+    m->data = data;
+}
+
+bool iommu_ioapic(u8 id, u16 *segment, u16 *sid)
+{
+    *segment = 0;
+    *sid = 0xff00;
+    return id == 2;
+}
+
+const u8 *fixed_ioapic_next(const u8 *entry, u64 *address)
+{
+    static const u8 madt_entry[12] = { 1, 12, 2 };
+
+    *address = IOAPIC;
+    return entry ? NULL : madt_entry;
+}
+
+/* Of the IOAPIC there is only its number of pins; the emulator's is real (tests/guests/intr.c). */
+static u32 ioapic_page[0x400] = { [4] = 0x00010020 };
+
+void *mmio_map(u64 pa, u64 size)
+{
+    assert_int_equal(pa, IOAPIC);
+    assert_int_equal(size, PAGE_SIZE);
+    return ioapic_page;
+}
+
+static u8 bar_page[PAGE_SIZE];
+static u64 bar_at;
+
+volatile void *mmio_window(u64 pa)
+{
+    bar_at = align_down(pa, PAGE_SIZE);
+    return &bar_page[pa % PAGE_SIZE];
+}
+
+int bus_place_mmio(const struct mmio_range **at, u64 base, u64 size, mmio_handler handler, void *ctx)
+{
+    table_range = (struct mmio_range){ base, size, handler, ctx };
+    *at = &table_range;
+    return 0;
+}
+
+static unsigned flushes;
+void vcpu_flush_all(void)
+{
+    flushes++;
+}
+
+void refuse(const char *fmt, ...)
+{
+    fail_msg("%s", fmt);
+    abort();
 }
 
 /* ---- tests */
@@ -760,6 +849,194 @@ static void masters_are_stopped(void **state)
             assert_int_equal(space_u8(d, 4) & 4, d == PORT || d == PLAIN ? 4 : 0);
 }
 
+/* MSI at 0x90, 64 bits wide, up to four messages; MSI-X at 0xb0 with four entries at 0x800 of BAR 0. */
+static int set_up_strict(void **state)
+{
+    int err = set_up(state);
+
+    options.iommu.strict = true;
+    put(NIC, 0x60, 2, 0x9010, 0);
+    put(NIC, 0x90, 2, 0xb005, 0);
+    put(NIC, 0x92, 2, 0x0084, 0x71);
+    put(NIC, 0x94, 4, 0, 0xfffffffc);
+    put(NIC, 0x98, 4, 0, ~0u);
+    put(NIC, 0x9c, 2, 0, 0xffff);
+    put(NIC, 0xb0, 2, 0x0011, 0);
+    put(NIC, 0xb2, 2, 3, 0xc000);
+    put(NIC, 0xb4, 4, 0x800, 0);
+    memset(messages, 0, sizeof(messages));
+    memset(bar_page, 0, sizeof(bar_page));
+    table_range = (struct mmio_range){ 0 };
+    nr_messages = flushes = 0;
+    messages_left = ARRAY_SIZE(messages);
+    err |= pci_scan();
+    err |= pci_filter_init();
+    intr_init();
+    story[0] = 0;
+    return err;
+}
+
+static int lenient(void **state)
+{
+    (void)state;
+    options.iommu.strict = false;
+    return 0;
+}
+
+static struct iommu_message *of_nic(void)
+{
+    bool full;
+
+    return pci_function_get(0, 0x200, &full)->messages;
+}
+
+static u32 handle_of(unsigned i)
+{
+    return 0xfee0001c | (u32)(of_nic()[i].index & 0x7fff) << 5;
+}
+
+static void strict_msi(void **state)
+{
+    struct iommu_message *m = of_nic();
+
+    (void)state;
+    assert_int_equal(m->source, 0x0200 | IOMMU_SOURCE_EXACT);
+    cfg_write(NIC, 0x94, 4, 0xfee01000);
+    cfg_write(NIC, 0x9c, 2, 0x4041);
+    assert_int_equal(space_u32(NIC, 0x94), handle_of(0));
+    assert_int_equal(space_u32(NIC, 0x9c), 0);
+    assert_int_equal(m[0].address, 0xfee01000);
+    assert_int_equal(m[0].data, 0x4041);
+    assert_int_equal(m[1].address, 0);
+    /* what was written is what is read, at any width */
+    assert_int_equal(cfg_read(NIC, 0x94, 8), 0xfee01000);
+    assert_int_equal(cfg_read(NIC, 0x9c, 2), 0x4041);
+    assert_int_equal(cfg_read(NIC, 0x96, 2), 0xfee0);
+    assert_int_equal(cfg_read(NIC, 0x9d, 1), 0x40);
+    assert_int_equal(cfg_read(NIC, 0x90, 4), 0x0084b005);
+    /* four messages, all of them there before the device may send one */
+    cfg_write(NIC, 0x9c, 2, 0x44);
+    story[0] = 0;
+    cfg_write(NIC, 0x92, 2, 0x00a5);
+    assert_non_null(strstr(story, "w92 "));
+    assert_string_equal(strstr(story, "w92 "), "w92 ");
+    for (unsigned i = 0; i < 4; i++) {
+        assert_int_equal(m[i].address, 0xfee01000);
+        assert_int_equal(m[i].data, 0x44 + i);
+    }
+    /* byte by byte */
+    cfg_write(NIC, 0x95, 1, 0x20);
+    assert_int_equal(m[3].address, 0xfee02000);
+    assert_int_equal(cfg_read(NIC, 0x94, 4), 0xfee02000);
+    /* the guest's own remapping, and an address that is no interrupt: as they are */
+    cfg_write(NIC, 0x94, 4, 0xfee00018);
+    assert_int_equal(space_u32(NIC, 0x94), 0xfee00018);
+    assert_int_equal(m[0].address, 0);
+    assert_int_equal(cfg_read(NIC, 0x94, 4), 0xfee00018);
+    cfg_write(NIC, 0x98, 4, 1);
+    cfg_write(NIC, 0x94, 4, 0xfee00000);
+    assert_int_equal(space_u32(NIC, 0x94), 0xfee00000);
+    assert_int_equal(space_u32(NIC, 0x98), 1);
+    assert_int_equal(m[0].address, 0);
+    cfg_write(NIC, 0x98, 4, 0);
+    assert_int_equal(m[0].address, 0xfee00000);
+    /* reset: the device has the last word */
+    put(NIC, 0x94, 4, 0, 0xfffffffc);
+    assert_int_equal(cfg_read(NIC, 0x94, 4), 0);
+}
+
+static u64 table_access(u32 off, unsigned width, bool write, u64 value)
+{
+    return table_range.handler(table_range.ctx, NULL, table_range.base + off, width, write, value);
+}
+
+static u32 bar_u32(u32 off)
+{
+    u32 value;
+
+    memcpy(&value, bar_page + off, 4);
+    return value;
+}
+
+static void strict_msix(void **state)
+{
+    struct iommu_message *m = of_nic() + 4 + 2; /* behind those of MSI */
+
+    (void)state;
+    assert_int_equal(table_range.base, 0xfa000000);
+    assert_int_equal(table_range.size, PAGE_SIZE);
+    table_access(0x820, 4, true, 0xfee03000);
+    table_access(0x824, 4, true, 0);
+    table_access(0x828, 4, true, 0x51);
+    table_access(0x82c, 4, true, 1);
+    assert_int_equal(bar_u32(0x820), handle_of(4 + 2));
+    assert_int_equal(bar_u32(0x828), 0);
+    assert_int_equal(bar_u32(0x82c), 1);
+    assert_int_equal(m->address, 0xfee03000);
+    assert_int_equal(m->data, 0x51);
+    assert_int_equal(table_access(0x820, 8, false, 0), 0xfee03000);
+    assert_int_equal(table_access(0x828, 8, false, 0), BIT(32) | 0x51);
+    table_access(0x828, 8, true, 0x52); /* unmasked */
+    assert_int_equal(m->data, 0x52);
+    assert_int_equal(bar_u32(0x82c), 0);
+    /* what lies around the table is none of ours */
+    table_access(0x7f8, 8, true, 0xfee03000);
+    table_access(0x840, 4, true, 0xfee03000);
+    assert_int_equal(bar_u32(0x7f8), 0xfee03000);
+    assert_int_equal(bar_u32(0x840), 0xfee03000);
+    table_access(0x10, 1, true, 0xabcd);
+    table_access(0x12, 2, true, 0xabcd);
+    assert_int_equal(bar_u32(0x10), 0xabcd00cd);
+    assert_int_equal(table_access(0x10, 1, false, 0), 0xcd);
+    assert_int_equal(table_access(0x12, 2, false, 0), 0xabcd);
+    /* the table goes where the BAR goes, before the device decodes there */
+    flushes = 0;
+    cfg_write(NIC, 4, 2, 4);
+    cfg_write(NIC, 0x10, 8, 0x200000004);
+    assert_int_equal(flushes, 0);
+    cfg_write(NIC, 4, 2, 6);
+    assert_int_equal(table_range.base, 0x200000000);
+    assert_int_equal(flushes, 1);
+    assert_int_equal(table_access(0x828, 4, false, 0), 0x52);
+    assert_int_equal(bar_at, 0x200000000);
+}
+
+/* A function for which there are no entries keeps what it had, and cannot send. */
+static void strict_without_entries(void **state)
+{
+    bool full;
+    struct pci_function *f = pci_function_get(0, 0x200, &full);
+
+    (void)state;
+    messages_left = 7;
+    f->messages = NULL;
+    f->nr_messages = 0;
+    cfg_write(NIC, 0x94, 4, 0xfee01000);
+    assert_int_equal(space_u32(NIC, 0x94), 0);
+    assert_int_equal(cfg_read(NIC, 0x94, 4), 0);
+}
+
+/* What lies on a conventional bus sends in the name of its bridge, or of the bus. */
+static void strict_behind_a_bridge(void **state)
+{
+    bool full;
+    struct pci_function *f = pci_function_get(0, 0x200, &full);
+
+    (void)state;
+    put(PORT, 0x62, 2, 0x72, 0); /* PCI Express to PCI */
+    f->messages = NULL;
+    f->nr_messages = 0;
+    cfg_write(NIC, 0x94, 4, 0xfee01000);
+    assert_int_equal(of_nic()->source, 0x0202 | IOMMU_SOURCE_BUSES);
+    put(PORT, 0x34, 1, 0, 0); /* without PCI Express it forwards in its own name */
+    put(PORT, 0x00, 4, 0x244e8086, 0);
+    (void)pci_function_get(0, 0x10, &full);
+    f->messages = NULL;
+    f->nr_messages = 0;
+    cfg_write(NIC, 0x94, 4, 0xfee02000);
+    assert_int_equal(of_nic()->source, 0x0002 | IOMMU_SOURCE_BUSES);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -782,6 +1059,10 @@ int main(void)
         cmocka_unit_test_setup(every_width_and_straddling_access, set_up),
         cmocka_unit_test_setup(ports_go_through_the_same_filter, set_up),
         cmocka_unit_test_setup(masters_are_stopped, set_up),
+        cmocka_unit_test_setup_teardown(strict_msi, set_up_strict, lenient),
+        cmocka_unit_test_setup_teardown(strict_msix, set_up_strict, lenient),
+        cmocka_unit_test_setup_teardown(strict_without_entries, set_up_strict, lenient),
+        cmocka_unit_test_setup_teardown(strict_behind_a_bridge, set_up_strict, lenient),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -277,6 +277,7 @@ int world_protect(void)
                                      .ats = W.cfg.ats,
                                      .direct = W.cfg.direct,
                                      .no_caching_mode = W.cfg.no_caching_mode,
+                                     .strict = W.cfg.strict,
                                      .wait_us = W.cfg.wait_us,
                                      .dtlb_hint = W.cfg.dtlb_hint };
 
