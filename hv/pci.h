@@ -33,12 +33,15 @@ enum {
     PCI_EXT_CAP_ATS = 0x0f,
     PCI_EXT_CAP_SRIOV = 0x10,
     PCI_EXT_CAP_REBAR = 0x15,
+    PCI_EXT_CAP_PASID = 0x1b,
     PCI_EXT_CAP_VF_REBAR = 0x24,
 };
 #define PCI_COMMAND_MEMORY BIT(1)
 #define PCI_COMMAND_MASTER BIT(2)
 #define PCI_ATS_ENABLE     BIT(15) /* of the control register at +6 */
-#define PCI_SRIOV_VFE      BIT(0)  /* of the control register at +8 */
+#define PCI_ATS_STU        MASK(4, 0)
+#define PCI_PASID_ENABLE   BIT(0) /* of the control register at +6 */
+#define PCI_SRIOV_VFE      BIT(0) /* of the control register at +8 */
 #define PCI_SRIOV_VF_MSE   BIT(3)
 
 struct pci_aperture {
@@ -63,8 +66,8 @@ struct pci_function {
     pci_sid sid;
     u32 id; /* vendor and device when it was looked at, ~0 for a VF */
     bool bridge;
-    bool ats_told;                                           /* iommu/ holds ATS to be on */
-    u32 pm, exp, af, msi, msix, ats, sriov, rebar, vf_rebar; /* capabilities, 0 = absent */
+    bool ats_told;                                                  /* iommu/ holds ATS to be on */
+    u32 pm, exp, af, msi, msix, ats, pasid, sriov, rebar, vf_rebar; /* capabilities, 0 = absent */
     struct pci_decoder own, vf;
     /* intr=strict */
     struct iommu_message *messages; /* of MSI, then of MSI-X */

@@ -35,12 +35,21 @@ static bool is_fixed(const struct pci_function *f, const struct pci_access *a)
     return false;
 }
 
+/* A VF's requests carry PASIDs when its physical function's do (PCIe 6.20.1). */
+static bool has_pasids(const struct pci_function *pf)
+{
+    return pf->pasid && pci_get(pf, pf->pasid + 6, 2) & PCI_PASID_ENABLE;
+}
+
 static void tell_ats(struct pci_function *f, bool on)
 {
     u8 depth = pci_get(f, f->ats + 4, 2) & 0x1f;
+    pci_sid pfsid = pci_physical_function(f->segment, f->sid);
+    bool full;
+    const struct pci_function *pf = pci_function_get(f->segment, pfsid, &full);
 
     f->ats_told = on;
-    iommu_ats_change(f->segment, f->sid, on, depth, pci_physical_function(f->segment, f->sid));
+    iommu_ats_change(f->segment, f->sid, on, depth, pfsid, pf && has_pasids(pf));
 }
 
 /* Flushes while the function can still answer; whoever finds it alive later opens the gate again. */
@@ -114,6 +123,7 @@ struct effects {
     bool self_sleeps, self_resets;
     bool below_moves, below_resets, below_changed;
     bool vfs_end;
+    bool pasids_change; /* with ATS on it is shut meanwhile: PCIe leaves undefined what it then holds */
 };
 
 static struct effects effects_of(const struct pci_function *f, const struct pci_access *a)
@@ -129,6 +139,8 @@ static struct effects effects_of(const struct pci_function *f, const struct pci_
         e.self_sleeps = (pci_after(f, a, f->pm + 4, 1) & 3) == 3 && (pci_get(f, f->pm + 4, 1) & 3) != 3;
     if (f->sriov && pci_touches(a, f->sriov + 8, 1))
         e.vfs_end = pci_get(f, f->sriov + 8, 1) & ~pci_after(f, a, f->sriov + 8, 1) & PCI_SRIOV_VFE;
+    if (f->pasid && pci_touches(a, f->pasid + 6, 1))
+        e.pasids_change = (pci_after(f, a, f->pasid + 6, 1) ^ pci_get(f, f->pasid + 6, 1)) & PCI_PASID_ENABLE;
     if (!f->bridge)
         return e;
 
@@ -169,13 +181,16 @@ void pci_guest_write(u16 segment, pci_sid sid, u32 off, unsigned width, u32 valu
         a.value &= ~(u32)PCI_COMMAND_MASTER;
     /* Whatever takes ATS away flushes and shuts the gate first, while the function can still answer. */
     struct effects e = effects_of(f, &a);
-    if (e.self_sleeps || e.self_resets)
+    if (e.self_sleeps || e.self_resets || e.pasids_change)
         shut(f);
     if (e.below_moves || e.below_resets || (e.self_sleeps && f->bridge))
         for_below(f, shut);
-    if (f->sriov && (e.vfs_end || e.self_resets || e.self_sleeps))
+    if (f->sriov && (e.vfs_end || e.self_resets || e.self_sleeps || e.pasids_change))
         for_vfs(f, shut);
     bool touched = f->ats && pci_touches(&a, f->ats + 6, 2);
+    /* Pages of 4 KiB: with a larger STU a device may keep more than a flush of one of them names. */
+    if (touched && a.off <= f->ats + 6)
+        a.value &= ~((u32)PCI_ATS_STU << 8 * (f->ats + 6 - a.off));
     bool enables = touched && pci_after(f, &a, f->ats + 6, 2) & PCI_ATS_ENABLE;
     if (enables)
         tell_ats(f, true); /* the gate opens before the device may ask */
@@ -197,4 +212,6 @@ void pci_guest_write(u16 segment, pci_sid sid, u32 off, unsigned width, u32 valu
         for_below(f, follow);
     if (!e.self_resets && !e.self_sleeps)
         follow(f);
+    if (f->sriov && e.pasids_change)
+        for_vfs(f, follow);
 }

@@ -37,6 +37,7 @@ static void look_at(struct pci_function *f, u16 segment, pci_sid sid, u32 id)
     f->msi = pci_find_cap(segment, sid, PCI_CAP_MSI);
     f->msix = pci_find_cap(segment, sid, PCI_CAP_MSIX);
     f->ats = pci_find_ext_cap(segment, sid, PCI_EXT_CAP_ATS);
+    f->pasid = pci_find_ext_cap(segment, sid, PCI_EXT_CAP_PASID);
     f->sriov = pci_find_ext_cap(segment, sid, PCI_EXT_CAP_SRIOV);
     f->rebar = pci_find_ext_cap(segment, sid, PCI_EXT_CAP_REBAR);
     f->vf_rebar = pci_find_ext_cap(segment, sid, PCI_EXT_CAP_VF_REBAR);

@@ -78,7 +78,7 @@ static bool ask_twice(const struct unit *u, u16 pfsid)
     return false;
 }
 
-static void ats_on(struct unit *u, u16 sid, u8 depth, u16 pfsid)
+static void ats_on(struct unit *u, u16 sid, u8 depth, u16 pfsid, bool pasid)
 {
     struct fn *f = fn_find(u, sid);
     bool known = f;
@@ -95,6 +95,7 @@ static void ats_on(struct unit *u, u16 sid, u8 depth, u16 pfsid)
     f->pfsid = u->ecap & ECAP_DIT ? pfsid : 0;
     f->devtlb_low = desc_devtlb_low(sid, f->pfsid, f->depth);
     f->dead = false;
+    f->answers_pasids = pasid;
     f->gate = trusted(u, sid, pfsid);
     if (!f->twice && ask_twice(u, pfsid)) {
         f->twice = u->nr_twice < MAX_TWICE;
@@ -123,7 +124,7 @@ static void ats_off(struct unit *u, struct fn *f)
     fn_remove(u, f);
 }
 
-void iommu_ats_change(u16 segment, u16 sid, bool on, u8 depth, u16 pfsid)
+void iommu_ats_change(u16 segment, u16 sid, bool on, u8 depth, u16 pfsid, bool pasid)
 {
     struct unit *u = on ? unit_of(segment, pfsid) : unit_with(segment, sid);
     struct fn *f;
@@ -133,7 +134,7 @@ void iommu_ats_change(u16 segment, u16 sid, bool on, u8 depth, u16 pfsid)
     replay_enter(u);
     f = fn_find(u, sid);
     if (on) {
-        ats_on(u, sid, depth, pfsid);
+        ats_on(u, sid, depth, pfsid, pasid);
     } else if (f) {
         ats_off(u, f);
     }

@@ -85,9 +85,10 @@ bool iommu_busy(void);
  * opens before it may ask, and closes, with a whole device-TLB flush and wait, while it can still answer. A
  * second call with `on`, after the write, flushes what the device may have kept from an earlier life. depth =
  * ATS invalidate queue depth (0 means 32), pfsid = source-id of the physical function (of itself when it is
- * not a VF).
+ * not a VF). pasid = its requests may carry PASIDs, so that it knows how to answer flushes that do; when that
+ * changes with ATS on, it is told by the same two calls.
  */
-void iommu_ats_change(u16 segment, u16 sid, bool on, u8 depth, u16 pfsid);
+void iommu_ats_change(u16 segment, u16 sid, bool on, u8 depth, u16 pfsid, bool pasid);
 
 /* The function was reset or removed: its device TLB is empty and ATS is off. */
 void iommu_function_gone(u16 segment, u16 sid);

@@ -250,6 +250,8 @@ static inline void hostq_push(struct unit *u, struct desc d)
 }
 static inline void hostq_push_devtlb(struct unit *u, const struct fn *f, struct desc d)
 {
+    if ((d.lo & DESC_TYPE) == DESC_PDEVTLB && !f->answers_pasids)
+        return; /* whatever the guest's entry says, it holds nothing of the kind */
     hostq_push(u, d);
     if (f->twice)
         hostq_push(u, d);

@@ -37,17 +37,18 @@ static inline u16 *idmap_slot(struct idmap *map, u16 id, bool create)
 struct fn {
     u16 sid;
     u16 pfsid;
-    u8 depth;        /* ATS invalidate queue depth, 0 = 32 */
-    bool gate;       /* policy trusts it: a context entry of its may say TT_ATS */
-    bool dead;       /* did not answer an invalidation: quarantined */
-    bool silent;     /* ATS is about to be switched on: it holds nothing and would not answer */
-    bool twice;      /* its first answer is not to be trusted: each flush is sent again */
-    bool whole;      /* this batch: flush all it holds */
-    bool pasids;     /* requests of its have carried PASIDs since ATS came on */
-    bool pages;      /* its hardware entry lets it send page requests */
-    u16 first_att;   /* the domains it reaches */
-    u32 asked, sent; /* device-TLB descriptors of the guest and of ours */
-    u64 devtlb_low;  /* what all device-TLB descriptors without PASID to it begin with */
+    u8 depth;            /* ATS invalidate queue depth, 0 = 32 */
+    bool gate;           /* policy trusts it: a context entry of its may say TT_ATS */
+    bool dead;           /* did not answer an invalidation: quarantined */
+    bool silent;         /* ATS is about to be switched on: it holds nothing and would not answer */
+    bool twice;          /* its first answer is not to be trusted: each flush is sent again */
+    bool whole;          /* this batch: flush all it holds */
+    bool pasids;         /* requests of its may have carried PASIDs since ATS came on */
+    bool answers_pasids; /* it has them enabled: else a flush that names one would never be answered */
+    bool pages;          /* its hardware entry lets it send page requests */
+    u16 first_att;       /* the domains it reaches */
+    u32 asked, sent;     /* device-TLB descriptors of the guest and of ours */
+    u64 devtlb_low;      /* what all device-TLB descriptors without PASID to it begin with */
 };
 #define MAX_FNS   512
 #define MAX_TWICE 128

@@ -118,7 +118,7 @@ static void set_ats(u16 sid, bool on)
 {
     struct model_fn *fn = model_fn_find(unit, sid);
 
-    iommu_ats_change(0, sid, on, 0, sid);
+    iommu_ats_change(0, sid, on, 0, sid, true);
     if (fn)
         model_fn_set_ats(fn, on);
 }

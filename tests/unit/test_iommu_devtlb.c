@@ -317,7 +317,7 @@ static void hostile_15_reset_and_removal(void **state)
     map_and_flush(0, 0x3000, GUEST_DATA);
     only_outcome(ATS, 0x3000, GUEST_DATA);
     iommu_function_gone(0, 0x7777); /* nobody */
-    iommu_ats_change(3, SID_ATS, true, 0, 0);
+    iommu_ats_change(3, SID_ATS, true, 0, 0, false);
     finish();
 }
 

@@ -251,7 +251,7 @@ static void beside_the_queue(void **state)
         if (how == 0)
             assert_int_equal(call(5, NO_PASID, 1, &handled), 0);
         else if (how == 1)
-            iommu_ats_change(0, SID_ATS, true, 0, SID_ATS);
+            iommu_ats_change(0, SID_ATS, true, 0, SID_ATS, true);
         else if (how == 2)
             iommu_dma_changed(BAR_BASE, 0x1000);
         else if (how < 5)

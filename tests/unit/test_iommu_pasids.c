@@ -66,6 +66,31 @@ static void flush_of_one_pasid(void **state)
         }
 }
 
+/* PASIDs are not enabled in the function, whatever the guest's entry says: it could not answer a flush that
+ * names one, so none is sent, asked for or not. */
+static void no_flush_that_cannot_be_answered(void **state)
+{
+    (void)state;
+    for (unsigned off = 0; off < 2; off++) {
+        struct world_cfg cfg = nested;
+
+        cfg.no_pasids[ATS] = off;
+        in_use_pasids(&cfg);
+        fs_map(FS_B, IOVA, 0);
+        q_piotlb(0, 2, DID, P1, 0, 0);
+        q_pasid(0, 3, 0, 0);
+        q_piotlb(0, 3, DID, RID, IOVA, 0);
+        q_pdtlb(0, SID_ATS, P2, IOVA, false, false);
+        q_pdtlb(0, SID_ATS, P2, IOVA, false, true);
+        assert_true(q_sync(0));
+        world_ats(ATS, false);
+        assert_int_equal(host_count(8) == 0, off);
+        assert_true(host_dtlb(SID_ATS) > 0);
+        if (!off)
+            finish();
+    }
+}
+
 /* One table under two PASIDs is one host domain: a flush of either reaches all that it may have left. */
 static void one_table_two_pasids(void **state)
 {
@@ -434,6 +459,7 @@ static void five_levels(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(no_flush_that_cannot_be_answered),
         cmocka_unit_test(flush_of_one_pasid),
         cmocka_unit_test(one_table_two_pasids),
         cmocka_unit_test(device_tlb_of_one_pasid_is_forwarded),

@@ -302,12 +302,14 @@ static void tell_sid(char what, u16 sid)
     tell("%c%02x:%02x.%u ", what, sid >> 8, sid >> 3 & 31, sid & 7);
 }
 
-void iommu_ats_change(u16 segment, u16 sid, bool on, u8 depth, u16 pfsid)
+void iommu_ats_change(u16 segment, u16 sid, bool on, u8 depth, u16 pfsid, bool pasid)
 {
     assert_int_equal(segment, 0);
     assert_int_equal(depth, 5);
     assert_int_equal(pfsid, sid == 0x301 ? 0x300 : sid);
     tell_sid(on ? '+' : '-', sid);
+    if (on && pasid)
+        tell("pasid ");
 }
 
 void iommu_function_starts(u16 segment, u16 sid)
@@ -849,6 +851,80 @@ static void masters_are_stopped(void **state)
             assert_int_equal(space_u8(d, 4) & 4, d == PORT || d == PLAIN ? 4 : 0);
 }
 
+/* PASID at 0x180 of PF, and ATS; page requests at 0x190. */
+static void add_pasid(void)
+{
+    put(PF, 0x100, 4, 0x14010010, 0);
+    put(PF, 0x140, 4, 0x1801000f, 0);
+    put(PF, 0x144, 2, 5, 0);
+    put(PF, 0x146, 2, 0, 0x801f);
+    put(PF, 0x180, 4, 0x1901001b, 0);
+    put(PF, 0x186, 2, 0, 7);
+    put(PF, 0x190, 4, 0x00010013, 0);
+    put(PF, 0x194, 2, 0, 3);
+    put(PF, 0x19c, 4, 0, ~0u);
+    assert_int_equal(pci_scan(), 0);
+    story[0] = 0;
+}
+
+static void pasids_are_told(void **state)
+{
+    (void)state;
+    add_pasid();
+    cfg_write(PF, 0x146, 2, 0x8000); /* without */
+    assert_string_equal(story, "+03:00.0 w146 +03:00.0 ");
+    story[0] = 0;
+    cfg_write(PF, 0x186, 2, 6); /* no change of the enable */
+    assert_string_equal(story, "w186 ");
+    /* on and off under ATS: everything it holds goes before, and it is followed as what it is then */
+    story[0] = 0;
+    cfg_write(PF, 0x186, 2, 1);
+    assert_string_equal(story, "-03:00.0 w186 +03:00.0 pasid +03:00.0 pasid ");
+    story[0] = 0;
+    cfg_write(PF, 0x184, 4, 0);
+    assert_string_equal(story, "-03:00.0 w184 +03:00.0 +03:00.0 ");
+    cfg_write(PF, 0x146, 2, 0);
+    cfg_write(PF, 0x186, 1, 1);
+    story[0] = 0;
+    cfg_write(PF, 0x146, 2, 0x8000);
+    assert_string_equal(story, "+03:00.0 pasid w146 +03:00.0 pasid ");
+    /* a VF has what its physical function has */
+    cfg_write(PF, 0x110, 2, 4);
+    cfg_write(PF, 0x108, 2, 1);
+    story[0] = 0;
+    cfg_write(VF, 0x106, 2, 0x8000);
+    assert_string_equal(story, "+03:00.1 pasid w106 +03:00.1 pasid ");
+    story[0] = 0;
+    cfg_write(PF, 0x186, 2, 0);
+    assert_string_equal(story, "-03:00.0 -03:00.1 w186 +03:00.0 +03:00.0 +03:00.1 +03:00.1 ");
+}
+
+/* Page requests are the guest's own: the unit blocks them where its entry does not allow them. */
+static void page_requests_pass(void **state)
+{
+    (void)state;
+    add_pasid();
+    cfg_write(PF, 0x19c, 4, 32);
+    cfg_write(PF, 0x194, 2, 1);
+    assert_string_equal(story, "w19c w194 ");
+    assert_int_equal(space_u8(PF, 0x194), 1);
+}
+
+/* The smallest unit of translations stays at 4 KiB, whatever part of the register is written. */
+static void translations_are_of_4k(void **state)
+{
+    (void)state;
+    cfg_write(NIC, 0x106, 2, 0x801f);
+    assert_int_equal(space_u8(NIC, 0x106), 0);
+    assert_int_equal(space_u8(NIC, 0x107), 0x80);
+    cfg_write(NIC, 0x106, 1, 5);
+    cfg_write(NIC, 0x104, 4, 0x80050000);
+    assert_int_equal(space_u8(NIC, 0x106), 0);
+    assert_int_equal(space_u8(NIC, 0x107), 0x80);
+    cfg_write(NIC, 0x107, 1, 0x1f);
+    assert_int_equal(space_u8(NIC, 0x107), 0);
+}
+
 /* MSI at 0x90, 64 bits wide, up to four messages; MSI-X at 0xb0 with four entries at 0x800 of BAR 0. */
 static int set_up_strict(void **state)
 {
@@ -1059,6 +1135,9 @@ int main(void)
         cmocka_unit_test_setup(every_width_and_straddling_access, set_up),
         cmocka_unit_test_setup(ports_go_through_the_same_filter, set_up),
         cmocka_unit_test_setup(masters_are_stopped, set_up),
+        cmocka_unit_test_setup(pasids_are_told, set_up),
+        cmocka_unit_test_setup(page_requests_pass, set_up),
+        cmocka_unit_test_setup(translations_are_of_4k, set_up),
         cmocka_unit_test_setup_teardown(strict_msi, set_up_strict, lenient),
         cmocka_unit_test_setup_teardown(strict_msix, set_up_strict, lenient),
         cmocka_unit_test_setup_teardown(strict_without_entries, set_up_strict, lenient),

@@ -371,10 +371,10 @@ void world_ats(unsigned f, bool on)
     const struct world_fn_cfg *c = &W.cfg.fn[f];
     u64 before = W.guest_pages;
 
-    iommu_ats_change(0, c->sid, on, c->depth, W.cfg.pf[f] ? W.cfg.pf[f] : c->sid);
+    iommu_ats_change(0, c->sid, on, c->depth, W.cfg.pf[f] ? W.cfg.pf[f] : c->sid, !W.cfg.no_pasids[f]);
     model_fn_set_ats(W.fn[f], on);
     if (on) /* once more, when the device can answer */
-        iommu_ats_change(0, c->sid, true, c->depth, W.cfg.pf[f] ? W.cfg.pf[f] : c->sid);
+        iommu_ats_change(0, c->sid, true, c->depth, W.cfg.pf[f] ? W.cfg.pf[f] : c->sid, !W.cfg.no_pasids[f]);
     enter(before);
     world_deliver();
 }

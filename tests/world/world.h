@@ -120,7 +120,8 @@ struct world_cfg {
     size_t dmar_size;
     bool firmware_on; /* firmware left translation and queue on */
     struct world_fn_cfg fn[MAX_WORLD_FNS];
-    u32 id[MAX_WORLD_FNS]; /* device and vendor; 0: it has none, like a VF */
+    u32 id[MAX_WORLD_FNS];         /* device and vendor; 0: it has none, like a VF */
+    bool no_pasids[MAX_WORLD_FNS]; /* it has them not enabled, and cannot answer a flush that names one */
     u16 pf[MAX_WORLD_FNS]; /* of a VF, its physical function: no scope of the DMAR names the VF itself */
 };
 
