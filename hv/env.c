@@ -136,6 +136,11 @@ u32 env_pci_read32(u16 segment, u16 sid, u32 off)
     return pci_read(segment, sid, off, 4);
 }
 
+u16 env_pci_physical(u16 segment, u16 sid)
+{
+    return pci_physical_function(segment, sid);
+}
+
 void env_bus_master_off(u16 segment, u16 sid)
 {
     u32 command = pci_read(segment, sid, PCI_COMMAND, 2);

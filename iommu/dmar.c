@@ -263,8 +263,10 @@ static bool scope_matches(const struct kept_scope *s, u16 segment, u16 sid)
     return false;
 }
 
+/* A VF is served by the unit of its physical function (8.3.1). */
 struct unit *unit_of(u16 segment, u16 sid)
 {
+    sid = env_pci_physical(segment, sid);
     for (unsigned i = 0; i < nr_scopes; i++)
         if (scopes[i].structure == TYPE_DRHD && !include_all[scopes[i].unit] &&
             scope_matches(&scopes[i], segment, sid))

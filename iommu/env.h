@@ -69,6 +69,7 @@ bool env_send_interrupt(u64 address, u32 data);
 /* --- PCI configuration: the path of a DMAR device scope leads through bridges; all ones where nobody is ---
  */
 u32 env_pci_read32(u16 segment, u16 sid, u32 off);
+u16 env_pci_physical(u16 segment, u16 sid);    /* the physical function of a VF, else sid itself */
 void env_bus_master_off(u16 segment, u16 sid); /* the function sends no request of its own any more */
 
 enum env_level { ENV_ERR, ENV_WARN, ENV_INFO, ENV_DEBUG };

@@ -273,9 +273,6 @@ void hostq_lose(struct unit *u)
     for (u32 sid = 0; sid < 0x10000; sid++)
         if (env_pci_read32(u->segment, (u16)sid, 4) != ~0u && unit_of(u->segment, (u16)sid) == u)
             env_bus_master_off(u->segment, (u16)sid);
-    for (unsigned i = 1; i < u->nr_fns; i++) /* VFs, too, of which the DMAR does not tell */
-        if (u->fns[i].sid)
-            env_bus_master_off(u->segment, u->fns[i].sid);
     vregs_ite(u, 0);
 }
 

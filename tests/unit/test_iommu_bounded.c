@@ -244,12 +244,19 @@ static void quarantine_switches_bus_mastering_off(void **state)
 
 /* --- the unit itself --- */
 
+enum { VF = 3 };
 static void a_unit_obeys_nothing(bool synchronous, u64 cap)
 {
     u32 cookie;
     u64 start;
+    struct world_cfg cfg = { .wait_us = 50, .units = 2, .cap = cap, .nr_fns = 4 };
 
-    in_use(&(struct world_cfg){ .wait_us = 50, .units = 2, .cap = cap });
+    cfg.fn[PLAIN] = (struct world_fn_cfg){ .sid = SID_PLAIN };
+    cfg.fn[ATS] = (struct world_fn_cfg){ .sid = SID_ATS, .ats = true };
+    cfg.fn[ATS2] = (struct world_fn_cfg){ .sid = SID_ATS2, .unit = 1, .ats = true };
+    cfg.fn[VF] = (struct world_fn_cfg){ .sid = SID_ATS + 9 }; /* a VF without ATS: no scope names it */
+    cfg.pf[VF] = SID_ATS;
+    in_use(&cfg);
     for (unsigned u = 0; u < 2; u++)
         map_and_flush(0, 0x3000, GUEST_DATA);
     model_set_dead(W.unit[0], true);
@@ -272,6 +279,8 @@ static void a_unit_obeys_nothing(bool synchronous, u64 cap)
     assert_true(iommu_stopped(0, SID_PLAIN) && iommu_stopped(0, SID_ATS) && !iommu_stopped(0, SID_ATS2));
     assert_int_equal(dma_lands(PLAIN, 0x3000, true), ~0ull);
     assert_int_equal(dma_lands(ATS, 0x3000, true), ~0ull);
+    assert_int_equal(dma_lands(VF, 0x3000, true), ~0ull);
+    assert_true(iommu_stopped(0, SID_ATS + 9));
     model_set_dead(W.unit[0], true);
     /* from here on everything there ends at once */
     start = W.now_us;

@@ -157,9 +157,9 @@ static void hostile_26_a_guest_that_never_invalidates(void **state)
 static void hostile_28_superpages(void **state)
 {
     (void)state;
-    for (unsigned levels = 3; levels <= 4; levels++) {
+    for (unsigned levels = 3; levels <= 5; levels++) {
         in_use(&(struct world_cfg){ .wait_us = 100,
-                                    .cap = (CAP_DEFAULT & ~C_SAGAW(6)) | C_SAGAW(levels == 4 ? 4 : 2) });
+                                    .cap = (CAP_DEFAULT & ~C_SAGAW(6)) | C_SAGAW(1 << (levels - 2)) });
         /* 2M of guest memory */
         guest_map_level(0, 0x200000, RAM2_BASE, P_RW, 2);
         /* 2M of ours */

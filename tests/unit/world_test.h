@@ -88,7 +88,7 @@ static inline void in_use(const struct world_cfg *cfg)
         c.ats = ATS_ALL;
     start(&c);
     guest_start();
-    guest_domain_init(0, 5, (c.cap ? c.cap : CAP_DEFAULT) & C_SAGAW(4) ? 4 : 3);
+    guest_domain_init(0, 5, (c.cap ? c.cap : CAP_DEFAULT) & C_SAGAW(4) ? 4 : c.cap & C_SAGAW(8) ? 5 : 3);
     for (unsigned f = 0; f < W.nr_fns; f++) {
         unsigned u = W.cfg.fn[f].unit;
         bool ats = W.cfg.fn[f].ats && W.cfg.ecap & E_DT;

@@ -259,6 +259,14 @@ bool env_send_interrupt(u64 address, u32 data)
 }
 
 /* Root port 00:1c.0 leads to bus 1, 00:1d.0 to buses 2 and 3; there is nothing else to see. */
+u16 env_pci_physical(u16 segment, u16 sid)
+{
+    for (unsigned f = 0; !segment && f < W.nr_fns; f++)
+        if (W.cfg.fn[f].sid == sid && W.cfg.pf[f])
+            return W.cfg.pf[f];
+    return sid;
+}
+
 u32 env_pci_read32(u16 segment, u16 sid, u32 off)
 {
     for (unsigned f = 0; !off && !segment && f < W.nr_fns; f++)
