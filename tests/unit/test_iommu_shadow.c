@@ -244,6 +244,29 @@ static void hostile_28_superpages_change(void **state)
 }
 
 /* Permissions hold at every level. */
+/* SNP of a leaf is the guest's where the unit snoops, and reserved elsewhere. A read of no bytes needs no
+ * right to read (ZLR). */
+static void snooping_and_reads_of_nothing(void **state)
+{
+    (void)state;
+    for (unsigned sc = 0; sc < 2; sc++)
+        for (unsigned zlr = 0; zlr < 2; zlr++) {
+            struct model_req nothing = { .sid = SID_PLAIN, .addr = 0x3000 };
+
+            in_use(&(struct world_cfg){ .wait_us = 100,
+                                        .cap = CAP_DEFAULT & ~(zlr ? 0 : 1ull << 22),
+                                        .ecap = ECAP_DEFAULT & ~(sc ? 0 : E_SC) });
+            guest_map(0, 0x3000, GUEST_DATA, P_W);
+            poke64(guest_entry(0, 0x3000, 1), GUEST_DATA | P_W | 1 << 11);
+            flush_page(0x3000);
+            assert_int_equal(dma_lands(PLAIN, 0x3000, true), sc ? GUEST_DATA : ~0ull);
+            assert_int_equal(dma_lands(PLAIN, 0x3000, false), ~0ull);
+            assert_int_equal(model_dma(W.unit[0], &nothing, NULL).status == MODEL_OK, sc && zlr);
+            assert_int_equal(guest_read(0, R_CAP, 8) >> 22 & 1, zlr);
+            finish();
+        }
+}
+
 static void permissions(void **state)
 {
     (void)state;
@@ -563,6 +586,7 @@ int main(void)
         cmocka_unit_test(hostile_28_superpages),
         cmocka_unit_test(hostile_28_superpages_change),
         cmocka_unit_test(permissions),
+        cmocka_unit_test(snooping_and_reads_of_nothing),
         cmocka_unit_test(ranges_of_every_size),
         cmocka_unit_test(large_ranges_are_merged),
         cmocka_unit_test(hostile_43_memory_runs_out),
