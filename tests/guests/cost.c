@@ -27,10 +27,13 @@ struct ticks {
     u64 ring; /* from the tail write */
 };
 
+static u32 granularity = IOTLB_PAGE;
+
 static struct ticks once(u32 descriptors, bool change)
 {
     static u32 turn;
-    const struct vtd_desc page_flush = desc_iotlb(IOTLB_PAGE, DOMAIN, IOVA, 0);
+    const struct vtd_desc page_flush =
+        desc_iotlb(granularity, DOMAIN, granularity == IOTLB_PAGE ? IOVA : 0, 0);
     u64 start, ring, end;
     u32 data = vtd_next_cookie();
 
@@ -103,6 +106,9 @@ static void mapped(void)
         flush_all();
         measure("mapped", n, 1, false);
         measure("mapped-change", n, 1, true);
+        granularity = IOTLB_DOMAIN; /* one pass over all of them */
+        measure("mapped-all", n, 1, false);
+        granularity = IOTLB_PAGE;
     }
 }
 
