@@ -470,7 +470,7 @@ static __attribute__((noinline)) void write_any(struct unit *u, u32 off, unsigne
 
 void vregs_write(struct unit *u, u32 off, unsigned width, u64 value)
 {
-    if (off != REG_IQT || width != 4) {
+    if (off != REG_IQT || width < 4) { /* its high half holds nothing */
         write_any(u, off, width, value);
         return;
     }
