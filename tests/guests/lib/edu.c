@@ -18,6 +18,8 @@ enum {
     EDU_COMMAND = 0x98, /* 1 start and busy, 2 from the device to memory */
 };
 
+void (*edu_meanwhile)(void);
+
 static u64 bars[4];
 static u64 bar;
 
@@ -55,6 +57,10 @@ static bool transfer(u64 source, u64 target, u32 bytes, u32 command)
         if (deadline_over(deadline)) {
             return false;
         }
+        if (edu_meanwhile) {
+            edu_meanwhile();
+            continue;
+        }
         for (u32 i = 0; i < 1000; i++) {
             relax();
         }
@@ -70,4 +76,9 @@ bool edu_dma_from(u64 address, u32 bytes)
 bool edu_dma_to(u64 address, u32 bytes)
 {
     return transfer(EDU_BUFFER, address, bytes, 1 | 2);
+}
+
+bool edu_dma_aside(u64 address, u32 bytes)
+{
+    return bytes <= EDU_BYTES / 2 && transfer(address, EDU_BUFFER + EDU_BYTES / 2, bytes, 1);
 }

@@ -16,5 +16,10 @@ void edu_use(u32 nth); /* the one that the transfers below use; 0 at first */
  */
 bool edu_dma_from(u64 address, u32 bytes);
 bool edu_dma_to(u64 address, u32 bytes);
+/* From memory to the other half of the buffer: what edu_dma_to() writes stays. */
+bool edu_dma_aside(u64 address, u32 bytes);
+
+/* What this processor does while the device is busy; it spins when there is nothing. */
+extern void (*edu_meanwhile)(void);
 
 #endif
