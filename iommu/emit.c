@@ -223,9 +223,10 @@ static inline __attribute__((always_inline)) void emit_atts(struct unit *u, cons
         if (f->whole || !devtlb_wanted(u, f, false, !d->root))
             continue;
         f->sent++;
-        hostq_push_devtlb(u, f,
-                          a->rid ? (struct desc){ f->devtlb_low, plain }
-                                 : desc_pdevtlb(f->sid, f->pfsid, f->depth, a->pasid, b->page, b->order));
+        if (a->rid)
+            hostq_push_plain_devtlb(u, f, (struct desc){ f->devtlb_low, plain });
+        else
+            hostq_push_devtlb(u, f, desc_pdevtlb(f->sid, f->pfsid, f->depth, a->pasid, b->page, b->order));
     }
 }
 

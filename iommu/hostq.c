@@ -29,6 +29,11 @@ int hostq_init(struct unit *u)
     return 0;
 }
 
+void hostq_push_again(struct unit *u, struct desc d)
+{
+    hostq_push(u, d);
+}
+
 u32 hostq_room(const struct unit *u)
 {
     const struct host_queue *q = &u->hq;

@@ -248,13 +248,20 @@ static inline void hostq_push(struct unit *u, struct desc d)
     u->host_count[d.lo & DESC_TYPE]++;
     inside_add(u, INSIDE_HOST, d.lo, d.hi);
 }
+void hostq_push_again(struct unit *u, struct desc d);
+/* To a function, about its requests without PASID ... */
+static inline void hostq_push_plain_devtlb(struct unit *u, const struct fn *f, struct desc d)
+{
+    hostq_push(u, d);
+    if (__builtin_expect(f->twice, false))
+        hostq_push_again(u, d);
+}
+/* ... and about any. */
 static inline void hostq_push_devtlb(struct unit *u, const struct fn *f, struct desc d)
 {
     if ((d.lo & DESC_TYPE) == DESC_PDEVTLB && !f->answers_pasids)
         return; /* whatever the guest's entry says, it holds nothing of the kind */
-    hostq_push(u, d);
-    if (f->twice)
-        hostq_push(u, d);
+    hostq_push_plain_devtlb(u, f, d);
 }
 
 /* --- fault.c: the real unit's faults --- */
