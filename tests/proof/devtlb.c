@@ -24,11 +24,11 @@ static void pushed(struct unit *u, struct desc d);
 static void pushed_devtlb(struct unit *u, const struct fn *f, struct desc d);
 static u64 covers(u64 page, unsigned order);
 static struct domain *domain_of(u16 did);
-#define hostq_push                       pushed
-#define hostq_push_devtlb                pushed_devtlb
+#define hostq_push                         pushed
+#define hostq_push_devtlb                  pushed_devtlb
 #define hostq_push_plain_devtlb(u, f, ...) pushed(u, __VA_ARGS__)
-#define desc_devtlb_high(page, order)    covers(page, order)
-#define domain_get(u, did)               domain_of(did)
+#define desc_devtlb_high(page, order)      covers(page, order)
+#define domain_get(u, did)                 domain_of(did)
 #define desc_pdevtlb(sid, pfsid, depth, pasid, page, order) \
     ((struct desc){ desc_pdevtlb_low(sid, pfsid, depth, pasid), covers(page, order) })
 #include "iommu/emit.c"
