@@ -188,7 +188,7 @@ soak: ## Linux on two processors under load with verified data, for MINUTES (def
 	@$(SUBMAKE) image
 	@MINUTES=$(or $(MINUTES),30) $(PYTHON) -m pytest -q -rP tests/e2e/test_load.py -k soak
 
-bench: ## Instructions and exits against the bare unit, as a table and a plot in build/bench (DOCS=1: and in docs/)
+bench: ## Instructions, exits and throughput against the bare unit and Linux/KVM, as a table and a plot in build/bench (DOCS=1: and in docs/)
 	@tools/setup build run test demo
 	@$(SUBMAKE) image guests
 	@$(PYTHON) tools/bench.py $(if $(DOCS),--docs)
