@@ -37,6 +37,8 @@ struct rmrr {
 } __attribute__((packed));
 _Static_assert(sizeof(struct drhd) == 16 && sizeof(struct rmrr) == 24, "8.3, 8.4");
 
+u64 beyond_host;
+
 struct scope {
     u8 type;
     u8 length;
@@ -169,8 +171,9 @@ static int parse_ats(const struct structure *s, unsigned offset)
 
 int iommu_parse(const void *dmar, size_t size)
 {
+    const struct dmar_header *h = dmar;
     const u8 *p = dmar;
-    size_t offset = sizeof(struct dmar_header);
+    size_t offset = sizeof(*h);
     u8 sum = 0;
 
     nr_units = nr_scopes = nr_rmrrs = nr_all_ports = 0;
@@ -180,6 +183,8 @@ int iommu_parse(const void *dmar, size_t size)
         sum = (u8)(sum + p[i]);
     if (sum)
         return broken("checksum", 9);
+    unsigned width = h->host_address_width + 1u;
+    beyond_host = width >= 32 && width < 52 ? SS_ADDR & ~MASK(width - 1, 0) : 0;
     while (offset < size) {
         const struct structure *s = (const struct structure *)(p + offset);
         int err = 0;

@@ -12,6 +12,7 @@ extern struct iommu_options iommu_opts;
 #define MAX_UNITS 16
 extern struct unit *units[MAX_UNITS];
 extern unsigned nr_units;
+extern u64 beyond_host; /* bits of an address that this host does not have, by firmware's table: reserved */
 
 /* --- hw.c: bring-up and commands of the real unit --- */
 /* Reads capabilities and refuses what we cannot drive; changes nothing. */

@@ -65,6 +65,10 @@ static struct guest_entry read_entry(const struct unit *u, const struct view *v,
     e = v->table[index]; /* once: the guest's CPUs may be writing it */
     if (!(e & SS_PERM))
         return g;
+    if (e & beyond_host) {
+        g.fault = FAULT_SS_RESERVED;
+        return g;
+    }
     g.addr = e & SS_ADDR;
     g.perm = e & SS_PERM;
     if (level > 1 && !(e & SS_PS) && !(e & (SS_RSVD | SS_SNP))) {
