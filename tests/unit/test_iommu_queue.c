@@ -28,6 +28,22 @@ static void put_wait(u64 at, u64 status)
     poke64(at + 8, status);
 }
 
+/* Eight bytes from the middle of one register to the middle of the next: each half is where it lands. */
+static void tail_written_by_half_of_a_write(void **state)
+{
+    (void)state;
+    in_use(&(struct world_cfg){ .wait_us = 100 });
+    u64 queue = guest_r32(0, R_IQA) & ~0xfffu; /* below 4 GiB */
+
+    put_wait(queue, GUEST_STATUS);
+    queue_at(queue, 0);
+    guest_write(0, R_IQT - 4, 8, 0x10ull << 32);
+    world_settle();
+    assert_int_equal(guest_r32(0, R_IQH), 0x10);
+    assert_int_equal(peek32(GUEST_STATUS), 0x5a5a);
+    finish();
+}
+
 static void hostile_01_queue_base_outside_ram(void **state)
 {
     static const u64 bases[] = {
@@ -521,6 +537,7 @@ static void a_guest_that_polls_iqh_only(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(tail_written_by_half_of_a_write),
         cmocka_unit_test(hostile_01_queue_base_outside_ram),
         cmocka_unit_test(hostile_01_queue_that_crosses_the_end_of_ram),
         cmocka_unit_test(hostile_02_every_size),
