@@ -275,8 +275,10 @@ def main():
                 for where in "bare", "sluice":
                     say(f"Linux, {mode}, {where}")
                     data["linux"][mode][where], _ = workloads(fresh(), settings, bare=where == "bare")
+                    say(str(data["linux"][mode][where]))
             say("Linux, from Sluice's entry to its guest's")
-            _, data["start_ms"] = workloads(fresh(), MODES["legacy, lazy"], count=True)
+            # Not in x2APIC mode: the emulator cannot count in the middle of its timer's MSR.
+            _, data["start_ms"] = workloads(fresh(), (LEGACY, "", "iommu.strict=0"), count=True)
     data["emulator"] = os.popen(f"{harness.QEMU} --version").readline().strip()
     kept.write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
     (args.work / "bench.md").write_text(report(data), encoding="utf-8")
