@@ -254,7 +254,7 @@ void hostq_push_again(struct unit *u, struct desc d);
 static inline void hostq_push_plain_devtlb(struct unit *u, const struct fn *f, struct desc d)
 {
     hostq_push(u, d);
-    if (__builtin_expect(f->twice, false))
+    if (unlikely(f->twice))
         hostq_push_again(u, d);
 }
 /* ... and about any. */

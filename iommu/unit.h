@@ -223,6 +223,7 @@ struct plan {
     struct guest_wait *waits[PLAN_WAIT_PAGES + 1];
 };
 _Static_assert(offsetof(struct plan, nr_waits) == 4 * sizeof(u64), "plan_empty() and plan_reset()");
+_Static_assert(offsetof(struct plan, nr_ranges) == 2 * sizeof(u64), "plan_more()");
 
 /* Page requests, prq.c. A group is followed from its last request until its response has left. */
 #define PRQ_GROUPS 128
