@@ -215,6 +215,8 @@ static void hostile_22_second_stage_reasons(void **state)
         { 1, GUEST_DATA | 3 | 1ull << 62, 0xc },     /* reserved */
         { 2, (GUEST_DATA & ~0xfffull) | 0x83, 0xc }, /* a large page, misaligned */
         { 4, GUEST_TABLES | 0x83, 0xc },
+        { 2, 1ull << 46 | GUEST_TABLES | 3, 0xc }, /* this host has 46 address bits */
+        { 1, 1ull << 46 | GUEST_DATA | 3, 0xc },
         { 1, 0, 0x5 },
         { 1, GUEST_DATA | P_R, 0x5 },
     };
