@@ -12,6 +12,8 @@
 
 #define LOW_MEMORY BIT(20) /* BIOS data, start-up trampolines: never used for loading */
 
+const char loader_no_room[] = "not enough memory for it; give the machine more";
+
 static const struct guest_loader *const loaders[] = { &linux_loader, &multiboot_loader, &pvh_loader };
 
 const u8 *loader_data(const struct guest_file *file)
@@ -33,19 +35,9 @@ u64 loader_field(const struct guest_file *file, u64 off, unsigned width)
     return value;
 }
 
-void place_init(struct place *place, const struct guest_image *image)
+/* Is all of it in one range of RAM? */
+static bool is_ram(const struct boot_range *map, unsigned n, u64 base, u64 size)
 {
-    place->nr_taken = 0;
-    place->image = image;
-}
-
-static bool is_free_ram(u64 base, u64 size)
-{
-    static struct boot_range map[BOOT_MAX_RANGES + 2];
-    unsigned n = mem_guest_map(map, ARRAY_SIZE(map));
-
-    if (!size || base < LOW_MEMORY || base + (size - 1) < base)
-        return false;
     for (unsigned i = 0; i < n; i++)
         if (map[i].type == BOOT_MEM_RAM && base >= map[i].base && size <= map[i].size &&
             base - map[i].base <= map[i].size - size)
@@ -54,39 +46,39 @@ static bool is_free_ram(u64 base, u64 size)
 }
 
 /* The base of the first thing in the way of [base, base+size), 0 = nothing. */
-static u64 obstacle(const struct place *place, u64 base, u64 size, bool files)
+static u64 obstacle(const struct guest_image *image, u64 base, u64 size, bool files)
 {
-    const struct guest_image *image = place->image;
-
-    for (unsigned i = 0; i < place->nr_taken; i++)
-        if (ranges_overlap(base, size, place->taken[i].base, place->taken[i].size))
-            return place->taken[i].base;
-    if (files && ranges_overlap(base, size, image->kernel.base, image->kernel.size))
-        return image->kernel.base;
-    for (unsigned i = 0; files && i < image->nr_modules; i++)
-        if (ranges_overlap(base, size, image->modules[i].base, image->modules[i].size))
-            return image->modules[i].base;
+    for (unsigned i = 0; i < image->nr_taken; i++)
+        if (ranges_overlap(base, size, image->taken[i].base, image->taken[i].size))
+            return image->taken[i].base;
+    for (unsigned i = 0; files && i <= image->nr_modules; i++)
+        if (ranges_overlap(base, size, image->files[i].base, image->files[i].size))
+            return image->files[i].base;
     return 0;
 }
 
-static bool take(struct place *place, u64 base, u64 size)
+static bool take(struct guest_image *image, u64 base, u64 size)
 {
-    if (place->nr_taken == PLACE_MAX)
+    if (image->nr_taken == PLACE_MAX)
         return false;
-    place->taken[place->nr_taken].base = base;
-    place->taken[place->nr_taken++].size = size;
+    image->taken[image->nr_taken].base = base;
+    image->taken[image->nr_taken++].size = size;
     return true;
 }
 
-bool place_claim(struct place *place, u64 base, u64 size)
+bool place_claim(struct guest_image *image, u64 base, u64 size)
 {
-    return is_free_ram(base, size) && !obstacle(place, base, size, false) && take(place, base, size);
+    unsigned n;
+    const struct boot_range *map = mem_guest_map(&n);
+
+    return size && base >= LOW_MEMORY && is_ram(map, n, base, size) && !obstacle(image, base, size, false) &&
+           take(image, base, size);
 }
 
-u64 place_find(struct place *place, u64 size, u64 align, u64 limit)
+static u64 find_below(struct guest_image *image, u64 size, u64 align, u64 limit)
 {
-    static struct boot_range map[BOOT_MAX_RANGES + 2];
-    unsigned n = mem_guest_map(map, ARRAY_SIZE(map));
+    unsigned n;
+    const struct boot_range *map = mem_guest_map(&n);
 
     for (unsigned i = n; i-- > 0;) {
         u64 floor = MAX(map[i].base, LOW_MEMORY);
@@ -97,44 +89,73 @@ u64 place_find(struct place *place, u64 size, u64 align, u64 limit)
         /* Each obstacle moves the end below itself, so there are at most as many rounds as obstacles. */
         while (end >= size && align_down(end - size, align) >= floor) {
             u64 base = align_down(end - size, align);
-            u64 blocked = obstacle(place, base, size, true);
+            u64 blocked = obstacle(image, base, size, true);
             if (!blocked)
-                return take(place, base, size) ? base : 0;
+                return take(image, base, size) ? base : 0;
             end = blocked;
         }
     }
     return 0;
 }
 
-static bool move_away(struct place *place, struct guest_file *file, u64 limit)
+u64 place_find(struct guest_image *image, u64 size, u64 align)
 {
-    if (!file->size || (!obstacle(place, file->base, file->size, false) && file->base + file->size <= limit))
-        return true;
-    u64 to = place_find(place, file->size, PAGE_SIZE, limit);
-    if (!to)
-        return false;
-    memmove(phys_to_virt(to), phys_to_virt(file->base), file->size);
-    file->base = to;
-    return true;
+    return find_below(image, size, align, LOADER_LIMIT);
 }
 
-bool place_files(struct place *place, struct guest_image *image, u64 limit)
+bool place_files(struct guest_image *image, u64 limit)
 {
     /* A file that has been moved lies on memory taken for it and must not be moved again. */
-    if (!move_away(place, &image->kernel, limit))
-        return false;
-    for (unsigned i = 0; i < image->nr_modules; i++)
-        if (!move_away(place, &image->modules[i], limit))
+    for (unsigned i = 0; i <= image->nr_modules; i++) {
+        struct guest_file *f = &image->files[i];
+
+        if (!f->size || (!obstacle(image, f->base, f->size, false) && f->base + f->size <= limit))
+            continue;
+        u64 to = find_below(image, f->size, PAGE_SIZE, limit);
+        if (!to)
             return false;
+        memmove(phys_to_virt(to), phys_to_virt(f->base), f->size);
+        f->base = to;
+    }
     return true;
 }
 
-void *place_pages(struct place *place, u64 size, u64 limit, u64 *gpa)
+/* The strings and a table's entry of each file, the memory map, and what Linux has on top: page tables,
+ * boot_params, and EFI's memory map, of which each entry may become three. */
+#define WRITER_ROOM                                                                                   \
+    align_up(BOOT_MAX_MODULES *(BOOT_CMDLINE_MAX + 64) + (BOOT_MAX_RANGES + 2) * 24 + 8 * PAGE_SIZE + \
+                 3 * BOOT_EFI_MAP_MAX,                                                                \
+             PAGE_SIZE)
+
+bool writer_init(struct writer *w, struct guest_image *image)
 {
-    *gpa = place_find(place, align_up(size, PAGE_SIZE), PAGE_SIZE, limit);
-    if (!*gpa)
-        return NULL;
-    return memset(phys_to_virt(*gpa), 0, align_up(size, PAGE_SIZE));
+    *w = (struct writer){ .gpa = place_find(image, WRITER_ROOM, PAGE_SIZE) };
+    if (!w->gpa)
+        return false;
+    w->page = memset(phys_to_virt(w->gpa), 0, WRITER_ROOM);
+    return true;
+}
+
+void *writer_reserve(struct writer *w, u64 size, u64 *gpa)
+{
+    void *to = w->page + w->at;
+
+    *gpa = w->gpa + w->at;
+    w->at += align_up(size, 8);
+    return to;
+}
+
+u32 writer_string(struct writer *w, const char *text)
+{
+    u64 gpa, size = strlen(text) + 1;
+
+    memcpy(writer_reserve(w, size, &gpa), text, size);
+    return (u32)gpa;
+}
+
+void loader_put(u8 *params, unsigned off, unsigned width, u64 value)
+{
+    memcpy(params + off, &value, width);
 }
 
 static void describe(const struct boot_info *info, struct guest_image *image)
@@ -142,25 +163,11 @@ static void describe(const struct boot_info *info, struct guest_image *image)
     memset(image, 0, sizeof(*image));
     image->rsdp = acpi_rsdp();
     image->boot = info;
+    image->nr_modules = info->nr_modules - 1;
     for (unsigned i = 0; i < info->nr_modules; i++) {
         const struct boot_module *m = &info->modules[i];
-        struct guest_file *file = i ? &image->modules[image->nr_modules++] : &image->kernel;
-        *file = (struct guest_file){ m->base, m->size, m->cmdline };
+        image->files[i] = (struct guest_file){ m->base, m->size, m->cmdline };
     }
-}
-
-/* All of it must be in memory we can read and the guest owns. */
-static bool in_ram(const struct boot_info *info, const struct boot_module *m)
-{
-    if (!m->size)
-        return true;
-    for (unsigned i = 0; i < info->nr_ranges; i++) {
-        const struct boot_range *r = &info->ranges[i];
-        if (r->type == BOOT_MEM_RAM && m->base >= r->base && m->size <= r->size &&
-            m->base - r->base <= r->size - m->size)
-            return true;
-    }
-    return false;
 }
 
 static const struct guest_loader *find_loader(const struct guest_image *image)
@@ -185,13 +192,14 @@ void guest_check(const struct boot_info *info)
         if (info->modules[i].cmdline_cut)
             refuse("the command line of module %u is too long; at most %d characters", i + 1,
                    BOOT_CMDLINE_MAX - 1);
-        if (!in_ram(info, &info->modules[i]))
+        if (info->modules[i].size &&
+            !is_ram(info->ranges, info->nr_ranges, info->modules[i].base, info->modules[i].size))
             refuse("guest image: module %u at 0x%lx is not in memory; the boot loader is at fault", i + 1,
                    info->modules[i].base);
     }
     describe(info, &image);
     const struct guest_loader *loader = find_loader(&image);
-    const char *wrong = loader->check(&image);
+    const char *wrong = loader->parse(&image);
     if (wrong)
         refuse("the guest image (%s) is broken: %s; fetch or build it again", loader->name, wrong);
 }
@@ -203,7 +211,9 @@ void guest_load(const struct boot_info *info, struct vcpu_start *start)
     describe(info, &image);
     memset(start, 0, sizeof(*start));
     const struct guest_loader *loader = find_loader(&image);
-    const char *wrong = loader->load(&image, start);
+    const char *wrong = loader->parse(&image);
+    if (!wrong)
+        wrong = loader->load(&image, start);
     if (wrong)
         refuse("the guest image (%s) cannot be loaded: %s", loader->name, wrong);
 }

@@ -16,19 +16,35 @@ struct guest_file {
     const char *cmdline;
 };
 
+#define LOADER_LIMIT                                                                       \
+    BIT(32) /* all that a loader places lies below: 32 bits or a small page table reach it \
+             */
+#define PLACE_MAX 192
+
 struct guest_image {
-    struct guest_file kernel; /* untrusted, as are the modules */
+    union {
+        struct guest_file files[BOOT_MAX_MODULES]; /* untrusted */
+        struct {
+            struct guest_file kernel, modules[BOOT_MAX_MODULES - 1];
+        };
+    };
     unsigned nr_modules;
-    struct guest_file modules[BOOT_MAX_MODULES];
     u64 rsdp;
     const struct boot_info *boot; /* for what else firmware left */
+    unsigned nr_taken;
+    struct {
+        u64 base, size;
+    } taken[PLACE_MAX]; /* of the guest's memory, by the place_ functions */
 };
 
 struct guest_loader {
     const char *name;
     bool (*detect)(const struct guest_image *image);
-    /* NULL when the file is whole and can be loaded at all, else what is wrong with it. Changes nothing. */
-    const char *(*check)(const struct guest_image *image);
+    /*
+     * NULL when the file is whole and can be loaded at all, else what is wrong with it. Changes nothing but
+     * what load() is to find of it, which comes after it.
+     */
+    const char *(*parse)(const struct guest_image *image);
     /* Places the guest in its memory and says how it starts. NULL on success, else what is wrong. */
     const char *(*load)(struct guest_image *image, struct vcpu_start *start);
 };
@@ -55,25 +71,33 @@ bool loader_has(const struct guest_file *file, u64 off, u64 size);
 /*
  * The memory a guest starts with: RAM as the guest's map says, without what is in use. place_claim() takes
  * [base, base+size) for the guest itself and fails when that is not all free RAM; files there are in the way
- * only until place_files() has moved them. place_find() takes the highest free range that ends at or below
- * `limit`, clear of all files; 0 = none.
+ * only until place_files() has moved them. place_find() takes the highest free range below the limit, clear
+ * of all files; 0 = none.
  */
-#define PLACE_MAX 192
-struct place {
-    unsigned nr_taken;
-    struct {
-        u64 base, size;
-    } taken[PLACE_MAX];
-    const struct guest_image *image;
-};
-void place_init(struct place *place, const struct guest_image *image);
-bool place_claim(struct place *place, u64 base, u64 size) __must_check;
-u64 place_find(struct place *place, u64 size, u64 align, u64 limit) __must_check;
+bool place_claim(struct guest_image *image, u64 base, u64 size) __must_check;
+u64 place_find(struct guest_image *image, u64 size, u64 align) __must_check;
 
 /* Moves each file that lies on claimed memory, or that ends above `limit`, out of the way. */
-bool place_files(struct place *place, struct guest_image *image, u64 limit) __must_check;
+bool place_files(struct guest_image *image, u64 limit) __must_check;
 
-/* Zeroed, 4K-aligned guest memory for a loader's structures. NULL = none left. */
-void *place_pages(struct place *place, u64 size, u64 limit, u64 *gpa) __must_check;
+/* What a guest is told is written from front to back into one zeroed piece of its memory, which has room for
+ * all that any loader has to say. */
+struct writer {
+    u8 *page;
+    u64 gpa; /* page-aligned */
+    u64 at;
+};
+bool writer_init(struct writer *w, struct guest_image *image) __must_check; /* false: no room */
+void *writer_reserve(struct writer *w, u64 size, u64 *gpa);
+u32 writer_string(struct writer *w, const char *text); /* returns its address */
+
+extern const char loader_no_room[];
+
+/* A little-endian field of a structure of Linux's. */
+void loader_put(u8 *params, unsigned off, unsigned width, u64 value);
+
+/* Fills efi_info and screen_info of Linux's boot_params page, by which it goes on using EFI firmware: runtime
+ * services and the frame buffer. Leaves zeros where there is nothing. */
+void firmware_describe(struct writer *w, u8 *params, const struct boot_info *info);
 
 #endif

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "hv/loader_elf.h"
+#include "arch/log.h"
 #include "arch/paging.h"
 #include "arch/string.h"
 #include "hv/mem.h"
@@ -15,8 +16,6 @@
 #define PT_NOTE     4
 #define NOTE_PHYS32 18 /* XEN_ELFNOTE_PHYS32_ENTRY */
 #define MAX_NOTES   64 /* per segment */
-
-const char loader_no_room[] = "not enough memory for it; give the machine more";
 
 /* Looks for the entry in one PT_NOTE segment. */
 static void parse_notes(const struct guest_file *f, u64 off, u64 size, u64 align, u64 *entry)
@@ -63,7 +62,7 @@ static const char *parse_header(const struct guest_file *f, u64 ph, bool is64, s
         return NULL;
     if (s.filesz > s.memsz)
         return "a segment is larger in the file than in memory";
-    if (s.paddr >= ELF_LIMIT || s.memsz > ELF_LIMIT - s.paddr)
+    if (s.paddr >= LOADER_LIMIT || s.memsz > LOADER_LIMIT - s.paddr)
         return "a segment ends above 4 GiB";
     for (unsigned i = 0; i < out->nr_segments; i++)
         if (ranges_overlap(s.paddr, s.memsz, out->segments[i].paddr, out->segments[i].memsz))
@@ -103,30 +102,28 @@ const char *elf_parse(const struct guest_file *f, struct elf *out)
     return NULL;
 }
 
-bool elf_filled(const struct elf *elf, u64 at)
+bool elf_entry_filled(const struct elf *elf)
 {
     for (unsigned i = 0; i < elf->nr_segments; i++)
-        if (at >= elf->segments[i].paddr && at - elf->segments[i].paddr < elf->segments[i].filesz)
+        if (elf->entry >= elf->segments[i].paddr &&
+            elf->entry - elf->segments[i].paddr < elf->segments[i].filesz)
             return true;
     return false;
 }
 
-const char *elf_place(const struct elf *elf, struct place *place, struct guest_image *image)
+const char *elf_load(const struct elf *elf, struct guest_image *image, struct vcpu_start *start,
+                     const char *protocol, void (*tell)(struct writer *w, const struct guest_image *image))
 {
-    place_init(place, image);
+    struct writer w;
+
     for (unsigned i = 0; i < elf->nr_segments; i++)
-        if (!place_claim(place, elf->segments[i].paddr, elf->segments[i].memsz))
+        if (!place_claim(image, elf->segments[i].paddr, elf->segments[i].memsz))
             return "it is linked to addresses that are not free memory on this machine";
-    return place_files(place, image, ELF_LIMIT) ? NULL : loader_no_room;
-}
-
-bool elf_start(const struct elf *elf, struct place *place, const struct guest_image *image, u64 entry,
-               struct vcpu_start *start)
-{
-    u64 *gdt = place_pages(place, 3 * 8, ELF_LIMIT, &start->gdt_base);
-
-    if (!gdt)
-        return false;
+    if (!place_files(image, LOADER_LIMIT) || !writer_init(&w, image))
+        return loader_no_room;
+    start->gpr[RBX] = w.gpa;
+    tell(&w, image);
+    u64 *gdt = writer_reserve(&w, 3 * 8, &start->gdt_base);
     gdt[1] = 0x00cf9b000000ffff; /* 0x08: 32-bit code */
     gdt[2] = 0x00cf93000000ffff; /* 0x10: data */
     start->gdt_limit = 3 * 8 - 1;
@@ -137,54 +134,17 @@ bool elf_start(const struct elf *elf, struct place *place, const struct guest_im
         memset(to + s->filesz, 0, s->memsz - s->filesz);
     }
     start->mode = START_PROT32;
-    start->rip = entry;
-    return true;
-}
-
-const struct boot_range *loader_map(unsigned *n)
-{
-    static struct boot_range map[BOOT_MAX_RANGES + 2];
-
-    *n = mem_guest_map(map, ARRAY_SIZE(map));
-    return map;
+    start->rip = elf->entry;
+    log_info("guest        ELF by %s, %lu KiB, entry 0x%lx; modules %u", protocol, image->kernel.size >> 10,
+             start->rip, image->nr_modules);
+    return NULL;
 }
 
 void fill_map(struct map_entry *to)
 {
     unsigned n;
-    const struct boot_range *map = loader_map(&n);
+    const struct boot_range *map = mem_guest_map(&n);
 
     for (unsigned i = 0; i < n; i++)
         to[i] = (struct map_entry){ map[i].base, map[i].size, (u32)map[i].type, 0 };
-}
-
-bool writer_init(struct writer *w, struct place *place, const struct guest_image *image)
-{
-    unsigned n;
-    u64 size = 512 + strlen(image->kernel.cmdline);
-
-    (void)loader_map(&n);
-    size += n * sizeof(struct map_entry);
-    for (unsigned i = 0; i < image->nr_modules; i++)
-        size += 64 + strlen(image->modules[i].cmdline); /* no table has more for one module */
-    w->page = place_pages(place, size, ELF_LIMIT, &w->gpa);
-    w->at = 0;
-    return w->page != NULL;
-}
-
-void *writer_reserve(struct writer *w, u64 size, u64 *gpa)
-{
-    void *to = w->page + w->at;
-
-    *gpa = w->gpa + w->at;
-    w->at += align_up(size, 8);
-    return to;
-}
-
-u32 writer_string(struct writer *w, const char *text)
-{
-    u64 gpa, size = strlen(text) + 1;
-
-    memcpy(writer_reserve(w, size, &gpa), text, size);
-    return (u32)gpa;
 }

@@ -3,11 +3,9 @@
  * EFI's memory map and frame buffer for a Linux guest (Documentation/arch/x86/zero-page.rst of the kernel).
  * The map is a copy in which Sluice's region is reserved, so that the guest neither maps nor moves it.
  */
-#include "hv/loader_firmware.h"
+#include "hv/loader.h"
 #include "arch/paging.h"
 #include "arch/string.h"
-
-#define LIMIT BIT(32)
 
 /* boot_params: screen_info and efi_info. */
 enum {
@@ -45,11 +43,6 @@ struct efi_entry {
 _Static_assert(sizeof(struct efi_entry) == 40, "EFI_MEMORY_DESCRIPTOR");
 #define EFI_RESERVED 0
 
-static void put(u8 *params, unsigned off, unsigned width, u64 value)
-{
-    memcpy(params + off, &value, width);
-}
-
 static u8 *put_entry(u8 *to, const u8 *from, u32 entry_size, u64 start, u64 end, bool reserve)
 {
     struct efi_entry e;
@@ -78,11 +71,6 @@ static u64 copy_map(u8 *out, const struct boot_efi_map *map)
 
         memcpy(&e, from, sizeof(e));
         u64 end = e.start + e.pages * PAGE_SIZE;
-        if (!ranges_overlap(e.start, end - e.start, region, region_end - region)) {
-            memcpy(to, from, map->entry_size);
-            to += map->entry_size;
-            continue;
-        }
         to = put_entry(to, from, map->entry_size, e.start, MIN(end, region), false);
         to = put_entry(to, from, map->entry_size, MAX(e.start, region), MIN(end, region_end), true);
         to = put_entry(to, from, map->entry_size, MAX(e.start, region_end), end, false);
@@ -90,38 +78,23 @@ static u64 copy_map(u8 *out, const struct boot_efi_map *map)
     return (u64)(to - out);
 }
 
-/* The region is 2 MiB-aligned but may touch any number of entries; each of them grows by at most two. */
-static u64 room_for(const struct boot_efi_map *map)
-{
-    u64 extra = 0;
-
-    for (u32 at = 0; map->size - at >= map->entry_size; at += map->entry_size) {
-        struct efi_entry e;
-
-        memcpy(&e, map->bytes + at, sizeof(e));
-        if (ranges_overlap(e.start, e.pages * PAGE_SIZE, region_base(), region_size()))
-            extra += 2;
-    }
-    return map->size + extra * map->entry_size;
-}
-
 static void describe_screen(u8 *params, const struct boot_framebuffer *fb)
 {
     const u8 colours[8] = { 8, fb->red_at, 8, fb->green_at, 8, fb->blue_at, 8, 24 };
 
-    put(params, VIDEO_TYPE, 1, VIDEO_TYPE_EFI);
-    put(params, LFB_WIDTH, 2, fb->width);
-    put(params, LFB_HEIGHT, 2, fb->height);
-    put(params, LFB_DEPTH, 2, 32);
-    put(params, LFB_BASE, 4, fb->base);
-    put(params, LFB_BASE_HIGH, 4, fb->base >> 32);
-    put(params, LFB_SIZE, 4, fb->size);
-    put(params, LFB_PITCH, 2, fb->pitch);
-    put(params, CAPABILITIES, 4, fb->base >> 32 ? CAPABILITY_64 : 0);
+    loader_put(params, VIDEO_TYPE, 1, VIDEO_TYPE_EFI);
+    loader_put(params, LFB_WIDTH, 2, fb->width);
+    loader_put(params, LFB_HEIGHT, 2, fb->height);
+    loader_put(params, LFB_DEPTH, 2, 32);
+    loader_put(params, LFB_BASE, 4, fb->base);
+    loader_put(params, LFB_BASE_HIGH, 4, fb->base >> 32);
+    loader_put(params, LFB_SIZE, 4, fb->size);
+    loader_put(params, LFB_PITCH, 2, fb->pitch);
+    loader_put(params, CAPABILITIES, 4, fb->base >> 32 ? CAPABILITY_64 : 0);
     memcpy(params + LFB_COLOURS, colours, sizeof(colours));
 }
 
-bool firmware_describe(struct place *place, u8 *params, const struct boot_info *info)
+void firmware_describe(struct writer *w, u8 *params, const struct boot_info *info)
 {
     const struct boot_efi_map *map = &info->efi_map;
     u64 at;
@@ -130,18 +103,14 @@ bool firmware_describe(struct place *place, u8 *params, const struct boot_info *
         describe_screen(params, &info->framebuffer);
     if (!info->efi_system_table || map->entry_size < sizeof(struct efi_entry) ||
         map->size < map->entry_size || map->size > sizeof(map->bytes))
-        return true;
-    u8 *copy = place_pages(place, room_for(map), LIMIT, &at);
-    if (!copy)
-        return false;
-    u64 size = copy_map(copy, map);
-    put(params, EFI_SIGNATURE, 4, EFI64_SIGNATURE);
-    put(params, EFI_SYSTAB, 4, info->efi_system_table);
-    put(params, EFI_SYSTAB_HIGH, 4, info->efi_system_table >> 32);
-    put(params, EFI_ENTRY_SIZE, 4, map->entry_size);
-    put(params, EFI_ENTRY_VERSION, 4, map->version);
-    put(params, EFI_MAP, 4, at);
-    put(params, EFI_MAP_HIGH, 4, at >> 32);
-    put(params, EFI_MAP_SIZE, 4, size);
-    return true;
+        return;
+    u64 size = copy_map(writer_reserve(w, 3ull * map->size, &at), map);
+    loader_put(params, EFI_SIGNATURE, 4, EFI64_SIGNATURE);
+    loader_put(params, EFI_SYSTAB, 4, info->efi_system_table);
+    loader_put(params, EFI_SYSTAB_HIGH, 4, info->efi_system_table >> 32);
+    loader_put(params, EFI_ENTRY_SIZE, 4, map->entry_size);
+    loader_put(params, EFI_ENTRY_VERSION, 4, map->version);
+    loader_put(params, EFI_MAP, 4, at);
+    loader_put(params, EFI_MAP_HIGH, 4, at >> 32);
+    loader_put(params, EFI_MAP_SIZE, 4, size);
 }

@@ -7,7 +7,6 @@
 #include "arch/log.h"
 #include "arch/paging.h"
 #include "arch/string.h"
-#include "hv/loader_firmware.h"
 #include "hv/mem.h"
 
 /* The setup header, offsets in the file and in boot_params. */
@@ -59,15 +58,12 @@ struct setup_data {
     u32 type, len;
 };
 
-/* Everything the loader places lies below 4 GiB, so that one small page table reaches it. */
-#define LIMIT BIT(32)
-
-struct bzimage {
+static struct bzimage {
     u64 code_off, code_size; /* protected-mode part, in the file */
     u64 pref, align, init_size;
     u64 initrd_max, cmdline_max;
     bool relocatable;
-};
+} kernel;
 
 static bool detect(const struct guest_image *image)
 {
@@ -75,8 +71,9 @@ static bool detect(const struct guest_image *image)
            loader_field(&image->kernel, HEADER, 4) == HDRS;
 }
 
-static const char *parse(const struct guest_image *image, struct bzimage *out)
+static const char *parse(const struct guest_image *image)
 {
+    struct bzimage *out = &kernel;
     const struct guest_file *k = &image->kernel;
     u64 sects = loader_field(k, SETUP_SECTS, 1);
 
@@ -105,36 +102,25 @@ static const char *parse(const struct guest_image *image, struct bzimage *out)
     return NULL;
 }
 
-static const char *check(const struct guest_image *image)
-{
-    struct bzimage k;
-
-    return parse(image, &k);
-}
-
 /* The preferred address where it is free, else the highest aligned one. 0 = none. */
-static u64 place_kernel(struct place *place, const struct bzimage *k)
+static u64 place_kernel(struct guest_image *image)
 {
-    if (k->pref < LIMIT && k->init_size <= LIMIT - k->pref && place_claim(place, k->pref, k->init_size))
+    const struct bzimage *k = &kernel;
+
+    if (k->pref < LOADER_LIMIT && k->init_size <= LOADER_LIMIT - k->pref &&
+        place_claim(image, k->pref, k->init_size))
         return k->pref;
-    return k->relocatable ? place_find(place, k->init_size, k->align, LIMIT) : 0;
+    return k->relocatable ? place_find(image, k->init_size, k->align) : 0;
 }
 
-static void put(u8 *params, unsigned off, unsigned width, u64 value)
-{
-    memcpy(params + off, &value, width);
-}
-
-/* Identity map of the first 4 GiB in 2M pages, below a 4-level root. Returns its address, 0 = no room. */
-static u64 build_page_table(struct place *place)
+/* Identity map of the first 4 GiB in 2M pages, below a 4-level root. Returns its address. */
+static u64 build_page_table(struct writer *w)
 {
     enum { P = 1, W = 2, PS = 0x80 };
     u64 root;
-    u64 *table = place_pages(place, 6 * PAGE_SIZE, LIMIT, &root);
-
-    if (!table)
-        return 0;
+    u64 *table = writer_reserve(w, 6 * PAGE_SIZE, &root);
     u64 *pdpt = table + 512, *pd = table + 1024;
+
     table[0] = (root + PAGE_SIZE) | P | W;
     for (unsigned i = 0; i < 4; i++)
         pdpt[i] = (root + (2 + i) * PAGE_SIZE) | P | W;
@@ -144,42 +130,33 @@ static u64 build_page_table(struct place *place)
 }
 
 /* The first 128 ranges go into boot_params, the rest behind it as setup_data. */
-static bool put_memory_map(struct place *place, u8 *params)
+static void put_memory_map(struct writer *w, u8 *params)
 {
-    static struct boot_range map[BOOT_MAX_RANGES + 2];
-    unsigned n = mem_guest_map(map, ARRAY_SIZE(map));
-    unsigned first = MIN(n, (unsigned)E820_MAX);
-    u8 *to = params + E820_TABLE;
+    unsigned n;
+    const struct boot_range *map = mem_guest_map(&n);
+    struct e820_entry *to = (struct e820_entry *)(params + E820_TABLE);
     u64 gpa;
 
-    put(params, E820_ENTRIES, 1, first);
+    loader_put(params, E820_ENTRIES, 1, MIN(n, (unsigned)E820_MAX));
     for (unsigned i = 0; i < n; i++) {
-        struct e820_entry e = { map[i].base, map[i].size, (u32)map[i].type };
-        if (i == first) {
-            u64 size = (n - first) * sizeof(e);
-            struct setup_data *more = place_pages(place, sizeof(*more) + size, LIMIT, &gpa);
-            if (!more)
-                return false;
+        if (i == E820_MAX) {
+            u64 size = (n - i) * sizeof(*to);
+            struct setup_data *more = writer_reserve(w, sizeof(*more) + size, &gpa);
             *more = (struct setup_data){ .type = SETUP_E820_EXT, .len = (u32)size };
-            put(params, SETUP_DATA, 8, gpa);
-            to = (u8 *)(more + 1);
+            loader_put(params, SETUP_DATA, 8, gpa);
+            to = (struct e820_entry *)(more + 1);
         }
-        memcpy(to, &e, sizeof(e));
-        to += sizeof(e);
+        *to++ = (struct e820_entry){ map[i].base, map[i].size, (u32)map[i].type };
     }
-    return true;
 }
 
-static bool put_gdt(struct place *place, struct vcpu_start *start)
+static void put_gdt(struct writer *w, struct vcpu_start *start)
 {
-    u64 *gdt = place_pages(place, 4 * 8, LIMIT, &start->gdt_base);
+    u64 *gdt = writer_reserve(w, 4 * 8, &start->gdt_base);
 
-    if (!gdt)
-        return false;
     gdt[2] = 0x00af9b000000ffff; /* 0x10: 64-bit code */
     gdt[3] = 0x00cf93000000ffff; /* 0x18: data */
     start->gdt_limit = 4 * 8 - 1;
-    return true;
 }
 
 /* The kernel's own name for itself, "6.1.0-44-amd64 (...) #1 ...": its first word, for the log. */
@@ -201,50 +178,36 @@ static const char *version_string(const struct guest_file *k)
 
 static const char *load(struct guest_image *image, struct vcpu_start *start)
 {
-    static const char no_room[] = "not enough memory for it; give the machine more";
-    struct guest_file *file = &image->kernel, *initrd = image->nr_modules ? &image->modules[0] : NULL;
-    struct place place;
-    struct bzimage k;
-    u64 params_gpa, cmdline_gpa;
+    const struct guest_file *file = &image->kernel, *initrd = image->nr_modules ? &image->modules[0] : NULL;
+    u64 at = place_kernel(image);
+    u64 limit = initrd ? MIN(kernel.initrd_max + 1, LOADER_LIMIT) : LOADER_LIMIT;
+    struct writer w;
 
-    const char *wrong = parse(image, &k);
-    if (wrong)
-        return wrong;
-    place_init(&place, image);
-    u64 at = place_kernel(&place, &k);
-    u64 initrd_limit = MIN(k.initrd_max + 1, LIMIT);
-    if (!at || !place_files(&place, image, initrd ? initrd_limit : LIMIT))
-        return no_room;
-
-    u8 *params = place_pages(&place, PAGE_SIZE, LIMIT, &params_gpa);
-    char *cmdline = place_pages(&place, strlen(file->cmdline) + 1, LIMIT, &cmdline_gpa);
-    start->cr3 = build_page_table(&place);
-    if (!params || !cmdline || !start->cr3 || !put_memory_map(&place, params) || !put_gdt(&place, start) ||
-        !firmware_describe(&place, params, image->boot))
-        return no_room;
-    memcpy(cmdline, file->cmdline, strlen(file->cmdline));
+    if (!at || !place_files(image, limit) || !writer_init(&w, image))
+        return loader_no_room;
+    u8 *params = writer_reserve(&w, PAGE_SIZE, &start->gpr[RSI]);
+    start->cr3 = build_page_table(&w);
+    put_gdt(&w, start);
 
     u64 header_end = MIN(loader_field(file, JUMP, 1) + 0x202, (u64)HEADER_ROOM);
-    u64 more_ranges;
-    memcpy(&more_ranges, params + SETUP_DATA, 8);
-    if (header_end > SETUP_SECTS)
-        memcpy(params + SETUP_SECTS, loader_data(file) + SETUP_SECTS, header_end - SETUP_SECTS);
-    put(params, SETUP_DATA, 8, more_ranges); /* the file's is none of ours */
-    put(params, TYPE_OF_LOADER, 1, LOADER_UNDEFINED);
-    put(params, LOADFLAGS, 1, loader_field(file, LOADFLAGS, 1) | LOADED_HIGH);
-    put(params, CMD_LINE_PTR, 4, cmdline_gpa);
-    put(params, RAMDISK_IMAGE, 4, initrd ? initrd->base : 0);
-    put(params, RAMDISK_SIZE, 4, initrd ? initrd->size : 0);
-    put(params, ACPI_RSDP_ADDR, 8, image->rsdp);
+    memcpy(params + SETUP_SECTS, loader_data(file) + SETUP_SECTS, header_end - SETUP_SECTS);
+    loader_put(params, SETUP_DATA, 8, 0); /* the file's is none of ours */
+    put_memory_map(&w, params);
+    firmware_describe(&w, params, image->boot);
+    loader_put(params, TYPE_OF_LOADER, 1, LOADER_UNDEFINED);
+    loader_put(params, LOADFLAGS, 1, loader_field(file, LOADFLAGS, 1) | LOADED_HIGH);
+    loader_put(params, CMD_LINE_PTR, 4, writer_string(&w, file->cmdline));
+    loader_put(params, RAMDISK_IMAGE, 4, initrd ? initrd->base : 0);
+    loader_put(params, RAMDISK_SIZE, 4, initrd ? initrd->size : 0);
+    loader_put(params, ACPI_RSDP_ADDR, 8, image->rsdp);
 
-    memmove(phys_to_virt(at), loader_data(file) + k.code_off, k.code_size);
+    memmove(phys_to_virt(at), loader_data(file) + kernel.code_off, kernel.code_size);
 
     start->mode = START_LONG64;
     start->rip = at + ENTRY_64;
-    start->gpr[RSI] = params_gpa;
     log_info("guest        Linux %s at 0x%lx, %lu KiB; initrd %lu KiB", version_string(file), at,
-             k.code_size >> 10, initrd ? initrd->size >> 10 : 0);
+             kernel.code_size >> 10, initrd ? initrd->size >> 10 : 0);
     return NULL;
 }
 
-const struct guest_loader linux_loader = { "Linux bzImage", detect, check, load };
+const struct guest_loader linux_loader = { "Linux bzImage", detect, parse, load };

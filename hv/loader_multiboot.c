@@ -3,7 +3,6 @@
  * ELF kernels with a multiboot header, version 1 (0.6.96) or 2 (2.0): 32-bit protected mode, paging off, EAX
  * = magic, EBX = boot information.
  */
-#include "arch/log.h"
 #include "arch/paging.h"
 #include "arch/string.h"
 #include "hv/loader_elf.h"
@@ -88,7 +87,9 @@ static const char *parse_flags(u64 flags)
     return flags & MB1_ADDRESS ? other_addresses : NULL;
 }
 
-static const char *parse_tag(const struct guest_file *f, u64 at, u64 size, struct elf *elf)
+static struct elf elf;
+
+static const char *parse_tag(const struct guest_file *f, u64 at, u64 size)
 {
     u64 type = loader_field(f, at, 2);
     bool optional = loader_field(f, at + 2, 2) & MB2_OPTIONAL;
@@ -98,7 +99,7 @@ static const char *parse_tag(const struct guest_file *f, u64 at, u64 size, struc
     if (!optional && (type > 63 || !(TAGS_KNOWN & BIT(type))))
         return "its multiboot2 header has a tag that is required and not known here";
     if (type == TAG_ENTRY)
-        elf->entry = loader_field(f, at + 8, 4);
+        elf.entry = loader_field(f, at + 8, 4);
     for (u64 i = 8; type == TAG_REQUEST && !optional && i + 4 <= size; i += 4) {
         u64 info = loader_field(f, at + i, 4);
 
@@ -108,7 +109,7 @@ static const char *parse_tag(const struct guest_file *f, u64 at, u64 size, struc
     return NULL;
 }
 
-static const char *parse_tags(const struct guest_file *f, u64 header, struct elf *elf)
+static const char *parse_tags(const struct guest_file *f, u64 header)
 {
     u64 length = loader_field(f, header + 8, 4);
 
@@ -122,7 +123,7 @@ static const char *parse_tags(const struct guest_file *f, u64 header, struct elf
             return "a tag of its multiboot2 header is broken";
         if (loader_field(f, header + at, 2) == TAG_END)
             return NULL;
-        const char *wrong = parse_tag(f, header + at, size, elf);
+        const char *wrong = parse_tag(f, header + at, size);
         if (wrong)
             return wrong;
     }
@@ -130,31 +131,24 @@ static const char *parse_tags(const struct guest_file *f, u64 header, struct elf
 }
 
 /* Who has both headers gets what the newer one promises. */
-static const char *parse(const struct guest_image *image, struct elf *elf)
+static const char *parse(const struct guest_image *image)
 {
     const struct guest_file *f = &image->kernel;
     u64 second = find_mb2(f);
-    const char *wrong = elf_parse(f, elf);
+    const char *wrong = elf_parse(f, &elf);
 
     if (!wrong)
-        wrong = second ? parse_tags(f, second, elf) : parse_flags(loader_field(f, find_mb1(f) + 4, 4));
-    if (!wrong && !elf_filled(elf, elf->entry))
+        wrong = second ? parse_tags(f, second) : parse_flags(loader_field(f, find_mb1(f) + 4, 4));
+    if (!wrong && !elf_entry_filled(&elf))
         wrong = "its entry lies in no segment";
     return wrong;
-}
-
-static const char *check(const struct guest_image *image)
-{
-    static struct elf elf;
-
-    return parse(image, &elf);
 }
 
 /* KiB of RAM from `base` to the first hole. */
 static u32 kib_from(u64 base)
 {
     unsigned n;
-    const struct boot_range *map = loader_map(&n);
+    const struct boot_range *map = mem_guest_map(&n);
     u64 end = base;
 
     for (unsigned i = 0; i < n; i++)
@@ -169,7 +163,7 @@ static void tell_mb1(struct writer *w, const struct guest_image *image)
 {
     unsigned n;
     u64 gpa;
-    const struct boot_range *map = loader_map(&n);
+    const struct boot_range *map = mem_guest_map(&n);
     struct mb1_info *info = writer_reserve(w, sizeof(*info), &gpa);
     struct mb1_module *module = writer_reserve(w, image->nr_modules * sizeof(*module), &gpa);
 
@@ -226,9 +220,10 @@ static void tell_mb2(struct writer *w, const struct guest_image *image)
     u32 *memory = put_tag(w, INFO_MEMORY, 8);
     memory[0] = MIN(kib_from(0), LOWER_KIB);
     memory[1] = kib_from(BIT(20));
-    (void)loader_map(&n);
-    *(u32 *)put_tag(w, INFO_MAP, 8 + n * sizeof(struct map_entry)) = sizeof(struct map_entry);
-    fill_map((struct map_entry *)(w->page + w->at) - n);
+    (void)mem_guest_map(&n);
+    u32 *map = put_tag(w, INFO_MAP, 8 + n * sizeof(struct map_entry));
+    map[0] = sizeof(struct map_entry);
+    fill_map((struct map_entry *)(map + 2));
     if (image->rsdp) {
         const u8 *rsdp = phys_to_virt(image->rsdp);
         bool old = !rsdp[15]; /* revision (ACPI 5.2.5.3) */
@@ -240,27 +235,10 @@ static void tell_mb2(struct writer *w, const struct guest_image *image)
 
 static const char *load(struct guest_image *image, struct vcpu_start *start)
 {
-    static struct elf elf;
     bool second = find_mb2(&image->kernel);
-    struct place place;
-    struct writer w;
 
-    const char *wrong = parse(image, &elf);
-    if (!wrong)
-        wrong = elf_place(&elf, &place, image);
-    if (wrong)
-        return wrong;
-    if (!writer_init(&w, &place, image) || !elf_start(&elf, &place, image, elf.entry, start))
-        return loader_no_room;
-    if (second)
-        tell_mb2(&w, image);
-    else
-        tell_mb1(&w, image);
     start->gpr[RAX] = second ? MB2_BOOTED : MB1_BOOTED;
-    start->gpr[RBX] = w.gpa;
-    log_info("guest        ELF by multiboot%s, %lu KiB, entry 0x%lx; modules %u", second ? "2" : "",
-             image->kernel.size >> 10, start->rip, image->nr_modules);
-    return NULL;
+    return elf_load(&elf, image, start, second ? "multiboot2" : "multiboot", second ? tell_mb2 : tell_mb1);
 }
 
-const struct guest_loader multiboot_loader = { "ELF with a multiboot header", detect, check, load };
+const struct guest_loader multiboot_loader = { "ELF with a multiboot header", detect, parse, load };

@@ -4,7 +4,7 @@
  * so. 32-bit protected mode, paging off, EBX = hvm_start_info.
  */
 #include "hv/loader_elf.h"
-#include "arch/log.h"
+#include "hv/mem.h"
 
 #define START_INFO_MAGIC 0x336ec578
 
@@ -25,27 +25,24 @@ static bool detect(const struct guest_image *image)
     return loader_field(&image->kernel, 0, 4) == ELF_MAGIC;
 }
 
-static const char *parse(const struct guest_image *image, struct elf *elf)
+static struct elf elf;
+
+static const char *parse(const struct guest_image *image)
 {
-    const char *wrong = elf_parse(&image->kernel, elf);
+    const char *wrong = elf_parse(&image->kernel, &elf);
 
     if (wrong)
         return wrong;
-    if (!elf->pvh_entry)
+    elf.entry = elf.pvh_entry;
+    if (!elf.entry)
         return "it has neither a multiboot header nor a PVH entry note (name Xen, type 18)";
-    return elf_filled(elf, elf->pvh_entry) ? NULL : "its PVH entry lies in no segment";
+    return elf_entry_filled(&elf) ? NULL : "its PVH entry lies in no segment";
 }
 
-static const char *check(const struct guest_image *image)
+static void tell(struct writer *w, const struct guest_image *image)
 {
-    static struct elf elf;
-
-    return parse(image, &elf);
-}
-
-static void tell(struct writer *w, const struct guest_image *image, u64 *gpa)
-{
-    struct hvm_start_info *info = writer_reserve(w, sizeof(*info), gpa);
+    u64 gpa;
+    struct hvm_start_info *info = writer_reserve(w, sizeof(*info), &gpa);
     struct hvm_modlist_entry *m = writer_reserve(w, image->nr_modules * sizeof(*m), &info->modlist_paddr);
 
     info->magic = START_INFO_MAGIC;
@@ -57,27 +54,13 @@ static void tell(struct writer *w, const struct guest_image *image, u64 *gpa)
         const struct guest_file *f = &image->modules[i];
         m[i] = (struct hvm_modlist_entry){ f->base, f->size, writer_string(w, f->cmdline), 0 };
     }
-    (void)loader_map(&info->memmap_entries);
+    (void)mem_guest_map(&info->memmap_entries);
     fill_map(writer_reserve(w, info->memmap_entries * sizeof(struct map_entry), &info->memmap_paddr));
 }
 
 static const char *load(struct guest_image *image, struct vcpu_start *start)
 {
-    static struct elf elf;
-    struct place place;
-    struct writer w;
-
-    const char *wrong = parse(image, &elf);
-    if (!wrong)
-        wrong = elf_place(&elf, &place, image);
-    if (wrong)
-        return wrong;
-    if (!writer_init(&w, &place, image) || !elf_start(&elf, &place, image, elf.pvh_entry, start))
-        return loader_no_room;
-    tell(&w, image, &start->gpr[RBX]);
-    log_info("guest        ELF by PVH, %lu KiB, entry 0x%lx; modules %u", image->kernel.size >> 10,
-             start->rip, image->nr_modules);
-    return NULL;
+    return elf_load(&elf, image, start, "PVH", tell);
 }
 
-const struct guest_loader pvh_loader = { "ELF", detect, check, load };
+const struct guest_loader pvh_loader = { "ELF", detect, parse, load };

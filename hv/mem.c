@@ -210,14 +210,6 @@ u64 mem_extent(u64 pa, enum mem_owner *owner)
     return end - pa;
 }
 
-enum mem_owner mem_owner(u64 pa)
-{
-    enum mem_owner owner;
-
-    (void)mem_extent(pa, &owner);
-    return owner;
-}
-
 bool mem_is_guest_ram(u64 pa, u64 size)
 {
     enum mem_owner owner;
@@ -252,16 +244,6 @@ u64 mem_ram_bytes(const struct boot_info *info)
         if (info->ranges[i].type == BOOT_MEM_RAM)
             sum += info->ranges[i].size;
     return sum;
-}
-
-u64 mem_ram_top(void)
-{
-    u64 top = 0;
-
-    for (unsigned i = 0; i < firmware->nr_ranges; i++)
-        if (firmware->ranges[i].type == BOOT_MEM_RAM)
-            top = MAX(top, firmware->ranges[i].base + firmware->ranges[i].size);
-    return top;
 }
 
 /* The base of what lies in the way of [base, base+size), 0 = nothing. */
@@ -326,12 +308,13 @@ int mem_init(const struct boot_info *info)
     return err;
 }
 
-unsigned mem_guest_map(struct boot_range *out, unsigned max)
+const struct boot_range *mem_guest_map(unsigned *n)
 {
+    static struct boot_range map[BOOT_MAX_RANGES + 2];
     u64 ours = region_base(), ours_end = ours + region_size();
     bool placed = false;
-    unsigned n = 0;
 
+    *n = 0;
     for (unsigned i = 0; i < firmware->nr_ranges; i++) {
         const struct boot_range *r = &firmware->ranges[i];
         u64 base = r->base, end = r->base + r->size;
@@ -345,8 +328,8 @@ unsigned mem_guest_map(struct boot_range *out, unsigned max)
         else
             placed = true;
         for (unsigned p = 0; p < ARRAY_SIZE(piece); p++)
-            if (piece[p].size && n < max)
-                out[n++] = piece[p];
+            if (piece[p].size && *n < ARRAY_SIZE(map))
+                map[(*n)++] = piece[p];
     }
-    return n;
+    return map;
 }

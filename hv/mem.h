@@ -37,8 +37,6 @@ int mem_init(const struct boot_info *info) __must_check;
 int mem_declare(u64 base, u64 size, enum mem_owner owner) __must_check;
 void mem_forget(u64 base, u64 size, enum mem_owner owner);
 
-enum mem_owner mem_owner(u64 pa);
-
 /* How many bytes from pa on have the same owner (at least 1; up to 2^52 - pa). Fast: a binary search. */
 u64 mem_extent(u64 pa, enum mem_owner *owner);
 
@@ -62,11 +60,8 @@ static inline bool mem_in_large(u64 pa)
  * declared MEM_DEVICE? True when it wraps. */
 bool mem_is_fixed(u64 pa, u64 size);
 
-/* First byte above all RAM. */
-u64 mem_ram_top(void);
-
-/* The map the guest is shown: the region is BOOT_MEM_RESERVED. Sorted; returns the number of ranges, at most
- * `max`. */
-unsigned mem_guest_map(struct boot_range *out, unsigned max);
+/* The map the guest is shown: the region is BOOT_MEM_RESERVED. Sorted; *n ranges, which stay until the next
+ * call. */
+const struct boot_range *mem_guest_map(unsigned *n);
 
 #endif

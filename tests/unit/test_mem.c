@@ -23,6 +23,14 @@ u64 region_size(void)
     return size_of_region;
 }
 
+static enum mem_owner mem_owner(u64 pa)
+{
+    enum mem_owner owner;
+
+    (void)mem_extent(pa, &owner);
+    return owner;
+}
+
 static struct boot_info machine(void)
 {
     struct boot_info info = { .nr_ranges = 5, .image_base = 2 * MB, .image_size = 6 * MB };
@@ -58,7 +66,6 @@ static void firmware_map_is_followed(void **state)
     assert_int_equal(mem_owner(5120 * MB - 1), MEM_GUEST_RAM);
     assert_int_equal(mem_owner(5120 * MB), MEM_DEVICE);
     assert_int_equal(mem_owner(~0ull), MEM_DEVICE);
-    assert_int_equal(mem_ram_top(), 5120 * MB);
 }
 
 static void extents_end_where_the_owner_changes(void **state)
@@ -193,8 +200,8 @@ static void agrees_with_a_plain_map(void **state)
 
 static void the_guest_sees_the_region_reserved(void **state)
 {
-    struct boot_range map[16];
-    unsigned n = mem_guest_map(map, 16);
+    unsigned n;
+    const struct boot_range *map = mem_guest_map(&n);
     u64 end = 0, ram = 0;
 
     (void)state;
@@ -208,7 +215,6 @@ static void the_guest_sees_the_region_reserved(void **state)
     }
     /* The region ends inside the ACPI range here: nothing of it is lost or shown twice. */
     assert_int_equal(ram, 0x9fc00 + 991 * MB + 1024 * MB);
-    assert_int_equal(mem_guest_map(map, 2), 2);
 }
 
 static void the_region_is_high_and_clear(void **state)

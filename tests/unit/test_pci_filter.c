@@ -53,6 +53,14 @@ static void tell(const char *fmt, ...)
     va_end(args);
 }
 
+static enum mem_owner mem_owner(u64 pa)
+{
+    enum mem_owner owner;
+
+    (void)mem_extent(pa, &owner);
+    return owner;
+}
+
 static struct device *device(pci_sid sid)
 {
     for (unsigned i = 0; i < NR_DEVICES; i++)
