@@ -48,6 +48,8 @@ static const struct form one_byte[256] = {
     ALU(INSN_XOR),
     ALU(INSN_CMP),
     [0x63] = { INSN_MOVSX, F_TO_REG | F_MEM32 | F_ONLY64 },
+    PAIR(0x6c, INSN_INS, F_STRING),
+    PAIR(0x6e, INSN_OUTS, F_STRING),
     PAIR(0x80, GROUP_ALU, F_GROUP | F_IMM),
     [0x82] = { GROUP_ALU, F_GROUP | F_BYTE | F_IMM | F_NOT64 },
     [0x83] = { GROUP_ALU, F_GROUP | F_IMM8 },
@@ -96,6 +98,7 @@ static const u8 mem_use[INSN_NOPS] = {
     [INSN_TEST] = M_READ, [INSN_NOT] = M_RMW,     [INSN_NEG] = M_RMW,     [INSN_INC] = M_RMW,
     [INSN_DEC] = M_RMW,   [INSN_MOV] = M_WRITE,   [INSN_MOVBE] = M_WRITE, [INSN_XCHG] = M_RMW,
     [INSN_XADD] = M_RMW,  [INSN_CMPXCHG] = M_RMW, [INSN_STOS] = M_WRITE,  [INSN_MOVS] = M_RMW,
+    [INSN_INS] = M_WRITE, [INSN_OUTS] = M_READ,
 };
 
 bool insn_reads_mem(const struct insn *insn)
@@ -345,7 +348,7 @@ int insn_decode(const u8 *bytes, size_t len, enum insn_mode mode, struct insn *o
         if (!out->op || modrm >= 0xc0)
             return INSN_UNSUPPORTED;
     }
-    if (p.lock && (out->op == INSN_MOVS || !insn_reads_mem(out) || !insn_writes_mem(out)))
+    if (p.lock && (out->op >= INSN_MOVS || !insn_reads_mem(out) || !insn_writes_mem(out)))
         return INSN_UNSUPPORTED;
 
     if (form->flags & F_STRING)
@@ -357,7 +360,7 @@ int insn_decode(const u8 *bytes, size_t len, enum insn_mode mode, struct insn *o
     else
         take_address(&c, modrm, p.rex, out);
 
-    if (is_unary(out->op) || out->op == INSN_MOVS) {
+    if (is_unary(out->op) || out->op >= INSN_MOVS) {
         out->other = INSN_OTHER_NONE;
     } else if (form->flags & (F_IMM | F_IMM8)) {
         out->other = INSN_OTHER_IMM;
@@ -370,9 +373,9 @@ int insn_decode(const u8 *bytes, size_t len, enum insn_mode mode, struct insn *o
     if (c.failed)
         return cut_short;
 
-    /* rSP and rBP as base select SS; R12 and R13 do not. STOS ignores an override. */
+    /* rSP and rBP as base select SS; R12 and R13 do not. STOS and INS ignore an override. */
     out->seg = p.seg != INSN_NSEGS ? p.seg : (out->base == 4 || out->base == 5) ? INSN_SS : INSN_DS;
-    if (out->op == INSN_STOS)
+    if (out->op == INSN_STOS || out->op == INSN_INS)
         out->seg = INSN_ES;
     out->len = (u8)(c.at - bytes);
     return out->len;

@@ -9,6 +9,9 @@
  *     insn_matches()   can these bytes have made the reported access? Another CPU may have rewritten them
  * since. insn_exec()      perform it, once, on the reported physical address
  *
+ * INS and OUTS are string instructions like MOVS whose other operand is the port that the CPU has reported,
+ * and with it the width: the caller puts it into the struct.
+ *
  * Pure C: no globals, no allocation, no access beyond the arguments. Everything with a memory operand that is
  * not named in enum insn_op is unsupported, and so is what the CPU itself refuses (LOCK where it is not
  * allowed, register forms).
@@ -32,7 +35,8 @@ enum insn_mode { INSN_16, INSN_32, INSN_64 };
 enum insn_seg { INSN_ES, INSN_CS, INSN_SS, INSN_DS, INSN_FS, INSN_GS, INSN_NSEGS };
 
 /* INSN_ADD to INSN_CMP and INSN_BT to INSN_BTC are in the order of their opcode numbers. MOVSX includes
- * MOVSXD. */
+ * MOVSXD. The string instructions are the last, of these the ones with two operands in memory or ports, and
+ * of these the ones with a port. */
 enum insn_op {
     INSN_NONE,
     INSN_ADD,
@@ -61,6 +65,8 @@ enum insn_op {
     INSN_CMPXCHG,
     INSN_STOS,
     INSN_MOVS,
+    INSN_INS,
+    INSN_OUTS,
     INSN_NOPS,
 };
 
@@ -112,12 +118,13 @@ struct insn_env {
     void *ctx;
     /* Segment bases by enum insn_seg. In 64-bit code only FS and GS are looked at. */
     const u64 *seg_base;
-    /* The operand at the physical address the CPU reported. `how` is never INSN_PROBE_WRITE. */
+    /* The operand at the physical address, or the port, that the CPU reported. `how` is never
+     * INSN_PROBE_WRITE. */
     int (*mmio)(void *ctx, enum insn_access how, unsigned int width, u64 *val);
     /*
-     * The other operand of MOVS, by linear address; the caller walks the guest's tables. INSN_PROBE_WRITE
-     * asks whether a write would succeed, before the register is read, because reading a register may have
-     * effects that cannot be taken back.
+     * The other operand of a string instruction, by linear address; the caller walks the guest's tables.
+     * INSN_PROBE_WRITE asks whether a write would succeed, before the register is read, because reading a
+     * register may have effects that cannot be taken back.
      */
     int (*linear)(void *ctx, enum insn_access how, u64 addr, unsigned int width, u64 *val);
 };

@@ -74,9 +74,9 @@ u64 insn_linear(const struct insn *insn, const struct insn_cpu *cpu, const u64 *
 {
     u64 offset = insn->disp;
 
-    if (insn->op == INSN_STOS || (insn->op == INSN_MOVS && write))
+    if (insn->op == INSN_STOS || insn->op == INSN_INS || (insn->op == INSN_MOVS && write))
         return with_segment(insn, seg_base, INSN_ES, cpu->gpr[RDI]);
-    if (insn->op == INSN_MOVS)
+    if (insn->op == INSN_MOVS || insn->op == INSN_OUTS)
         return with_segment(insn, seg_base, insn->seg, cpu->gpr[RSI]);
 
     if (insn->rip_rel)
@@ -219,10 +219,10 @@ static int exec_string(const struct insn *insn, struct insn_cpu *cpu, bool repor
         finish(insn, cpu);
         return 0;
     }
-    if (insn->op == INSN_MOVS && reported_write) {
+    if (insn->op != INSN_STOS && reported_write) {
         err =
             env->linear(env->ctx, INSN_READ, insn_linear(insn, cpu, env->seg_base, false), insn->width, &val);
-    } else if (insn->op == INSN_MOVS) {
+    } else if (insn->op != INSN_STOS) {
         err = env->linear(env->ctx, INSN_PROBE_WRITE, target, insn->width, &val);
         if (!err)
             err = env->mmio(env->ctx, INSN_READ, insn->width, &val);
@@ -237,8 +237,9 @@ static int exec_string(const struct insn *insn, struct insn_cpu *cpu, bool repor
     if (err)
         return err;
 
-    gpr_write(&cpu->gpr[RDI], insn->addr_size, cpu->gpr[RDI] + step);
-    if (insn->op == INSN_MOVS)
+    if (insn->op != INSN_OUTS)
+        gpr_write(&cpu->gpr[RDI], insn->addr_size, cpu->gpr[RDI] + step);
+    if (insn->op == INSN_MOVS || insn->op == INSN_OUTS)
         gpr_write(&cpu->gpr[RSI], insn->addr_size, cpu->gpr[RSI] + step);
     if (insn->rep)
         gpr_write(&cpu->gpr[RCX], insn->addr_size, count - 1);
@@ -254,7 +255,7 @@ int insn_exec(const struct insn *insn, struct insn_cpu *cpu, bool reported_write
     bool set_reg = insn->to_reg && insn->op != INSN_CMP, set_acc = false;
     int err;
 
-    if (insn->op == INSN_STOS || insn->op == INSN_MOVS)
+    if (insn->op >= INSN_STOS)
         return exec_string(insn, cpu, reported_write, env);
 
     if (insn_reads_mem(insn)) {

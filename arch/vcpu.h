@@ -37,7 +37,7 @@ struct vcpu_exit {
     u64 access; /* NESTED: NESTED_*, and other bits */
     u16 port;   /* IO */
     u8 io_size; /* 1, 2, 4 */
-    bool io_in, io_string, io_rep;
+    bool io_in, io_string;
     u64 next_rip;           /* IO, and where the CPU tells: the following instruction; 0 = not told */
     u64 code, info1, info2; /* raw, for reports */
 };

@@ -2,8 +2,19 @@
 /*
  * The guest's memory by linear address, for what a CPU leaves to software (arch/vcpu.h).
  */
+#include "arch/string.h"
 #include "hv/exit.h"
 #include "hv/walk.h"
+
+void guest_copy(volatile u8 *memory, u8 *data, unsigned count, bool write)
+{
+    for (unsigned i = 0; i < count; i++) {
+        if (write)
+            memory[i] = data[i];
+        else
+            data[i] = memory[i];
+    }
+}
 
 bool guest_access(struct vcpu *v, const struct vcpu_mode *mode, u64 linear, void *data, unsigned size,
                   bool write)
@@ -20,12 +31,10 @@ bool guest_access(struct vcpu *v, const struct vcpu_mode *mode, u64 linear, void
         }
         volatile u8 *page = guest_page(w.gpa);
         /* What is no memory reads ones and drops writes. */
-        for (unsigned i = 0; i < step; i++) {
-            if (!write)
-                part[i] = page ? page[offset + i] : 0xff;
-            else if (page)
-                page[offset + i] = part[i];
-        }
+        if (page)
+            guest_copy(page + offset, part, step, write);
+        else if (!write)
+            memset(part, 0xff, step);
     }
     return true;
 }

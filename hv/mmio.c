@@ -16,18 +16,14 @@ enum { VEC_UD = 6, VEC_GP = 13 };
 #define MAX_MISMATCHES 1000
 
 struct emulation {
-    struct vcpu *v;
-    const struct vcpu_mode *mode;
+    struct operand cpu;
     const struct mmio_range *range; /* NULL: nobody's */
     u64 gpa;
     u64 linear;     /* of the operand at gpa, for one that crosses a page */
     unsigned first; /* how many bytes of it lie in the first page; 0 = it does not cross */
-    enum { OTHER_OK, OTHER_PAGE_FAULT, OTHER_GP, OTHER_UD } other; /* what the second operand ran into */
-    u64 cr2;
-    u32 code;
 };
 
-static void reject(struct vcpu *v, const struct vcpu_exit *exit, const char *why)
+static void reject(struct vcpu *v, u64 gpa, const char *why)
 {
     static struct log_bucket bucket;
     struct vcpu_mode mode;
@@ -37,33 +33,33 @@ static void reject(struct vcpu *v, const struct vcpu_exit *exit, const char *why
 
     if (!log_limited(&bucket)) {
         vcpu_ops->get_mode(v, &mode);
-        unsigned count = (exit->access & NESTED_FETCH) ? 0 : fetch_bytes(v, &mode, bytes);
+        unsigned count = fetch_bytes(v, &mode, bytes);
         for (unsigned i = 0; i < count && used + 3 < sizeof(text); i++)
             used += (size_t)fmt_string(text + used, sizeof(text) - used, " %02x", bytes[i]);
-        log_warn("guest        #UD at rip %lx for address %lx: %s;%s", v->rip, exit->gpa, why, text);
+        log_warn("guest        #UD at rip %lx for address %lx: %s;%s", v->rip, gpa, why, text);
     }
     vcpu_ops->inject_exception(v, VEC_UD, false, 0);
 }
 
 /* What is not the guest's: reads give ones, writes go nowhere, and we say so. */
-static void nobody(const struct emulation *e, u64 gpa, unsigned width, bool write)
+static void nobody(struct vcpu *v, u64 gpa, unsigned width, bool write)
 {
     static struct log_bucket bucket;
 
     if (!log_limited(&bucket))
         log_warn("guest        %s %u bytes at %lx, which is not the guest's (rip %lx)",
-                 write ? "wrote" : "read", width, gpa, e->v->rip);
+                 write ? "wrote" : "read", width, gpa, v->rip);
 }
 
-static void access_one(const struct emulation *e, const struct mmio_range *range, u64 gpa, unsigned width,
-                       bool write, u64 *value)
+static void access_one(struct vcpu *v, const struct mmio_range *range, u64 gpa, unsigned width, bool write,
+                       u64 *value)
 {
     u64 got = ~0ull;
 
     if (range)
-        got = range->handler(range->ctx, e->v, gpa, width, write, *value);
+        got = range->handler(range->ctx, v, gpa, width, write, *value);
     else
-        nobody(e, gpa, width, write);
+        nobody(v, gpa, width, write);
     if (!write)
         *value = got;
 }
@@ -75,16 +71,8 @@ static bool is_canonical(const struct vcpu_mode *mode, u64 linear)
     return (u64)((s64)(linear << (64 - bits)) >> (64 - bits)) == linear;
 }
 
-static int second_fails(struct emulation *e, u64 cr2, u32 code, unsigned other)
-{
-    e->other = other;
-    e->cr2 = cr2;
-    e->code = code;
-    return ERR_INVAL;
-}
-
 /* Bytes of trapped memory that lie in one page, as accesses of whole powers of two. */
-static void trapped_bytes(const struct emulation *e, u64 gpa, unsigned count, bool write, u8 *data)
+static void trapped_bytes(struct vcpu *v, u64 gpa, unsigned count, bool write, u8 *data)
 {
     const struct mmio_range *range = bus_find(gpa);
 
@@ -94,38 +82,34 @@ static void trapped_bytes(const struct emulation *e, u64 gpa, unsigned count, bo
         while (width > count - done)
             width /= 2;
         __builtin_memcpy(&value, data + done, width);
-        access_one(e, range, gpa + done, width, write, &value);
+        access_one(v, range, gpa + done, width, write, &value);
         __builtin_memcpy(data + done, &value, width);
     }
 }
 
-/* A piece of an operand by its linear address, in one page: the other one of MOVS, or the half of an access
- * across a boundary that the CPU did not report. */
-static int linear_piece(struct emulation *e, enum insn_access how, u64 linear, unsigned width, u8 *data)
+/* A piece of an operand by its linear address, in one page: the other one of a string instruction, or the
+ * half of an access across a boundary that the CPU did not report. */
+static int linear_piece(const struct operand *o, enum insn_access how, u64 linear, unsigned width, u8 *data)
 {
     struct walk w;
 
-    if (fetch_mode(e->mode) == INSN_64 && !is_canonical(e->mode, linear))
-        return second_fails(e, 0, 0, OTHER_GP);
-    if (!guest_walk(e->v, e->mode, linear, how == INSN_READ ? WALK_READ : WALK_WRITE, &w))
-        return second_fails(e, linear, w.fault, OTHER_PAGE_FAULT);
-
+    if (fetch_mode(o->mode) == INSN_64 && !is_canonical(o->mode, linear)) {
+        vcpu_ops->inject_exception(o->v, VEC_GP, true, 0);
+        return ERR_INVAL;
+    }
+    if (!guest_walk(o->v, o->mode, linear, how == INSN_READ ? WALK_READ : WALK_WRITE, &w)) {
+        vcpu_ops->inject_page_fault(o->v, linear, w.fault);
+        return ERR_FAULT;
+    }
     volatile u8 *page = guest_page(w.gpa);
-    if (!page && nested_get(w.gpa) == NESTED_ALL)
-        return second_fails(e, 0, 0, OTHER_UD);
-    if (how == INSN_PROBE_WRITE)
-        return 0;
-    if (!page) {
-        trapped_bytes(e, w.gpa, width, how == INSN_WRITE, data);
-        return 0;
+    if (!page && nested_get(w.gpa) == NESTED_ALL) {
+        reject(o->v, w.gpa, "a string instruction between two devices");
+        return ERR_INVAL;
     }
-    page += w.gpa & (PAGE_SIZE - 1);
-    for (unsigned i = 0; i < width; i++) {
-        if (how == INSN_WRITE)
-            page[i] = data[i];
-        else
-            data[i] = page[i];
-    }
+    if (how != INSN_PROBE_WRITE && page)
+        guest_copy(page + (w.gpa & (PAGE_SIZE - 1)), data, width, how == INSN_WRITE);
+    else if (how != INSN_PROBE_WRITE)
+        trapped_bytes(o->v, w.gpa, width, how == INSN_WRITE, data);
     return 0;
 }
 
@@ -133,23 +117,16 @@ static int linear_piece(struct emulation *e, enum insn_access how, u64 linear, u
 static int access_across(struct emulation *e, enum insn_access how, unsigned width, u64 *val)
 {
     bool reported_first = (e->gpa & (PAGE_SIZE - 1)) != 0;
-    unsigned first = e->first, second = width - first;
-    u64 other = reported_first ? e->linear + first : e->linear;
-    u8 data[8] = { 0 };
-    u8 *ours = reported_first ? data : data + first, *theirs = reported_first ? data + first : data;
-    int err;
+    u64 other = reported_first ? e->linear + e->first : e->linear;
+    unsigned count = reported_first ? width - e->first : e->first; /* of the other half */
+    u8 *theirs = (u8 *)val + (reported_first ? e->first : 0),
+       *ours = (u8 *)val + (reported_first ? 0 : e->first);
 
-    __builtin_memcpy(data, val, width);
-    err = linear_piece(e, how == INSN_WRITE ? INSN_PROBE_WRITE : how, other, reported_first ? second : first,
-                       theirs);
+    int err = linear_piece(&e->cpu, how == INSN_WRITE ? INSN_PROBE_WRITE : how, other, count, theirs);
     if (err)
         return err;
-    trapped_bytes(e, e->gpa, reported_first ? first : second, how == INSN_WRITE, ours);
-    if (how == INSN_WRITE)
-        return linear_piece(e, how, other, reported_first ? second : first, theirs);
-    *val = 0;
-    __builtin_memcpy(val, data, width);
-    return 0;
+    trapped_bytes(e->cpu.v, e->gpa, width - count, how == INSN_WRITE, ours);
+    return how == INSN_WRITE ? linear_piece(&e->cpu, how, other, count, theirs) : 0;
 }
 
 static int access_mmio(void *ctx, enum insn_access how, unsigned int width, u64 *val)
@@ -158,18 +135,16 @@ static int access_mmio(void *ctx, enum insn_access how, unsigned int width, u64 
 
     if (e->first)
         return access_across(e, how, width, val);
-    access_one(e, e->range, e->gpa, width, how == INSN_WRITE, val);
+    access_one(e->cpu.v, e->range, e->gpa, width, how == INSN_WRITE, val);
     return 0;
 }
 
-static int access_linear(void *ctx, enum insn_access how, u64 addr, unsigned int width, u64 *val)
+int operand_linear(void *ctx, enum insn_access how, u64 addr, unsigned int width, u64 *val)
 {
     unsigned first = (unsigned)MIN(PAGE_SIZE - (addr & (PAGE_SIZE - 1)), width);
-    u8 data[8] = { 0 };
+    u8 *data = (u8 *)val;
     int err = 0;
 
-    if (how == INSN_WRITE)
-        __builtin_memcpy(data, val, width);
     /* The second page must be known to be writable before the first is written. */
     if (how == INSN_WRITE && first < width)
         err = linear_piece(ctx, INSN_PROBE_WRITE, addr + first, width - first, data);
@@ -177,14 +152,10 @@ static int access_linear(void *ctx, enum insn_access how, u64 addr, unsigned int
         err = linear_piece(ctx, how, addr, first, data);
     if (!err && first < width)
         err = linear_piece(ctx, how, addr + first, width - first, data + first);
-    if (!err && how == INSN_READ) {
-        *val = 0;
-        __builtin_memcpy(val, data, width);
-    }
     return err;
 }
 
-static void get_bases(struct vcpu *v, u64 bases[INSN_NSEGS])
+void guest_bases(struct vcpu *v, u64 bases[INSN_NSEGS])
 {
     struct vcpu_segment s;
 
@@ -195,24 +166,14 @@ static void get_bases(struct vcpu *v, u64 bases[INSN_NSEGS])
 }
 _Static_assert((int)SEG_ES == (int)INSN_ES && (int)SEG_GS == (int)INSN_GS, "one order of segments");
 
-static void second_operand_failed(const struct emulation *e, const struct vcpu_exit *exit)
-{
-    if (e->other == OTHER_PAGE_FAULT)
-        vcpu_ops->inject_page_fault(e->v, e->cr2, e->code);
-    else if (e->other == OTHER_GP)
-        vcpu_ops->inject_exception(e->v, VEC_GP, true, 0);
-    else
-        reject(e->v, exit, "a string instruction between two devices");
-}
-
 /* The bytes may have been rewritten since the CPU made the access: then the guest runs them as they are now.
  */
-static void mismatch(struct vcpu *v, const struct vcpu_exit *exit)
+static void mismatch(struct vcpu *v)
 {
     if (++v->mismatches < MAX_MISMATCHES)
         return;
     v->mismatches = 0;
-    reject(v, exit, "the instruction does not make this access");
+    reject(v, v->exit.gpa, "the instruction does not make this access");
 }
 
 /* Is it where the instruction's operand lies? Sets what an access across a page boundary needs. */
@@ -233,27 +194,27 @@ static void execute(struct vcpu *v, const struct vcpu_exit *exit, struct fetched
     const struct insn *insn = &f->insn;
     struct insn_cpu cpu = { .gpr = v->gpr, .rip = v->rip, .rflags = v->rflags };
     u64 bases[INSN_NSEGS];
-    const struct insn_env env = { .ctx = e, .seg_base = bases, .mmio = access_mmio, .linear = access_linear };
+    const struct insn_env env = {
+        .ctx = e, .seg_base = bases, .mmio = access_mmio, .linear = operand_linear
+    };
     bool write = exit->access & NESTED_WRITE;
     struct walk w;
 
     if (insn->mode != INSN_64 || insn->seg >= INSN_FS)
-        get_bases(v, bases);
+        guest_bases(v, bases);
     u64 linear = insn_linear(insn, &cpu, bases, write);
     enum insn_match match = insn_matches(insn, write);
     if (match == INSN_MISMATCH || !address_matches(insn, linear, e)) {
-        mismatch(v, exit);
+        mismatch(v);
         return;
     }
     v->mismatches = 0;
-    if (match == INSN_MATCH_IF_WRITABLE && !guest_walk(v, e->mode, linear, WALK_WRITE, &w)) {
+    if (match == INSN_MATCH_IF_WRITABLE && !guest_walk(v, e->cpu.mode, linear, WALK_WRITE, &w)) {
         vcpu_ops->inject_page_fault(v, linear, w.fault);
         return;
     }
-    if (insn_exec(insn, &cpu, write, &env)) {
-        second_operand_failed(e, exit);
+    if (insn_exec(insn, &cpu, write, &env))
         return;
-    }
     if (f->plain_move)
         f->range = e->range;
     v->rflags = cpu.rflags;
@@ -266,18 +227,22 @@ static void emulate(struct vcpu *v, const struct vcpu_exit *exit, const struct m
     struct fetched *f;
 
     vcpu_ops->get_mode(v, &mode);
-    switch (fetch_insn(v, &mode, &f)) {
+    enum fetch_result fetched = fetch_insn(v, &mode, &f);
+    /* The CPU has judged no port, should other bytes than these have made the access. */
+    if (fetched == FETCH_OK && f->insn.op >= INSN_INS)
+        fetched = FETCH_UNKNOWN;
+    switch (fetched) {
     case FETCH_OK:
-        execute(v, exit, f, &(struct emulation){ .v = v, .mode = &mode, .range = range, .gpa = exit->gpa });
+        execute(v, exit, f, &(struct emulation){ .cpu = { v, &mode }, .range = range, .gpa = exit->gpa });
         break;
     case FETCH_AGAIN:
-        mismatch(v, exit);
+        mismatch(v);
         break;
     case FETCH_NO_CODE:
-        reject(v, exit, "the code lies in a device");
+        reject(v, v->exit.gpa, "the code lies in a device");
         break;
     case FETCH_UNKNOWN:
-        reject(v, exit, "an instruction that is not emulated");
+        reject(v, v->exit.gpa, "an instruction that is not emulated");
         break;
     }
 }
@@ -307,7 +272,7 @@ static void walk_through_nothing(struct vcpu *v, const struct vcpu_exit *exit)
     struct fetched *f;
 
     vcpu_ops->get_mode(v, &mode);
-    get_bases(v, bases);
+    guest_bases(v, bases);
     code = mode.cs_base + v->rip;
     if (fetch_mode(&mode) != INSN_64)
         code &= MASK(31, 0);
@@ -348,7 +313,7 @@ void handle_nested_fault(struct vcpu *v, const struct vcpu_exit *exit)
     else if (exit->access & NESTED_DELIVERY)
         vcpu_ops->inject_exception(v, VEC_GP, true, 0); /* a gate or a stack of ones */
     else if (exit->access & NESTED_FETCH)
-        reject(v, exit, "a jump to what is not the guest's"); /* FF FF is no instruction */
+        reject(v, v->exit.gpa, "a jump to what is not the guest's"); /* FF FF is no instruction */
     else
         emulate(v, exit, range);
 }

@@ -156,85 +156,54 @@ static bool check_rights(struct walker *w, u64 leaf)
     return true;
 }
 
-/* Tables of 8-byte entries: `levels` of them from `table` on. 1 = done, 0 = fault, -1 = changed meanwhile. */
-static int walk_long(struct walker *w, u64 table, unsigned levels, u64 linear)
+/* `levels` tables from `table` on, of entries of 8 bytes or, where there are two, of 4. 1 = done, 0 = fault,
+ * -1 = changed meanwhile. */
+static int walk_tables(struct walker *w, u64 table, unsigned levels, u64 linear)
 {
-    u64 reserved = PTE_ADDR & ~address_mask();
-    bool pae32 = levels == 3;
+    unsigned width = levels == 2 ? 4 : 8, bits = levels == 2 ? 10 : 9;
+    bool small = levels == 2, pae32 = levels == 3;
+    u64 beyond = PTE_ADDR & ~address_mask(), reserved = small ? 0 : beyond;
 
-    if (!(w->mode->efer & EFER_NXE))
+    if (!(w->mode->efer & EFER_NXE) && !small)
         reserved |= PTE_NX;
     if (pae32)
         reserved |= MASK(62, 52);
     w->rights = PTE_W | PTE_U;
     w->out->levels = levels;
+    w->out->small_entries = small;
     for (unsigned level = levels;; level--) {
-        unsigned shift = PAGE_SHIFT + 9 * (level - 1);
-        u64 index = linear >> shift & (pae32 && level == 3 ? 3 : 511);
+        unsigned shift = PAGE_SHIFT + bits * (level - 1);
         bool pdpte = pae32 && level == 3;
         volatile void *at;
-        u64 entry = read_entry(table + index * 8, 8, &at);
-        bool leaf = level == 1 || ((entry & PTE_PS) && level <= 3 && !pdpte);
+        u64 entry = read_entry(table + (linear >> shift & MASK(bits - 1, 0)) * width, width, &at);
+        bool large = small ? w->mode->cr4 & CR4_PSE : level <= 3 && !pdpte;
+        bool leaf = level == 1 || ((entry & PTE_PS) && large);
 
         w->out->step[levels - level].entry = at;
         w->out->step[levels - level].value = entry;
         if (!(entry & PTE_P))
             return fail(w, 0);
-        u64 bad = pdpte ? PDPTE_RSV | (PTE_ADDR & ~address_mask()) : reserved;
+        u64 bad = pdpte ? PDPTE_RSV | beyond : reserved;
         if (level >= 4)
             bad |= PTE_PS;
         if (leaf && level > 1)
-            bad |= MASK(shift - 1, 13);
+            bad |= small ? BIT(21) : MASK(shift - 1, 13);
         if (entry & bad)
             return fail(w, PF_PRESENT | PF_RESERVED);
         if (!pdpte)
             w->rights = (w->rights & entry & (PTE_W | PTE_U)) | ((w->rights | entry) & PTE_NX);
-        if (!leaf) {
-            if (!pdpte && w->access != WALK_FETCH && !set_bits(at, 8, entry, PTE_A))
-                return -1;
-            table = entry & PTE_ADDR;
-            continue;
-        }
-        if (!check_rights(w, entry))
+        if (leaf && !check_rights(w, entry))
             return 0;
-        if (w->access != WALK_FETCH && !set_bits(at, 8, entry, PTE_A | (w->access == WALK_WRITE ? PTE_D : 0)))
+        u64 used = !leaf ? PTE_A : PTE_A | (w->access == WALK_WRITE ? PTE_D : 0);
+        if (!pdpte && w->access != WALK_FETCH && !set_bits(at, width, entry, used))
             return -1;
+        table = entry & PTE_ADDR;
+        if (!leaf)
+            continue;
         w->out->levels = levels - level + 1;
-        w->out->gpa = (entry & PTE_ADDR & ~MASK(shift - 1, 0)) | (linear & MASK(shift - 1, 0));
-        return 1;
-    }
-}
-
-/* Two levels of 4-byte entries. */
-static int walk_short(struct walker *w, u64 table, u64 linear)
-{
-    w->rights = PTE_W | PTE_U;
-    w->out->small_entries = true;
-    for (unsigned level = 2;; level--) {
-        unsigned shift = level == 2 ? 22 : 12;
-        volatile void *at;
-        u64 entry = read_entry(table + (linear >> shift & 1023) * 4, 4, &at);
-        bool leaf = level == 1 || ((entry & PTE_PS) && (w->mode->cr4 & CR4_PSE));
-
-        if (!(entry & PTE_P))
-            return fail(w, 0);
-        if (leaf && level == 2 && (entry & BIT(21)))
-            return fail(w, PF_PRESENT | PF_RESERVED);
-        w->rights &= entry;
-        if (!leaf) {
-            if (w->access != WALK_FETCH && !set_bits(at, 4, entry, PTE_A))
-                return -1;
-            table = entry & MASK(31, 12);
-            continue;
-        }
-        if (!check_rights(w, 0))
-            return 0;
-        if (w->access != WALK_FETCH && !set_bits(at, 4, entry, PTE_A | (w->access == WALK_WRITE ? PTE_D : 0)))
-            return -1;
-        u64 base = entry & MASK(31, shift);
-        if (level == 2)
-            base |= (entry & MASK(20, 13)) << (32 - 13); /* PSE-36 */
-        w->out->gpa = base | (linear & MASK(shift - 1, 0));
+        if (small && level == 2)
+            table |= (entry & MASK(20, 13)) << (32 - 13); /* PSE-36 */
+        w->out->gpa = (table & ~MASK(shift - 1, 0)) | (linear & MASK(shift - 1, 0));
         return 1;
     }
 }
@@ -257,25 +226,13 @@ bool guest_walk(struct vcpu *v, const struct vcpu_mode *mode, u64 linear, enum w
     }
     for (unsigned i = 0; i < MAX_ATTEMPTS && done < 0; i++) {
         if (mode->efer & EFER_LMA)
-            done = walk_long(&walker, mode->cr3 & PTE_ADDR, la57 ? 5 : 4, linear);
+            done = walk_tables(&walker, mode->cr3 & PTE_ADDR, la57 ? 5 : 4, linear);
         else if (mode->cr4 & CR4_PAE)
-            done = walk_long(&walker, mode->cr3 & MASK(31, 5), 3, linear & MASK(31, 0));
+            done = walk_tables(&walker, mode->cr3 & MASK(31, 5), 3, linear & MASK(31, 0));
         else
-            done = walk_short(&walker, mode->cr3 & MASK(31, 12), linear & MASK(31, 0));
+            done = walk_tables(&walker, mode->cr3 & MASK(31, 12), 2, linear & MASK(31, 0));
     }
     if (done < 0)
         (void)fail(&walker, 0);
     return done > 0;
-}
-
-bool guest_translate(struct vcpu *v, u64 linear, bool write, bool fetch, u64 *gpa, u32 *fault_code)
-{
-    struct vcpu_mode mode;
-    struct walk w;
-
-    vcpu_ops->get_mode(v, &mode);
-    bool ok = guest_walk(v, &mode, linear, fetch ? WALK_FETCH : write ? WALK_WRITE : WALK_READ, &w);
-    *gpa = w.gpa;
-    *fault_code = w.fault;
-    return ok;
 }

@@ -6,6 +6,7 @@
 #ifndef HV_WALK_H
 #define HV_WALK_H
 
+#include "arch/insn.h"
 #include "arch/vcpu.h"
 
 /* Error code of a page fault (AMD APM 2, 8.4.2). */
@@ -45,5 +46,19 @@ bool guest_walk(struct vcpu *v, const struct vcpu_mode *mode, u64 linear, enum w
  * keeps in reserved memory (a limited number of pages of that). NULL for everything else.
  */
 volatile void *guest_page(u64 gpa);
+
+/* To or from `count` bytes of guest memory, one by one: others may be writing them. */
+void guest_copy(volatile u8 *memory, u8 *data, unsigned count, bool write);
+
+/*
+ * For insn_exec(): the operand of a string instruction that the CPU did not report, whose context begins with
+ * a struct operand. An exception has been injected where it gives an error.
+ */
+struct operand {
+    struct vcpu *v;
+    const struct vcpu_mode *mode;
+};
+int operand_linear(void *ctx, enum insn_access how, u64 addr, unsigned int width, u64 *val);
+void guest_bases(struct vcpu *v, u64 bases[INSN_NSEGS]);
 
 #endif

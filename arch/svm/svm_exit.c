@@ -201,7 +201,6 @@ static enum vcpu_exit_kind io_exit(const struct vmcb *b, struct vcpu_exit *exit)
     exit->io_size = (u8)field_get(info, IOIO_SIZE);
     exit->io_in = info & IOIO_IN;
     exit->io_string = info & IOIO_STR;
-    exit->io_rep = info & IOIO_REP;
     exit->next_rip = b->exit_info2;
     return VEXIT_IO;
 }

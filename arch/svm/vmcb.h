@@ -131,7 +131,6 @@ _Static_assert(offsetof(struct vmcb, last_excp_to) == 0x690, "APM 2, table B-2")
 /* EXITINFO1 of an I/O exit, APM 2, 15.10.2; EXITINFO2 is the next RIP. */
 #define IOIO_IN   BIT(0)
 #define IOIO_STR  BIT(2)
-#define IOIO_REP  BIT(3)
 #define IOIO_SIZE MASK(6, 4) /* one bit each: 1, 2, 4 bytes */
 #define IOIO_PORT MASK(31, 16)
 

@@ -13,7 +13,6 @@ enum { VEC_DB = 1, VEC_AC = 17, VEC_MC = 18 };
 #define IO_SIZE   MASK(2, 0) /* minus 1 */
 #define IO_IN     BIT(3)
 #define IO_STRING BIT(4)
-#define IO_REP    BIT(5)
 #define IO_PORT   MASK(31, 16)
 
 #define EPT_WRITE_ACCESS BIT(1)
@@ -63,7 +62,6 @@ static enum vcpu_exit_kind io_exit(const struct vmx_vcpu *vm, struct vcpu_exit *
     exit->io_size = (u8)(field_get(q, IO_SIZE) + 1);
     exit->io_in = q & IO_IN;
     exit->io_string = q & IO_STRING;
-    exit->io_rep = q & IO_REP;
     return VEXIT_IO;
 }
 

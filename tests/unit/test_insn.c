@@ -181,6 +181,14 @@ static enum insn_op cs_op(const cs_insn *cs)
                        cs->detail->x86.operands[1].type == X86_OP_MEM
                    ? INSN_MOVS
                    : INSN_NONE;
+    case X86_INS_INSB:
+    case X86_INS_INSW:
+    case X86_INS_INSD:
+        return INSN_INS;
+    case X86_INS_OUTSB:
+    case X86_INS_OUTSW:
+    case X86_INS_OUTSD:
+        return INSN_OUTS;
     default:
         return INSN_NONE;
     }
@@ -226,14 +234,15 @@ static void compare_address(const u8 *bytes, enum insn_mode mode, const cs_insn 
     u8 base = reg_of[mem->mem.base].num, seg = mem->mem.segment < sizeof(segs) ? segs[mem->mem.segment] : 0;
 
     SAME("address size", insn->addr_size, cs->detail->x86.addr_size);
-    SAME("width", insn->width, mem->size);
+    if (insn->op < INSN_INS || insn->width < 8) /* of a port it is the CPU that tells */
+        SAME("width", insn->width, mem->size);
     /* Capstone shows overrides that 64-bit code ignores, and no segment at all for STOSQ. */
     if (seg && (mode != INSN_64 || seg > INSN_FS))
         SAME("segment", insn->seg, seg - 1);
-    else if (!seg && insn->op != INSN_STOS)
+    else if (!seg && insn->op != INSN_STOS && insn->op != INSN_INS)
         SAME("default segment", insn->seg, base == 4 || base == 5 ? INSN_SS : INSN_DS);
-    if (insn->op == INSN_MOVS || insn->op == INSN_STOS) {
-        SAME("string register", insn->op == INSN_MOVS ? 6 : 7, base);
+    if (insn->op >= INSN_STOS) {
+        SAME("string register", insn->op == INSN_MOVS || insn->op == INSN_OUTS ? 6 : 7, base);
         return;
     }
     SAME("base", insn->base, base);
@@ -248,7 +257,7 @@ static void compare_address(const u8 *bytes, enum insn_mode mode, const cs_insn 
 static void compare_operands(const u8 *bytes, enum insn_mode mode, const cs_insn *cs, const struct insn *insn)
 {
     const cs_x86_op *mem = cs_operand(cs, X86_OP_MEM, 0);
-    const cs_x86_op *reg = cs_operand(cs, X86_OP_REG, 0);
+    const cs_x86_op *reg = insn->op >= INSN_INS ? NULL : cs_operand(cs, X86_OP_REG, 0); /* not DX */
     const cs_x86_op *imm = cs_operand(cs, X86_OP_IMM, 0);
 
     SAME("register operand", insn->other == INSN_OTHER_REG, reg != NULL);
@@ -267,9 +276,10 @@ static void compare_operands(const u8 *bytes, enum insn_mode mode, const cs_insn
     if (insn->op == INSN_MOVS) {
         SAME("reads", cs_operand(cs, X86_OP_MEM, 1)->access, CS_AC_READ);
         SAME("writes", mem->access, CS_AC_WRITE);
-    } else if (cs->id != X86_INS_TEST && cs->id != X86_INS_CMPXCHG && cs->id != X86_INS_MOVBE) {
+    } else if (insn->op < INSN_INS && cs->id != X86_INS_TEST && cs->id != X86_INS_CMPXCHG &&
+               cs->id != X86_INS_MOVBE) {
         /* Capstone 4 has those three wrong: TEST writing, CMPXCHG not, MOVBE reading what it stores. See the
-         * CPU below. */
+         * CPU below. Of INS and OUTS it says nothing. */
         SAME("reads", insn_reads_mem(insn), !!(mem->access & CS_AC_READ));
         SAME("writes", insn_writes_mem(insn), !!(mem->access & CS_AC_WRITE));
     }
@@ -333,7 +343,7 @@ static bool lockable(const cs_insn *cs)
 {
     return cs->detail->x86.operands[0].type == X86_OP_MEM && cs->id != X86_INS_CMP &&
            cs->id != X86_INS_TEST && cs->id != X86_INS_BT && cs->id != X86_INS_MOVBE &&
-           cs_op(cs) != INSN_MOV && cs_op(cs) != INSN_STOS && cs_op(cs) != INSN_MOVS;
+           cs_op(cs) != INSN_MOV && cs_op(cs) < INSN_STOS;
 }
 
 static void compare(const u8 *bytes, enum insn_mode mode)
@@ -364,7 +374,7 @@ static void compare(const u8 *bytes, enum insn_mode mode)
     SAME("length", len, cs->size);
     SAME("operation", insn.op, cs_op(cs));
     SAME("lock", insn.lock, prefix.lock);
-    SAME("rep", insn.rep, prefix.reps && (insn.op == INSN_MOVS || insn.op == INSN_STOS));
+    SAME("rep", insn.rep, prefix.reps && insn.op >= INSN_STOS);
     compare_operands(bytes, mode, cs, &insn);
     compare_address(bytes, mode, cs, &insn);
     check_truncated(bytes, mode, &insn);

@@ -111,6 +111,32 @@ static void test_repeat_16bit(void **state)
     assert_int_equal(gpr[RDI], 0xccccfffd);
 }
 
+/* The port is read when the memory is known to be writable, and written when it has been read. */
+static void test_ports(void **state)
+{
+    u64 gpr[16] = { [RCX] = 2, [RSI] = 0xbbbbffff, [RDI] = 0xcccc0001 };
+    struct insn_cpu cpu = { gpr, 0x1000, 2 };
+    struct script s = { .mem = 0x11223344aabbccdd, .ram = 0x5566 };
+    struct insn insn;
+
+    (void)state;
+    assert_int_equal(STEP(INSN_16, "\xf3\x36\x6d", false), 0); /* rep insw */
+    assert_string_equal(s.trace, "PrW");
+    assert_int_equal(s.ram_addr, 0x10001); /* ES, whatever the prefix says */
+    assert_int_equal(s.ram, 0xccdd);
+    assert_int_equal(gpr[RDI], 0xcccc0003);
+    assert_int_equal(gpr[RSI], 0xbbbbffff);
+    assert_int_equal(gpr[RCX], 1);
+    assert_int_equal(cpu.rip, 0x1000);
+    assert_int_equal(STEP(INSN_16, "\xf3\x36\x6e", true), 0); /* rep outsb */
+    assert_string_equal(s.trace, "Rw");
+    assert_int_equal(s.ram_addr, 0x3ffff);
+    assert_int_equal(s.mem, 0xdd);
+    assert_int_equal(gpr[RSI], 0xbbbb0000);
+    assert_int_equal(gpr[RDI], 0xcccc0003);
+    assert_int_equal(cpu.rip, 0x1003);
+}
+
 /* A failing access leaves everything as it was. */
 static void test_failure_changes_nothing(void **state)
 {
@@ -123,7 +149,7 @@ static void test_failure_changes_nothing(void **state)
         { "\x8b\x03", 2, false, 1 },    { "\x89\x03", 2, true, 1 },     { "\x01\x03", 2, true, 2 },
         { "\x87\x03", 2, true, 2 },     { "\xa5", 1, false, 3 },        { "\xa5", 1, true, 2 },
         { "\xf3\xab", 2, true, 1 },     { "\x0f\xb1\x0b", 3, true, 2 }, { "\x0f\xc1\x0b", 3, true, 2 },
-        { "\x0f\xab\x03", 3, true, 2 },
+        { "\x0f\xab\x03", 3, true, 2 }, { "\x6d", 1, false, 3 },        { "\x6f", 1, true, 2 },
     };
 
     (void)state;
@@ -219,9 +245,9 @@ static void test_matches(void **state)
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_repeat_16bit),   cmocka_unit_test(test_failure_changes_nothing),
-        cmocka_unit_test(test_linear_address), cmocka_unit_test(test_eip_wraps),
-        cmocka_unit_test(test_matches),
+        cmocka_unit_test(test_repeat_16bit), cmocka_unit_test(test_failure_changes_nothing),
+        cmocka_unit_test(test_ports),        cmocka_unit_test(test_linear_address),
+        cmocka_unit_test(test_eip_wraps),    cmocka_unit_test(test_matches),
     };
 
     return cmocka_run_group_tests_name("insn_exec", tests, NULL, NULL);
