@@ -7,6 +7,7 @@
 #define ARCH_ACPI_H
 
 #include "arch/types.h"
+#include "arch/string.h"
 
 struct acpi_header {
     char signature[4];
@@ -30,6 +31,16 @@ u64 acpi_rsdp(void);
 /* NULL when absent or broken (a broken table is also logged). Mapped writable: the DMAR is edited in place.
  */
 struct acpi_header *acpi_find(const char signature[4]);
+
+/* A little-endian field of a table; 0 where there is no such table or it is too short. */
+static inline u64 acpi_field(const struct acpi_header *table, u32 off, unsigned width)
+{
+    u64 value = 0;
+
+    if (table && off + width <= table->length)
+        memcpy(&value, (const u8 *)table + off, width);
+    return value;
+}
 
 /* The MADT's entries one by one (type, length, ...): NULL first, NULL after the last. */
 const u8 *acpi_madt_next(const u8 *entry);

@@ -8,8 +8,8 @@
 
 struct port_range {
     u16 first, count;
-    port_handler handler;
-    void *ctx;
+    port_reader read;
+    port_writer write;
 };
 
 /* In the order of registration, the units first: few enough that nothing beats looking at each. */
@@ -61,7 +61,7 @@ const struct mmio_range *bus_find(u64 gpa)
     return NULL;
 }
 
-int bus_add_ports(u16 first, u16 count, port_handler handler, void *ctx)
+int bus_add_ports(u16 first, u16 count, port_reader read, port_writer write)
 {
     if (nr_ports == MAX_PORTS)
         return ERR_NOSPC;
@@ -70,7 +70,7 @@ int bus_add_ports(u16 first, u16 count, port_handler handler, void *ctx)
     for (unsigned i = 0; i < nr_ports; i++)
         if (ranges_overlap(first, count, ports[i].first, ports[i].count))
             return ERR_BUSY;
-    ports[nr_ports++] = (struct port_range){ first, count, handler, ctx };
+    ports[nr_ports++] = (struct port_range){ first, count, read, write };
     for (unsigned i = 0; i < count; i++)
         vcpu_ops->trap_port((u16)(first + i), true);
     return 0;
@@ -84,46 +84,22 @@ static const struct port_range *find_ports(u16 port)
     return NULL;
 }
 
-/*
- * A wide access may begin below a trapped port and reach into it (and the bitmap then makes it exit): it is
- * done byte by byte, each with its owner.
- */
-static void split_access(struct vcpu *v, u16 port, unsigned width, bool in, u32 *value)
-{
-    u32 sum = 0;
-
-    for (unsigned i = 0; i < width; i++) {
-        u16 at = (u16)(port + i);
-        u32 byte = *value >> 8 * i & 0xff;
-        const struct port_range *r = find_ports(at);
-
-        if (r)
-            r->handler(r->ctx, v, at, 1, in, &byte);
-        else if (in)
-            byte = port_in(at, 1);
-        else
-            port_out(at, 1, byte);
-        sum |= (byte & 0xff) << 8 * i;
-    }
-    if (in)
-        *value = sum;
-}
-
-void bus_port(struct vcpu *v, u16 port, unsigned width, bool in, u32 *value)
+u32 bus_port(u16 port, unsigned width, bool in, u32 value)
 {
     const struct port_range *r = find_ports(port);
-    bool trapped = false;
+    bool mixed = r && (u16)(port - r->first) + width > r->count;
+    u32 sum = 0;
 
-    if (r) {
-        r->handler(r->ctx, v, port, width, in, value);
-        return;
-    }
-    for (unsigned i = 1; i < width; i++)
-        trapped |= find_ports((u16)(port + i)) != NULL;
-    if (trapped)
-        split_access(v, port, width, in, value);
-    else if (in)
-        *value = port_in(port, width);
-    else
-        port_out(port, width, *value);
+    for (unsigned i = 1; i < width && !r; i++)
+        mixed |= find_ports((u16)(port + i)) != NULL;
+    if (!mixed && in)
+        return r && r->read ? r->read(port, width) : port_in(port, width);
+    if (!mixed && r)
+        r->write(port, width, value);
+    else if (!mixed)
+        port_out(port, width, value);
+    /* From the last on: an SMI's argument stands behind its command and must be there first. */
+    for (unsigned i = width; mixed && i-- > 0;)
+        sum |= bus_port((u16)(port + i), 1, in, value >> 8 * i & 0xff) << 8 * i;
+    return sum;
 }

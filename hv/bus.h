@@ -27,9 +27,15 @@ int bus_place_mmio(const struct mmio_range **at, u64 base, u64 size, mmio_handle
                    void *ctx) __must_check;
 const struct mmio_range *bus_find(u64 gpa); /* NULL: nobody's */
 
-/* One access of `width` bytes (1, 2, 4) whose first port is in the range; it may reach beyond it. */
-typedef void (*port_handler)(void *ctx, struct vcpu *v, u16 port, unsigned width, bool in, u32 *value);
-int bus_add_ports(u16 first, u16 count, port_handler handler, void *ctx) __must_check;
-void bus_port(struct vcpu *v, u16 port, unsigned width, bool in, u32 *value);
+/*
+ * One access of `width` bytes (1, 2, 4) that lies in the range; one that reaches beyond is done byte by byte,
+ * each with its owner. read() NULL: reads go through.
+ */
+typedef u32 (*port_reader)(u16 port, unsigned width);
+typedef void (*port_writer)(u16 port, unsigned width, u32 value);
+int bus_add_ports(u16 first, u16 count, port_reader read, port_writer write) __must_check;
+
+/* Returns what was read, 0 of a write. */
+u32 bus_port(u16 port, unsigned width, bool in, u32 value);
 
 #endif

@@ -50,12 +50,8 @@ static int declare_ioapics(void)
 
 static int declare_hpet(void)
 {
-    const struct acpi_header *hpet = acpi_find("HPET");
-    u64 address;
+    u64 address = acpi_field(acpi_find("HPET"), HPET_ADDRESS, sizeof(address));
 
-    if (!hpet || hpet->length < HPET_ADDRESS + sizeof(address))
-        return 0;
-    memcpy(&address, (const u8 *)hpet + HPET_ADDRESS, sizeof(address));
     return address ? mem_declare(address, PAGE_SIZE, MEM_DEVICE) : 0;
 }
 

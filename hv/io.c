@@ -7,18 +7,11 @@
 #include "hv/fetch.h"
 #include "hv/walk.h"
 
-static u64 size_mask(unsigned size)
-{
-    return ~0ull >> (64 - 8 * size);
-}
-
 static int access_port(void *ctx, enum insn_access how, unsigned int width, u64 *val)
 {
-    struct vcpu *v = ((const struct operand *)ctx)->v;
-    u32 value = (u32)*val;
+    const struct operand *o = ctx;
 
-    bus_port(v, v->exit.port, width, how == INSN_READ, &value);
-    *val = value;
+    *val = bus_port(o->v->exit.port, width, how == INSN_READ, (u32)*val);
     return 0;
 }
 
@@ -47,16 +40,14 @@ static void string_io(struct vcpu *v, const struct vcpu_exit *exit)
 
 void handle_io(struct vcpu *v, const struct vcpu_exit *exit)
 {
-    u32 value = (u32)v->gpr[RAX];
+    u64 mask = exit->io_size == 4 ? ~0ull : MASK(8 * exit->io_size - 1, 0); /* 4 bytes clear the upper half */
 
     if (exit->io_string) {
         string_io(v, exit);
         return;
     }
-    bus_port(v, exit->port, exit->io_size, exit->io_in, &value);
-    if (exit->io_in && exit->io_size == 4)
-        v->gpr[RAX] = value;
-    else if (exit->io_in)
-        v->gpr[RAX] = (v->gpr[RAX] & ~size_mask(exit->io_size)) | (value & size_mask(exit->io_size));
+    u32 value = bus_port(exit->port, exit->io_size, exit->io_in, (u32)(v->gpr[RAX] & mask));
+    if (exit->io_in)
+        v->gpr[RAX] = (v->gpr[RAX] & ~mask) | (value & mask);
     fetch_advance(v, exit->next_rip);
 }

@@ -13,46 +13,28 @@ struct options options = {
     .iommu = { .dtlb = DTLB_ALWAYS, .ats = ATS_LISTED, .wait_us = 1000 },
 };
 
-/* A named value; the list ends with a NULL name. */
-struct choice {
-    const char *name;
-    u32 value;
-};
-
 struct option {
     const char *name;
-    const char *values;           /* for people */
-    const struct choice *choices; /* their value goes into *number; NULL: free text for set() */
+    const char *values; /* for people; with a number, all that there are, and it gets the place of the one */
     u32 *number;
-    bool (*set)(const char *value);
+    bool (*set)(const char *value); /* where there is no number */
 };
 
-static const struct choice dtlb_choices[] = {
-    { "always", DTLB_ALWAYS }, { "guest", DTLB_GUEST }, { "cm", DTLB_CM }, { NULL, 0 }
-};
-static const struct choice ats_choices[] = {
-    { "off", ATS_OFF }, { "listed", ATS_LISTED }, { "all", ATS_ALL }, { NULL, 0 }
-};
-static const struct choice log_choices[] = {
-    { "err", LOG_ERR }, { "warn", LOG_WARN }, { "info", LOG_INFO }, { "debug", LOG_DEBUG }, { NULL, 0 }
-};
-static const struct choice stage_choices[] = { { "nested", false }, { "direct", true }, { NULL, 0 } };
-static const struct choice cm_choices[] = { { "on", false }, { "off", true }, { NULL, 0 } };
-static const struct choice intr_choices[] = { { "guest", false }, { "strict", true }, { NULL, 0 } };
-static const struct choice iommu_choices[] = { { "on", false }, { "off", true }, { NULL, 0 } };
-static const struct choice shutdown_choices[] = { { "halt", true }, { "reset", false }, { NULL, 0 } };
-
-/* Decimal digits; *end is the first character after them. False: none, or more than 2^63. */
-static bool number(const char *text, u64 *value, const char **end)
+/* Digits; *end is the first character after them. False: none, or more than 2^63. */
+static bool number(const char *text, unsigned base, u64 *value, const char **end)
 {
     *value = 0;
-    *end = text;
-    for (; **end >= '0' && **end <= '9'; (*end)++) {
-        if (*value > (BIT(63) - 9) / 10)
+    for (*end = text;; (*end)++) {
+        unsigned digit = 0;
+
+        while (digit < base && "0123456789abcdef"[digit] != **end)
+            digit++;
+        if (digit == base)
+            return *end != text;
+        if (*value > (BIT(63) - base) / base)
             return false;
-        *value = *value * 10 + (u64)(**end - '0');
+        *value = *value * base + digit;
     }
-    return *end != text;
 }
 
 static bool set_memory(const char *value)
@@ -61,7 +43,7 @@ static bool set_memory(const char *value)
     const char *end;
     u64 bytes;
 
-    if (!number(value, &bytes, &end))
+    if (!number(value, 10, &bytes, &end))
         return false;
     for (unsigned i = 0; *end && units[i]; i++)
         if (*end == units[i] || *end == units[i] + ('a' - 'A')) {
@@ -84,7 +66,7 @@ static bool set_wait(const char *value)
     const char *end;
     u64 us;
 
-    if (!number(value, &us, &end) || *end || us > 1000000)
+    if (!number(value, 10, &us, &end) || *end || us > 1000000)
         return false;
     options.iommu.wait_us = (u32)us;
     return true;
@@ -99,7 +81,7 @@ static bool set_dtlb_hint(const char *value)
     const char *end;
     u64 bit;
 
-    if (!number(value, &bit, &end) || *end || bit > 63 || !(ECAP_UNASSIGNED & BIT(bit)))
+    if (!number(value, 10, &bit, &end) || *end || bit > 63 || !(ECAP_UNASSIGNED & BIT(bit)))
         return false;
     options.iommu.dtlb_hint = (u8)bit;
     return true;
@@ -108,42 +90,48 @@ static bool set_dtlb_hint(const char *value)
 /* A port as 0x2f8, or none. Takes effect at once, so that the rest of the boot is seen. */
 static bool set_serial(const char *value)
 {
-    u32 port = 0;
+    const char *end;
+    u64 port = 0;
 
-    if (!strcmp(value, "none")) {
-        serial_use(0);
-        return true;
-    }
-    if (value[0] != '0' || value[1] != 'x' || !value[2])
-        return false;
-    for (const char *c = value + 2; *c; c++) {
-        u32 digit = *c >= '0' && *c <= '9'   ? (u32)(*c - '0')
-                    : *c >= 'a' && *c <= 'f' ? (u32)(*c - 'a' + 10)
-                                             : 16;
-        port = port << 4 | digit;
-        if (digit > 15 || port > 0xfff8)
-            return false;
-    }
-    if (port < 0x100)
+    bool is_port = !strncmp(value, "0x", 2) && number(value + 2, 16, &port, &end) && !*end && port >= 0x100 &&
+                   port <= 0xfff8;
+
+    if (!is_port && strcmp(value, "none") != 0)
         return false;
     serial_use((u16)port);
     return true;
 }
 
 static const struct option table[] = {
-    { "mem", "SIZE[K|M|G]", NULL, NULL, set_memory },
-    { "iommu", "on|off", iommu_choices, &options.iommu_off, NULL },
-    { "dtlb", "always|guest|cm", dtlb_choices, &options.iommu.dtlb, NULL },
-    { "ats", "off|listed|all", ats_choices, &options.iommu.ats, NULL },
-    { "firststage", "nested|direct", stage_choices, &options.iommu.direct, NULL },
-    { "cm", "on|off", cm_choices, &options.iommu.no_caching_mode, NULL },
-    { "intr", "guest|strict", intr_choices, &options.iommu.strict, NULL },
-    { "dtlb-hint", "5|18|19|24|27|28|32|54|63", NULL, NULL, set_dtlb_hint },
-    { "wait", "MICROSECONDS", NULL, NULL, set_wait },
-    { "serial", "0xPORT|none", NULL, NULL, set_serial },
-    { "loglevel", "err|warn|info|debug", log_choices, &log_threshold, NULL },
-    { "on-shutdown", "halt|reset", shutdown_choices, &options.shutdown_halt, NULL },
+    { "mem", "SIZE[K|M|G]", NULL, set_memory },
+    { "iommu", "on|off", &options.iommu_off, NULL },
+    { "dtlb", "always|guest|cm", &options.iommu.dtlb, NULL },
+    { "ats", "off|listed|all", &options.iommu.ats, NULL },
+    { "firststage", "nested|direct", &options.iommu.direct, NULL },
+    { "cm", "on|off", &options.iommu.no_caching_mode, NULL },
+    { "intr", "guest|strict", &options.iommu.strict, NULL },
+    { "dtlb-hint", "5|18|19|24|27|28|32|54|63", NULL, set_dtlb_hint },
+    { "wait", "MICROSECONDS", NULL, set_wait },
+    { "serial", "0xPORT|none", NULL, set_serial },
+    { "loglevel", "err|warn|info|debug", &log_threshold, NULL },
+    { "on-shutdown", "reset|halt", &options.shutdown_halt, NULL },
 };
+
+/* The place of `value` in a list like "on|off". False: it is not there. */
+static bool choose(const char *value, const char *values, u32 *place)
+{
+    for (*place = 0; *values; (*place)++) {
+        const char *v = value;
+
+        for (; *v && *v != '|' && *v == *values; v++)
+            values++;
+        if (v != value && !*v && (!*values || *values == '|'))
+            return true;
+        while (*values && *values++ != '|')
+            ;
+    }
+    return false;
+}
 
 /* "mem=SIZE[K|M|G] dtlb=..." */
 static void list_options(char *out, size_t size)
@@ -169,18 +157,14 @@ static void apply(char *word)
 
     for (unsigned i = 0; i < ARRAY_SIZE(table); i++) {
         const struct option *o = &table[i];
-        bool ok = false;
+        u32 place = 0;
+
         if (strcmp(word, o->name) != 0)
             continue;
-        if (has_value && !o->choices)
-            ok = o->set(value);
-        for (const struct choice *c = o->choices; has_value && c && c->name; c++)
-            if (strcmp(value, c->name) == 0) {
-                *o->number = c->value;
-                ok = true;
-            }
-        if (!ok)
+        if (!has_value || !(o->set ? o->set(value) : choose(value, o->values, &place)))
             refuse("option %s does not take '%s'; write %s=%s", o->name, value, o->name, o->values);
+        if (o->number)
+            *o->number = place;
         return;
     }
     list_options(known, sizeof(known));
@@ -227,7 +211,7 @@ void options_warn(void)
     if (options.iommu.dtlb != DTLB_ALWAYS)
         log_warn("UNSAFE       dtlb=%s: devices may go on using memory that the guest has freed; "
                  "for measuring only",
-                 dtlb_choices[options.iommu.dtlb].name);
+                 options.iommu.dtlb == DTLB_CM ? "cm" : "guest");
     if (options.iommu.direct)
         log_warn(
             "UNSAFE       firststage=direct: devices that the guest gives first-stage tables can read and "

@@ -60,58 +60,55 @@ static u64 ecam_access(void *ctx, struct vcpu *v, u64 gpa, unsigned width, bool 
     return value;
 }
 
-/* A piece of an access to 0xCFC-0xCFF. */
-static void data_piece(u16 port, unsigned width, bool in, u32 *value, unsigned shift)
-{
-    u32 off = (config_address & 0xfc) + (port - CONFIG_DATA);
-    u64 wide = in ? 0 : *value;
-
-    if (config_address & ADDRESS_ENABLE)
-        access_piece(0, (pci_sid)(config_address >> 8), off, width, !in, &wide, shift);
-    else if (in)
-        wide = MASK(8 * width - 1, 0) << shift;
-    if (in)
-        *value |= (u32)wide;
-}
-
 /* 0xCF8-0xCFB is the address only for an aligned doubleword; smaller accesses reach other ports there, of
  * which 0xCF9 is the reset control. */
-static void config_ports(void *ctx, struct vcpu *v, u16 port, unsigned width, bool in, u32 *value)
+static void access_ports(u16 port, unsigned width, bool write, u64 *value)
 {
-    (void)ctx;
-    (void)v;
-    spin_lock(&lock);
-    if (port == CONFIG_ADDRESS && width == 4) {
-        if (in)
-            *value = config_address;
-        else
-            config_address = *value;
-        spin_unlock(&lock);
-        return;
-    }
-    if (in)
-        *value = 0;
     for (unsigned done = 0, piece; done < width; done += piece) {
         u16 at = port + done;
-        piece = piece_width(at, width - done);
-        if (at >= CONFIG_DATA && at < CONFIG_DATA + 4) {
-            data_piece(at, piece, in, value, 8 * done);
-            continue;
-        }
-        piece = 1;
-        if (in)
-            *value |= (u32)inb(at) << 8 * done;
+        u8 byte = (u8)(*value >> 8 * done);
+
+        piece = at < CONFIG_DATA ? 1 : piece_width(at, width - done);
+        if (at >= CONFIG_DATA && config_address & ADDRESS_ENABLE)
+            access_piece(0, (pci_sid)(config_address >> 8), (config_address & 0xfc) + (at - CONFIG_DATA),
+                         piece, write, value, 8 * done);
+        else if (!write)
+            *value |= (at < CONFIG_DATA ? inb(at) : MASK(8 * piece - 1, 0)) << 8 * done;
         else if (at == RESET_CONTROL_PORT)
-            power_reset_control((u8)(*value >> 8 * done));
-        else
-            outb(at, (u8)(*value >> 8 * done));
+            power_reset_control(byte);
+        else if (at < CONFIG_DATA)
+            outb(at, byte);
     }
+}
+
+static u32 read_ports(u16 port, unsigned width)
+{
+    u64 value = 0;
+
+    spin_lock(&lock);
+    if (port == CONFIG_ADDRESS && width == 4)
+        value = config_address;
+    else
+        access_ports(port, width, false, &value);
+    spin_unlock(&lock);
+    return (u32)value;
+}
+
+static void write_ports(u16 port, unsigned width, u32 value)
+{
+    u64 wide = value;
+
+    spin_lock(&lock);
+    if (port == CONFIG_ADDRESS && width == 4)
+        config_address = value;
+    else
+        access_ports(port, width, true, &wide);
     spin_unlock(&lock);
 }
 
 int pci_filter_init(void)
 {
-    int err = bus_add_ports(CONFIG_ADDRESS, 8, config_ports, NULL);
+    int err = bus_add_ports(CONFIG_ADDRESS, 8, read_ports, write_ports);
 
     for (unsigned i = 0; !err && i < pci_ecam_count(); i++) {
         const struct ecam *e = pci_ecam(i);

@@ -7,7 +7,6 @@
  */
 #include "hv/power.h"
 #include "arch/acpi.h"
-#include "arch/string.h"
 #include "arch/cpu.h"
 #include "arch/log.h"
 #include "arch/paging.h"
@@ -15,6 +14,7 @@
 #include "hv/cpus.h"
 #include "hv/exit.h"
 #include "hv/sleep.h"
+#include "hv/walk.h"
 #include "iommu/iommu.h"
 
 /* Takes out what may not be. Says what it does first: afterwards there may be nobody to say it. */
@@ -39,44 +39,28 @@ static void filter_sleep(enum sleep_space space, u64 address, unsigned width, u6
     }
 }
 
-static void sleep_port(void *ctx, struct vcpu *v, u16 port, unsigned width, bool in, u32 *value)
+static void write_sleep(u16 port, unsigned width, u32 value)
 {
-    u64 filtered = *value;
+    u64 filtered = value;
 
-    (void)ctx;
-    (void)v;
-    if (in) {
-        *value = port_in(port, width);
-        return;
-    }
     filter_sleep(SLEEP_IO, port, width, &filtered);
     port_out(port, width, (u32)filtered);
 }
 
 static u64 sleep_mmio(void *ctx, struct vcpu *v, u64 gpa, unsigned width, bool write, u64 value)
 {
-    volatile u8 *p = (volatile u8 *)ctx + (gpa & (PAGE_SIZE - 1));
-    u64 data = write ? value : 0;
-
     (void)v;
-    if ((gpa & (PAGE_SIZE - 1)) + width > PAGE_SIZE)
-        return value;
     if (write)
-        filter_sleep(SLEEP_MEMORY, gpa, width, &data);
-    for (unsigned i = 0; i < width; i++) {
-        if (write)
-            p[i] = (u8)(data >> 8 * i);
-        else
-            data |= (u64)p[i] << 8 * i;
-    }
-    return data;
+        filter_sleep(SLEEP_MEMORY, gpa, width, &value);
+    guest_copy((volatile u8 *)ctx + (gpa & (PAGE_SIZE - 1)), (u8 *)&value, width, write);
+    return value;
 }
 
 static int trap_sleep(const struct sleep_register *r)
 {
     if (r->space == SLEEP_IO)
         return r->address > 0xfff0 ? ERR_RANGE
-                                   : bus_add_ports((u16)r->address, r->byte + 1u, sleep_port, NULL);
+                                   : bus_add_ports((u16)r->address, r->byte + 1u, NULL, write_sleep);
     u64 page = align_down(r->address, PAGE_SIZE);
     void *map = mmio_map(page, PAGE_SIZE);
     return map ? bus_add_mmio(page, PAGE_SIZE, true, sleep_mmio, map) : ERR_NOMEM;
@@ -98,85 +82,51 @@ void power_reset_control(u8 value)
 }
 
 /* Port 92h: bit 0 pulses INIT, bit 1 is A20. */
-static void fast_reset_port(void *ctx, struct vcpu *v, u16 port, unsigned width, bool in, u32 *value)
+static void write_fast_reset(u16 port, unsigned width, u32 value)
 {
-    (void)ctx;
-    (void)v;
-    if (in) {
-        *value = port_in(port, width);
-        return;
-    }
-    for (unsigned i = 0; i < width; i++) {
-        u8 byte = (u8)(*value >> 8 * i);
-        if (port + i == 0x92) {
-            if (byte & BIT(0))
-                power_reset("the guest asks for a soft reset (port 92h)");
-            byte |= BIT(1);
-        }
-        outb((u16)(port + i), byte);
-    }
+    if (value & BIT(0))
+        power_reset("the guest asks for a soft reset (port 92h)");
+    port_out(port, width, value | (u32)BIT(1));
 }
 
-/* The keyboard controller: its output port has A20 and the CPU's reset line. */
-static void keyboard_port(void *ctx, struct vcpu *v, u16 port, unsigned width, bool in, u32 *value)
+/* The keyboard controller, command and data: its output port has A20 and the CPU's reset line. */
+static void write_keyboard(u16 port, unsigned width, u32 value)
 {
     static struct spinlock lock;  /* the controller must see bytes in the order in which they are judged */
     static bool output_port_next; /* command D1h: the next data byte goes to the output port */
+    bool data = port == 0x60, output = data && output_port_next;
 
-    (void)ctx;
-    (void)v;
-    if (in) {
-        *value = port_in(port, width);
-        return;
-    }
     spin_lock(&lock);
-    for (unsigned i = 0; i < width; i++) {
-        u16 at = (u16)(port + i);
-        u8 byte = (u8)(*value >> 8 * i);
-        if (at == 0x64) {
-            output_port_next = byte == 0xd1;
-            if (byte >= 0xf0 && !(byte & BIT(0))) /* pulses the lines whose bits are 0 */
-                power_reset("the guest asks for a soft reset (keyboard controller)");
-            if (byte == 0xdd) /* A20 off, on some */
-                byte = 0xdf;
-        } else if (at == 0x60 && output_port_next) {
-            output_port_next = false;
-            if (!(byte & BIT(0)))
-                power_reset("the guest asks for a soft reset (keyboard controller)");
-            byte |= BIT(1);
-        }
-        outb(at, byte);
-    }
+    output_port_next = !data && value == 0xd1;
+    /* Commands F0h and up pulse the lines whose bits are 0. */
+    if ((output || (!data && value >= 0xf0)) && !(value & BIT(0)))
+        power_reset("the guest asks for a soft reset (keyboard controller)");
+    if (output)
+        value |= (u32)BIT(1);
+    if (!data && value == 0xdd) /* A20 off, on some */
+        value = 0xdf;
+    port_out(port, width, value);
     spin_unlock(&lock);
 }
 
 #define FADT_SMI_CMD 48 /* 4 bytes; 0 = the machine has none (ACPI 5.2.9) */
 
-/* The port is the command; the one behind it, where the width takes it along, is its argument and goes first.
- */
-static void smi_port(void *ctx, struct vcpu *v, u16 port, unsigned width, bool in, u32 *value)
+static void write_smi(u16 port, unsigned width, u32 value)
 {
-    (void)ctx;
-    if (in) {
-        *value = port_in(port, width);
-        return;
-    }
-    for (unsigned i = width; i-- > 1;)
-        outb((u16)(port + i), (u8)(*value >> 8 * i));
-    if (vcpu_ops->software_smi(v, port, (u8)*value))
+    struct vcpu *v = this_cpu()->vcpu;
+
+    (void)width;
+    if (vcpu_ops->software_smi(v, port, (u8)value))
         judge_nmi(v);
 }
 
 static int trap_smi(void)
 {
-    const struct acpi_header *fadt = acpi_find("FACP");
-    u32 port = 0;
+    u64 port = acpi_field(acpi_find("FACP"), FADT_SMI_CMD, 4);
 
-    if (fadt && fadt->length >= FADT_SMI_CMD + sizeof(port))
-        memcpy(&port, (const u8 *)fadt + FADT_SMI_CMD, sizeof(port));
     if (!vcpu_ops->software_smi || !port || port > 0xffff)
         return 0;
-    return bus_add_ports((u16)port, 1, smi_port, NULL);
+    return bus_add_ports((u16)port, 1, NULL, write_smi);
 }
 
 int power_init(void)
@@ -191,10 +141,10 @@ int power_init(void)
     if (!err)
         err = trap_smi();
     if (!err)
-        err = bus_add_ports(0x92, 1, fast_reset_port, NULL);
+        err = bus_add_ports(0x92, 1, NULL, write_fast_reset);
     if (!err)
-        err = bus_add_ports(0x60, 1, keyboard_port, NULL);
+        err = bus_add_ports(0x60, 1, NULL, write_keyboard);
     if (!err)
-        err = bus_add_ports(0x64, 1, keyboard_port, NULL);
+        err = bus_add_ports(0x64, 1, NULL, write_keyboard);
     return err;
 }

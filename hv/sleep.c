@@ -37,15 +37,6 @@ struct sleep_type {
 };
 static struct sleep_type s4, s5;
 
-static u64 get(const struct acpi_header *table, u32 off, unsigned width)
-{
-    u64 value = 0;
-
-    if (off + width <= table->length)
-        memcpy(&value, (const u8 *)table + off, width);
-    return value;
-}
-
 /* One small integer. Returns its length, 0 = not one. */
 static u32 aml_integer(const u8 *p, u32 left, u8 *value)
 {
@@ -83,11 +74,11 @@ static void find_package(const struct acpi_header *table, const char name[4], st
 /* The generic address where it is given, else the legacy port. */
 static void add_register(const struct acpi_header *fadt, u32 generic, u32 legacy, struct sleep_register r)
 {
-    r.address = get(fadt, generic + GENERIC_ADDRESS, 8);
-    u64 space = get(fadt, generic, 1);
+    r.address = acpi_field(fadt, generic + GENERIC_ADDRESS, 8);
+    u64 space = acpi_field(fadt, generic, 1);
 
     if (!r.address && legacy) {
-        r.address = get(fadt, legacy, 4);
+        r.address = acpi_field(fadt, legacy, 4);
         space = SLEEP_IO;
     }
     r.space = (enum sleep_space)space;

@@ -147,20 +147,23 @@ static void command(u32 what)
     }
 }
 
-static void ports(void *ctx, struct vcpu *v, u16 port, unsigned width, bool in, u32 *value)
+static u32 read_ports(u16 port, unsigned width)
 {
     unsigned at = (port - PORTS) / 4u;
 
-    (void)ctx;
-    (void)v;
+    return width == 4 && at < 3 ? words[at] : 0;
+}
+
+static void write_ports(u16 port, unsigned width, u32 value)
+{
+    unsigned at = (port - PORTS) / 4u;
+
     if (width != 4)
         return;
-    if (in)
-        *value = at < 3 ? words[at] : 0;
-    else if (at < 3)
-        words[at] = *value;
+    if (at < 3)
+        words[at] = value;
     else
-        command(*value);
+        command(value);
 }
 
 void *env_regs_map(u64 base, u64 size)
@@ -188,7 +191,8 @@ void *env_regs_map(u64 base, u64 size)
     ats = unit ? model_fn_add(unit, &ats_cfg) : NULL;
     if (!plain || !ats)
         return NULL;
-    if (vcpu_ops && bus_add_ports(PORTS, 16, ports, NULL)) /* the first start has nothing that traps */
+    if (vcpu_ops &&
+        bus_add_ports(PORTS, 16, read_ports, write_ports)) /* the first start has nothing that traps */
         return NULL;
     model_fn_set_bus_master(plain, true);
     model_fn_set_bus_master(ats, true);
