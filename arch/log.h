@@ -36,6 +36,14 @@ struct log_bucket {
 };
 bool log_limited(struct log_bucket *bucket); /* true: say nothing now */
 
+/* A line with a bucket of its own. */
+#define log_rated(level, ...)                 \
+    do {                                      \
+        static struct log_bucket log_bucket_; \
+        if (!log_limited(&log_bucket_))       \
+            log_line(level, __VA_ARGS__);     \
+    } while (0)
+
 /* What was said from character *at on, which moves on to the next; what is too old is left out. */
 size_t log_read(u64 *at, char *to, size_t room);
 

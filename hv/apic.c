@@ -63,15 +63,13 @@ static void deliver(struct vcpu *sender, struct vcpu *v, unsigned mode, u8 vecto
 /* May this command go out as it is? NMI, INIT and start-up messages are ours to deliver. */
 static bool judge_icr(struct vcpu *sender, u32 low, u32 dest, bool x2)
 {
-    static struct log_bucket bucket;
     unsigned mode = (unsigned)field_get(low, ICR_MODE);
     struct vcpu *v;
 
     if (mode == MODE_FIXED || mode == MODE_LOWEST)
         return true;
     if (mode != MODE_NMI && mode != MODE_INIT && mode != MODE_STARTUP) {
-        if (!log_limited(&bucket))
-            log_info("APIC         dropped a message of mode %u (command %x to %x)", mode, low, dest);
+        log_rated(LOG_INFO, "APIC         dropped a message of mode %u (command %x to %x)", mode, low, dest);
         return false;
     }
     /* The end of an INIT says nothing new. */
@@ -86,13 +84,11 @@ static bool judge_icr(struct vcpu *sender, u32 low, u32 dest, bool x2)
 /* A local source of INIT would reset this CPU; firmware's SMI may stay. */
 static bool judge_lvt(u32 value)
 {
-    static struct log_bucket bucket;
     unsigned mode = (unsigned)field_get(value, ICR_MODE);
 
     if (mode == MODE_FIXED || mode == MODE_SMI || mode == MODE_NMI || mode == MODE_EXTINT)
         return true;
-    if (!log_limited(&bucket))
-        log_warn("APIC         refused a local interrupt of delivery mode %u", mode);
+    log_rated(LOG_WARN, "APIC         refused a local interrupt of delivery mode %u", mode);
     return false;
 }
 
@@ -192,12 +188,10 @@ static bool switch_off(struct vcpu *v)
 
 bool apic_write_base(struct vcpu *v, u64 value)
 {
-    static struct log_bucket bucket;
     u64 now = rdmsr(MSR_APIC_BASE);
 
     if ((value & BASE_ADDRESS) != (now & BASE_ADDRESS)) {
-        if (!log_limited(&bucket))
-            log_warn("APIC         refused to move it to %llx", value & BASE_ADDRESS);
+        log_rated(LOG_WARN, "APIC         refused to move it to %llx", value & BASE_ADDRESS);
         return false;
     }
     if (!(value & BASE_ENABLED))

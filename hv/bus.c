@@ -65,8 +65,6 @@ int bus_add_ports(u16 first, u16 count, port_reader read, port_writer write)
 {
     if (nr_ports == MAX_PORTS)
         return ERR_NOSPC;
-    if (!count || first > 0x10000 - count)
-        return ERR_INVAL;
     for (unsigned i = 0; i < nr_ports; i++)
         if (ranges_overlap(first, count, ports[i].first, ports[i].count))
             return ERR_BUSY;

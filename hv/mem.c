@@ -25,7 +25,7 @@ static const u8 kind_of[] = {
 struct edge {
     u64 at;
     u8 kind;
-    bool opens;
+    int open; /* 1: opens, -1: closes */
 };
 struct span {
     u64 base; /* up to the next span's */
@@ -45,19 +45,15 @@ static struct spinlock writers;
 
 static void rebuild(void)
 {
-    unsigned open[NR_KINDS] = { 1 }; /* K_NONE is open everywhere */
+    int open[NR_KINDS] = { 1 }; /* K_NONE is open everywhere */
     unsigned e = 0, n = 0;
     u64 at = 0;
 
     __atomic_store_n(&generation, generation + 1, __ATOMIC_RELAXED);
     __atomic_thread_fence(__ATOMIC_SEQ_CST);
     for (;;) {
-        for (; e < nr_edges && edges[e].at == at; e++) {
-            if (edges[e].opens)
-                open[edges[e].kind]++;
-            else
-                open[edges[e].kind]--;
-        }
+        for (; e < nr_edges && edges[e].at == at; e++)
+            open[edges[e].kind] += edges[e].open;
         u8 top = NR_KINDS - 1;
         while (!open[top])
             top--;
@@ -80,19 +76,19 @@ static void rebuild(void)
     __atomic_store_n(&generation, generation + 1, __ATOMIC_RELEASE);
 }
 
-static void edge_insert(u64 at, u8 kind, bool opens)
+static void edge_insert(u64 at, u8 kind, int open)
 {
     unsigned i = nr_edges++;
 
     for (; i && edges[i - 1].at > at; i--)
         edges[i] = edges[i - 1];
-    edges[i] = (struct edge){ at, kind, opens };
+    edges[i] = (struct edge){ at, kind, open };
 }
 
-static struct edge *edge_find(u64 at, u8 kind, bool opens)
+static struct edge *edge_find(u64 at, u8 kind, int open)
 {
     for (unsigned i = 0; i < nr_edges && edges[i].at <= at; i++)
-        if (edges[i].at == at && edges[i].kind == kind && edges[i].opens == opens)
+        if (edges[i].at == at && edges[i].kind == kind && edges[i].open == open)
             return &edges[i];
     return NULL;
 }
@@ -111,9 +107,7 @@ static bool whole_pages(u64 *base, u64 *end, u64 size)
 
     if (!size || *base + (size - 1) < *base || from >= MEM_END)
         return false;
-    *end = MIN(align_down(*base + (size - 1), PAGE_SIZE) + PAGE_SIZE, MEM_END);
-    if (!*end)
-        *end = MEM_END;
+    *end = MIN(align_down(*base + (size - 1), PAGE_SIZE), MEM_END - PAGE_SIZE) + PAGE_SIZE;
     *base = from;
     return true;
 }
@@ -126,8 +120,8 @@ static int declare(u64 base, u64 size, u8 kind)
         return ERR_INVAL;
     if (nr_edges + 2 > MAX_EDGES)
         return ERR_NOSPC;
-    edge_insert(base, kind, true);
-    edge_insert(end, kind, false);
+    edge_insert(base, kind, 1);
+    edge_insert(end, kind, -1);
     return 0;
 }
 
@@ -148,9 +142,10 @@ void mem_forget(u64 base, u64 size, enum mem_owner owner)
     if (!whole_pages(&base, &end, size))
         return;
     spin_lock(&writers);
-    if (edge_find(base, kind_of[owner], true) && edge_find(end, kind_of[owner], false)) {
-        edge_remove(edge_find(base, kind_of[owner], true));
-        edge_remove(edge_find(end, kind_of[owner], false));
+    struct edge *opens = edge_find(base, kind_of[owner], 1), *closes = edge_find(end, kind_of[owner], -1);
+    if (opens && closes) {
+        edge_remove(closes); /* which lies behind the other, and so does not move it */
+        edge_remove(opens);
         rebuild();
     }
     spin_unlock(&writers);

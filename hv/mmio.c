@@ -44,11 +44,8 @@ static void reject(struct vcpu *v, u64 gpa, const char *why)
 /* What is not the guest's: reads give ones, writes go nowhere, and we say so. */
 static void nobody(struct vcpu *v, u64 gpa, unsigned width, bool write)
 {
-    static struct log_bucket bucket;
-
-    if (!log_limited(&bucket))
-        log_warn("guest        %s %u bytes at %lx, which is not the guest's (rip %lx)",
-                 write ? "wrote" : "read", width, gpa, v->rip);
+    log_rated(LOG_WARN, "guest        %s %u bytes at %lx, which is not the guest's (rip %lx)",
+              write ? "wrote" : "read", width, gpa, v->rip);
 }
 
 static void access_one(struct vcpu *v, const struct mmio_range *range, u64 gpa, unsigned width, bool write,
@@ -231,20 +228,14 @@ static void emulate(struct vcpu *v, const struct vcpu_exit *exit, const struct m
     /* The CPU has judged no port, should other bytes than these have made the access. */
     if (fetched == FETCH_OK && f->insn.op >= INSN_INS)
         fetched = FETCH_UNKNOWN;
-    switch (fetched) {
-    case FETCH_OK:
+    if (fetched == FETCH_OK)
         execute(v, exit, f, &(struct emulation){ .cpu = { v, &mode }, .range = range, .gpa = exit->gpa });
-        break;
-    case FETCH_AGAIN:
+    else if (fetched == FETCH_AGAIN)
         mismatch(v);
-        break;
-    case FETCH_NO_CODE:
-        reject(v, v->exit.gpa, "the code lies in a device");
-        break;
-    case FETCH_UNKNOWN:
-        reject(v, v->exit.gpa, "an instruction that is not emulated");
-        break;
-    }
+    else
+        reject(v, exit->gpa,
+               fetched == FETCH_NO_CODE ? "the code lies in a device"
+                                        : "an instruction that is not emulated");
 }
 
 /* Would this access fault? Then it is the one that did. */
@@ -294,11 +285,10 @@ static void walk_through_nothing(struct vcpu *v, const struct vcpu_exit *exit)
 
 static bool fill(u64 gpa)
 {
-    static struct log_bucket bucket;
     int err = nested_fill(gpa);
 
-    if (err == ERR_NOMEM && !log_limited(&bucket))
-        log_err("no memory to map guest address %lx; give Sluice more with mem=", gpa);
+    if (err == ERR_NOMEM)
+        log_rated(LOG_ERR, "no memory to map guest address %lx; give Sluice more with mem=", gpa);
     return !err;
 }
 

@@ -44,8 +44,11 @@ enum {
 #define PCI_SRIOV_VFE      BIT(0) /* of the control register at +8 */
 #define PCI_SRIOV_VF_MSE   BIT(3)
 
-struct pci_aperture {
-    u64 base, size;
+struct pci_apertures {
+    unsigned count;
+    struct pci_aperture {
+        u64 base, size;
+    } at[7]; /* six BARs and a ROM */
 };
 
 /*
@@ -53,12 +56,11 @@ struct pci_aperture {
  * memory enable, or its VFs' BARs behind VF MSE.
  */
 struct pci_decoder {
-    u32 control;   /* 16-bit register; 0 = there is no such decoder */
-    u16 on;        /* decodes while all of these are set */
-    u16 gate;      /* the one of them that is withheld */
-    bool withheld; /* the guest wants it on, but it would cover what must not be covered */
-    unsigned nr_declared;
-    struct pci_aperture declared[7]; /* as ownership has them now */
+    u32 control;                   /* 16-bit register; 0 = there is no such decoder */
+    u16 on;                        /* decodes while all of these are set */
+    u16 gate;                      /* the one of them that is withheld */
+    bool withheld;                 /* the guest wants it on, but it would cover what must not be covered */
+    struct pci_apertures declared; /* as ownership has them now */
 };
 
 struct pci_function {

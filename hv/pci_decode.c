@@ -7,19 +7,13 @@
  */
 #include "hv/pci.h"
 #include "arch/log.h"
+#include "arch/string.h"
 #include "hv/mem.h"
 #include "iommu/iommu.h"
 
-#define MAX_APERTURES 7 /* six BARs and a ROM */
-
-struct apertures {
-    unsigned count;
-    struct pci_aperture at[MAX_APERTURES];
-};
-
-static void add(struct apertures *out, u64 base, u64 size)
+static void add(struct pci_apertures *out, u64 base, u64 size)
 {
-    if (size && out->count < MAX_APERTURES)
+    if (size && out->count < ARRAY_SIZE(out->at))
         out->at[out->count++] = (struct pci_aperture){ base, size };
 }
 
@@ -35,7 +29,8 @@ static u32 size_mask(const struct pci_function *f, u32 reg, u32 ones)
 }
 
 /* `times`: a VF BAR stands for one range per VF. Returns how many registers the BARs at `reg` took. */
-static unsigned read_bar(const struct pci_function *f, u32 reg, bool last, u64 times, struct apertures *out)
+static unsigned read_bar(const struct pci_function *f, u32 reg, bool last, u64 times,
+                         struct pci_apertures *out)
 {
     u32 low = pci_get(f, reg, 4);
     bool wide = (low & 7) == 4 && !last;
@@ -51,13 +46,14 @@ static unsigned read_bar(const struct pci_function *f, u32 reg, bool last, u64 t
     return wide ? 2 : 1;
 }
 
-static void read_bars(const struct pci_function *f, u32 reg, unsigned count, u64 times, struct apertures *out)
+static void read_bars(const struct pci_function *f, u32 reg, unsigned count, u64 times,
+                      struct pci_apertures *out)
 {
     for (unsigned i = 0; i < count;)
         i += read_bar(f, reg + 4 * i, i + 1 == count, times, out);
 }
 
-static void read_own(const struct pci_function *f, struct apertures *out)
+static void read_own(const struct pci_function *f, struct pci_apertures *out)
 {
     u32 rom_reg = f->bridge ? PCI_BRIDGE_ROM : PCI_ROM;
 
@@ -69,12 +65,12 @@ static void read_own(const struct pci_function *f, struct apertures *out)
     }
 }
 
-static void read_vf(const struct pci_function *f, struct apertures *out)
+static void read_vf(const struct pci_function *f, struct pci_apertures *out)
 {
     read_bars(f, f->sriov + 0x24, 6, pci_get(f, f->sriov + 0x10, 2), out);
 }
 
-static bool covers_fixed(const struct apertures *a)
+static bool covers_fixed(const struct pci_apertures *a)
 {
     for (unsigned i = 0; i < a->count; i++)
         if (mem_is_fixed(a->at[i].base, a->at[i].size))
@@ -112,45 +108,28 @@ static void tell_changed(struct pci_aperture a)
     iommu_dma_changed(base, align_up(a.base + a.size, PAGE_SIZE) - base);
 }
 
-static bool contains(const struct pci_aperture *list, unsigned count, struct pci_aperture what)
-{
-    for (unsigned i = 0; i < count; i++)
-        if (list[i].base == what.base && list[i].size == what.size)
-            return true;
-    return false;
-}
-
 /* Ownership follows what is decoded. Nothing is forgotten while decode is merely off: sizing would flush the
- * device TLBs of the whole machine for nothing. */
-static void publish(struct pci_decoder *d, const struct apertures *now, bool tell)
+ * device TLBs of the whole machine for nothing. What stays is declared twice for a moment, and never gone. */
+static void publish(struct pci_decoder *d, const struct pci_apertures *now, bool tell)
 {
-    struct pci_aperture kept[MAX_APERTURES];
-    unsigned nr_kept = 0;
+    struct pci_apertures old = d->declared;
 
-    for (unsigned i = 0; i < d->nr_declared; i++) {
-        if (contains(now->at, now->count, d->declared[i])) {
-            kept[nr_kept++] = d->declared[i];
-            continue;
-        }
-        mem_forget(d->declared[i].base, d->declared[i].size, MEM_BAR);
-        if (tell)
-            tell_changed(d->declared[i]);
-    }
-    for (unsigned i = 0; i < now->count && nr_kept < MAX_APERTURES; i++) {
-        if (contains(kept, nr_kept, now->at[i]))
-            continue;
+    if (old.count == now->count && !memcmp(old.at, now->at, old.count * sizeof(old.at[0])))
+        return;
+    d->declared.count = 0;
+    for (unsigned i = 0; i < now->count; i++) {
         int err = mem_declare(now->at[i].base, now->at[i].size, MEM_BAR);
-        if (err) {
+        if (err)
             log_debug("no DMA to the aperture at 0x%lx: error %d", now->at[i].base, err);
-            continue;
-        }
-        kept[nr_kept++] = now->at[i];
-        if (tell)
-            tell_changed(now->at[i]);
+        else
+            add(&d->declared, now->at[i].base, now->at[i].size);
     }
-    for (unsigned i = 0; i < nr_kept; i++)
-        d->declared[i] = kept[i];
-    d->nr_declared = nr_kept;
+    for (unsigned i = 0; i < old.count; i++)
+        mem_forget(old.at[i].base, old.at[i].size, MEM_BAR);
+    for (unsigned i = 0; tell && i < old.count; i++)
+        tell_changed(old.at[i]);
+    for (unsigned i = 0; tell && i < d->declared.count; i++)
+        tell_changed(d->declared.at[i]);
 }
 
 /* False: the function decodes always, so its addresses must stay as they are. */
@@ -160,7 +139,8 @@ static bool switch_off(const struct pci_function *f, const struct pci_decoder *d
     return (pci_get(f, d->control, 2) & d->on) != d->on;
 }
 
-static void read_apertures(const struct pci_function *f, const struct pci_decoder *d, struct apertures *out)
+static void read_apertures(const struct pci_function *f, const struct pci_decoder *d,
+                           struct pci_apertures *out)
 {
     out->count = 0;
     if (d == &f->vf)
@@ -176,7 +156,7 @@ void pci_decode_adopt(struct pci_function *f)
     for (unsigned i = 0; i < ARRAY_SIZE(decoders); i++) {
         struct pci_decoder *d = decoders[i];
         u32 control = d->control ? pci_get(f, d->control, 2) : 0;
-        struct apertures now;
+        struct pci_apertures now;
 
         if (!d->control || (control & d->on) != d->on)
             continue;
@@ -207,15 +187,15 @@ static bool touches_addresses(const struct pci_function *f, const struct pci_dec
 /* Decode is off. Lets it on when what the function would decode now is harmless. */
 static void switch_on(struct pci_function *f, struct pci_decoder *d, bool sizing)
 {
-    static struct log_bucket bucket;
-    struct apertures now;
+    struct pci_apertures now;
 
     read_apertures(f, d, &now);
     d->withheld = covers_fixed(&now) || (d == &f->own && windows_cover_fixed(f, NULL));
     if (d->withheld) {
-        if (!sizing && !log_limited(&bucket))
-            log_warn("PCI %04x:%02x:%02x.%u must not decode over Sluice, a unit or a fixed device: left off",
-                     f->segment, f->sid >> 8, f->sid >> 3 & 31, f->sid & 7);
+        if (!sizing)
+            log_rated(LOG_WARN,
+                      "PCI %04x:%02x:%02x.%u must not decode over Sluice, a unit or a fixed device: left off",
+                      f->segment, f->sid >> 8, f->sid >> 3 & 31, f->sid & 7);
         return;
     }
     publish(d, &now, true);
@@ -233,15 +213,8 @@ static void write_control(struct pci_function *f, struct pci_decoder *d, const s
         pci_put(f, a->off, a->width, a->value);
         return;
     }
-    /* The gate bits lie in the register's low byte, so in the access when it turns them on. */
-    u32 gate = (u32)d->gate;
-    if (a->off <= d->control && a->off + a->width > d->control)
-        gate <<= 8 * (d->control - a->off);
-    else
-        gate = 0;
-    pci_put(f, a->off, a->width, a->value & ~gate);
-    if (!gate)
-        pci_put(f, d->control, 2, pci_get(f, d->control, 2) & ~(u32)d->gate);
+    /* The bits lie in the register's low byte, and so in an access that turns them on. */
+    pci_put(f, a->off, a->width, a->value & ~(u32)d->gate);
     switch_on(f, d, false);
 }
 

@@ -159,21 +159,20 @@ static struct effects effects_of(const struct pci_function *f, const struct pci_
 
 void pci_guest_write(u16 segment, pci_sid sid, u32 off, unsigned width, u32 value)
 {
-    static struct log_bucket bucket;
     struct pci_access a = { off, width, value };
     bool full;
     struct pci_function *f = pci_function_get(segment, sid, &full);
 
     if (!f) {
-        if (full && !log_limited(&bucket))
-            log_warn("PCI %04x:%02x:%02x.%u is one function too many to judge: write dropped", segment,
-                     sid >> 8, sid >> 3 & 31, sid & 7);
+        if (full)
+            log_rated(LOG_WARN, "PCI %04x:%02x:%02x.%u is one function too many to judge: write dropped",
+                      segment, sid >> 8, sid >> 3 & 31, sid & 7);
         return;
     }
     if (is_fixed(f, &a)) {
-        if (pci_after(f, &a, off, width) != pci_get(f, off, width) && !log_limited(&bucket))
-            log_warn("PCI %04x:%02x:%02x.%u register 0x%x is firmware's: write of 0x%x dropped", segment,
-                     sid >> 8, sid >> 3 & 31, sid & 7, off, value);
+        if (pci_after(f, &a, off, width) != pci_get(f, off, width))
+            log_rated(LOG_WARN, "PCI %04x:%02x:%02x.%u register 0x%x is firmware's: write of 0x%x dropped",
+                      segment, sid >> 8, sid >> 3 & 31, sid & 7, off, value);
         return;
     }
 

@@ -82,10 +82,8 @@ struct pci_function *pci_function_get(u16 segment, pci_sid sid, bool *full)
         f->messages = old.messages;
         f->nr_messages = old.nr_messages;
         f->table = old.table;
-        f->own.nr_declared = old.own.nr_declared;
-        memcpy(f->own.declared, old.own.declared, sizeof(old.own.declared));
-        f->vf.nr_declared = old.vf.nr_declared;
-        memcpy(f->vf.declared, old.vf.declared, sizeof(old.vf.declared));
+        f->own.declared = old.own.declared;
+        f->vf.declared = old.vf.declared;
         return f;
     }
     *full = nr_functions == PCI_MAX_FUNCTIONS;
@@ -142,21 +140,33 @@ static int scan_function(u16 segment, pci_sid sid)
     return 0;
 }
 
-/* Every bus, not only those that bridges lead to: server chipsets have root buses that nothing points at. */
-static int scan_segment(u16 segment, unsigned first, unsigned last)
+/* Calls visit() for each present function, until that gives an error. */
+static int scan_bus(u16 segment, unsigned bus, int (*visit)(u16 segment, pci_sid sid))
 {
-    for (unsigned device = first << 5; device <= (last << 5 | 31); device++) {
-        pci_sid sid = (pci_sid)(device << 3);
-        unsigned count = 1;
+    int err = 0;
+
+    for (unsigned sid = bus << 8; !err && sid < (bus + 1) << 8; sid++) {
         u32 id;
-        if (is_present(segment, sid, &id) && pci_read(segment, sid, PCI_HEADER_TYPE, 1) & 0x80)
-            count = 8;
-        for (unsigned fn = 0; fn < count; fn++) {
-            int err = scan_function(segment, sid + fn);
-            if (err)
-                return err;
-        }
+        bool present = is_present(segment, (pci_sid)sid, &id);
+
+        if (present)
+            err = visit(segment, (pci_sid)sid);
+        if (!(sid & 7) && !(present && pci_read(segment, (pci_sid)sid, PCI_HEADER_TYPE, 1) & 0x80))
+            sid |= 7; /* no other functions */
     }
+    return err;
+}
+
+static bool reached[256]; /* buses */
+
+static int stop_master(u16 segment, pci_sid sid)
+{
+    u32 command = pci_read(segment, sid, PCI_COMMAND, 2);
+
+    if ((pci_read(segment, sid, PCI_HEADER_TYPE, 1) & 0x7f) == 1)
+        reached[pci_read(segment, sid, PCI_PRIMARY_BUS + 1, 1)] = true;
+    else if (command & PCI_COMMAND_MASTER && !iommu_rmrr_device(segment, sid))
+        pci_write(segment, sid, PCI_COMMAND, 2, command & ~(u32)PCI_COMMAND_MASTER);
     return 0;
 }
 
@@ -164,35 +174,24 @@ static int scan_segment(u16 segment, unsigned first, unsigned last)
  * out a moment later by the units. Bridges go on forwarding, for those who keep the right to. */
 void pci_stop_masters(void)
 {
-    bool reached[256] = { [0] = true };
-
-    for (unsigned sid = 0, id; sid < 0x10000; sid++) {
-        if (!reached[sid >> 8]) {
-            sid |= 0xff;
-            continue;
-        }
-        bool present = is_present(0, (pci_sid)sid, &id);
-        u32 type = pci_read(0, (pci_sid)sid, PCI_HEADER_TYPE, 1);
-        u32 command = pci_read(0, (pci_sid)sid, PCI_COMMAND, 2);
-        if (present && (type & 0x7f) == 1)
-            reached[pci_read(0, (pci_sid)sid, PCI_PRIMARY_BUS + 1, 1)] = true;
-        else if (present && command & PCI_COMMAND_MASTER && !iommu_rmrr_device(0, (pci_sid)sid))
-            pci_write(0, (pci_sid)sid, PCI_COMMAND, 2, command & ~(u32)PCI_COMMAND_MASTER);
-        if (!(sid & 7) && !(present && type & 0x80))
-            sid |= 7; /* no other functions */
-    }
+    reached[0] = true;
+    for (unsigned bus = 0; bus < 256; bus++)
+        if (reached[bus])
+            (void)scan_bus(0, bus, stop_master);
 }
 
+/* Every bus, not only those that bridges lead to: server chipsets have root buses that nothing points at. */
 int pci_scan(void)
 {
+    static const struct ecam ports_only = { .last_bus = 255 };
+    int err = 0;
+
     nr_functions = 0;
-    if (!pci_ecam_count())
-        return scan_segment(0, 0, 255);
-    for (unsigned i = 0; i < pci_ecam_count(); i++) {
-        const struct ecam *e = pci_ecam(i);
-        int err = scan_segment(e->segment, e->first_bus, e->last_bus);
-        if (err)
-            return err;
+    for (unsigned i = 0; i < MAX(pci_ecam_count(), 1u); i++) {
+        const struct ecam *e = pci_ecam_count() ? pci_ecam(i) : &ports_only;
+
+        for (unsigned bus = e->first_bus; !err && bus <= e->last_bus; bus++)
+            err = scan_bus(e->segment, bus, scan_function);
     }
-    return 0;
+    return err;
 }

@@ -20,23 +20,18 @@
 /* Takes out what may not be. Says what it does first: afterwards there may be nobody to say it. */
 static void filter_sleep(enum sleep_space space, u64 address, unsigned width, u64 *value)
 {
-    static struct log_bucket bucket;
     u8 type;
+    enum sleep_verdict verdict = sleep_judge(space, address, width, value, &type);
 
-    switch (sleep_judge(space, address, width, value, &type)) {
-    case SLEEP_OFF:
-        iommu_counters();
-        cpus_counters();
-        log_info("power        the guest switches the machine off");
-        break;
-    case SLEEP_REFUSED:
-        if (!log_limited(&bucket))
-            log_warn("power        sleep type %u refused: under Sluice the machine can only be switched off",
-                     type);
-        break;
-    default:
-        break;
-    }
+    if (verdict == SLEEP_REFUSED)
+        log_rated(LOG_WARN,
+                  "power        sleep type %u refused: under Sluice the machine can only be switched off",
+                  type);
+    if (verdict != SLEEP_OFF)
+        return;
+    iommu_counters();
+    cpus_counters();
+    log_info("power        the guest switches the machine off");
 }
 
 static void write_sleep(u16 port, unsigned width, u32 value)
