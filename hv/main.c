@@ -22,7 +22,6 @@
 #include "hv/mem.h"
 #include "hv/options.h"
 #include "hv/pci.h"
-#include "hv/region.h"
 #include "iommu/iommu.h"
 
 #define MIB 20

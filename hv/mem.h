@@ -22,6 +22,10 @@ enum mem_owner {
  * module and of the running image. 0 = there is no such place. */
 u64 mem_choose_region(const struct boot_info *info, u64 size);
 
+/* region.c: the region's base by `mem=` and firmware's map, *size in bytes; refuse()s when the machine is too
+ * small. Also part of the EFI application, which must refuse while firmware can still go on. */
+u64 region_choose(const struct boot_info *info, u64 *size);
+
 /* Bytes of RAM in firmware's map. */
 u64 mem_ram_bytes(const struct boot_info *info);
 

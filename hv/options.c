@@ -102,20 +102,24 @@ static bool set_serial(const char *value)
     return true;
 }
 
-static const struct option table[] = {
-    { "mem", "SIZE[K|M|G]", NULL, set_memory },
-    { "iommu", "on|off", &options.iommu_off, NULL },
-    { "dtlb", "always|guest|cm", &options.iommu.dtlb, NULL },
-    { "ats", "off|listed|all", &options.iommu.ats, NULL },
-    { "firststage", "nested|direct", &options.iommu.direct, NULL },
-    { "cm", "on|off", &options.iommu.no_caching_mode, NULL },
-    { "intr", "guest|strict", &options.iommu.strict, NULL },
-    { "dtlb-hint", "5|18|19|24|27|28|32|54|63", NULL, set_dtlb_hint },
-    { "wait", "MICROSECONDS", NULL, set_wait },
-    { "serial", "0xPORT|none", NULL, set_serial },
-    { "loglevel", "err|warn|info|debug", &log_threshold, NULL },
-    { "on-shutdown", "reset|halt", &options.shutdown_halt, NULL },
-};
+#define OPTIONS(X)                                                   \
+    X("mem", "SIZE[K|M|G]", NULL, set_memory)                        \
+    X("iommu", "on|off", &options.iommu_off, NULL)                   \
+    X("dtlb", "always|guest|cm", &options.iommu.dtlb, NULL)          \
+    X("ats", "off|listed|all", &options.iommu.ats, NULL)             \
+    X("firststage", "nested|direct", &options.iommu.direct, NULL)    \
+    X("cm", "on|off", &options.iommu.no_caching_mode, NULL)          \
+    X("intr", "guest|strict", &options.iommu.strict, NULL)           \
+    X("dtlb-hint", "5|18|19|24|27|28|32|54|63", NULL, set_dtlb_hint) \
+    X("wait", "MICROSECONDS", NULL, set_wait)                        \
+    X("serial", "0xPORT|none", NULL, set_serial)                     \
+    X("loglevel", "err|warn|info|debug", &log_threshold, NULL)       \
+    X("on-shutdown", "reset|halt", &options.shutdown_halt, NULL)
+
+#define ROW(name, values, number, set)  { name, values, number, set },
+#define TEXT(name, values, number, set) " " name "=" values
+static const struct option table[] = { OPTIONS(ROW) };
+static const char known[] = OPTIONS(TEXT);
 
 /* The place of `value` in a list like "on|off". False: it is not there. */
 static bool choose(const char *value, const char *values, u32 *place)
@@ -133,20 +137,8 @@ static bool choose(const char *value, const char *values, u32 *place)
     return false;
 }
 
-/* "mem=SIZE[K|M|G] dtlb=..." */
-static void list_options(char *out, size_t size)
-{
-    int used = 0;
-
-    out[0] = 0;
-    for (unsigned i = 0; i < ARRAY_SIZE(table) && (size_t)used < size; i++)
-        used += fmt_string(out + used, size - (size_t)used, "%s%s=%s", i ? " " : "", table[i].name,
-                           table[i].values);
-}
-
 static void apply(char *word)
 {
-    char known[384];
     char *value = word;
 
     while (*value && *value != '=')
@@ -167,8 +159,7 @@ static void apply(char *word)
             *o->number = place;
         return;
     }
-    list_options(known, sizeof(known));
-    refuse("unknown option '%s'; known are: %s", word, known);
+    refuse("unknown option '%s'; known are:%s", word, known);
 }
 
 void options_parse(const char *cmdline)

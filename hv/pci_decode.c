@@ -158,9 +158,7 @@ void pci_decode_adopt(struct pci_function *f)
         u32 control = d->control ? pci_get(f, d->control, 2) : 0;
         struct pci_apertures now;
 
-        if (!d->control || (control & d->on) != d->on)
-            continue;
-        if (!switch_off(f, d))
+        if ((control & d->on) != d->on || !switch_off(f, d))
             continue;
         read_apertures(f, d, &now);
         pci_put(f, d->control, 2, control);

@@ -2,9 +2,8 @@
 /*
  * How much memory Sluice takes and where.
  */
-#include "hv/region.h"
-#include "arch/log.h"
 #include "hv/mem.h"
+#include "arch/log.h"
 #include "hv/options.h"
 
 #define MIB            20

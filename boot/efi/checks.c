@@ -8,7 +8,7 @@
 #include "arch/cpu.h"
 #include "hv/loader.h"
 #include "hv/options.h"
-#include "hv/region.h"
+#include "hv/mem.h"
 
 #define CPUID_1_VMX     BIT(5)  /* ECX */
 #define CPUID_81_SVM    BIT(2)  /* ECX */
