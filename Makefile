@@ -223,7 +223,7 @@ check: ## Compile with gcc and clang, check the format, the headers, and lint
 	@tools/setup build check
 	@$(SUBMAKE) -k check-gcc check-clang check-format check-headers check-lint
 
-ALL_C := $(sort $(wildcard $(foreach d,$(IMAGE_DIRS) boot/efi tests/unit tests/model tests/world tests/guests tests/guests/lib tests/guests/multiboot tests/boot tests/linux tests/fuzz tests/proof tools/linux,$(d)/*.[ch])))
+ALL_C := $(sort $(wildcard $(foreach d,$(IMAGE_DIRS) boot/efi tests/unit tests/model tests/world tests/mutate tests/guests tests/guests/lib tests/guests/multiboot tests/boot tests/linux tests/fuzz tests/proof tools/linux,$(d)/*.[ch])))
 # boot/efi/ is compiled with flags of its own, which is where its headers are tried.
 HEADERS := $(filter %.h,$(filter-out tests/% boot/efi/% tools/%,$(ALL_C)))
 
