@@ -302,13 +302,21 @@ static void noise(void **state)
 static void the_guests_table(void **state)
 {
     (void)state;
-    begin();
-    table[37] = 7;
-    iommu_edit_dmar(table, 48);
-    assert_int_equal(table[37] & 1, 0);
-    table[37] = 7;
-    iommu_edit_dmar(table, 37); /* too short to have flags */
-    assert_int_equal(table[37], 7);
+    for (unsigned remaps = 0; remaps < 2; remaps++) {
+        /* One unit of two that does not remap is enough. */
+        struct world_cfg cfg = { .units = 2,
+                                 .ecap = ECAP_DEFAULT | E_IR,
+                                 .ecap1 = ECAP_DEFAULT | (remaps ? E_IR : 0) };
+
+        assert_int_equal(world_start(&cfg), 0);
+        begin();
+        table[37] = 7;
+        iommu_edit_dmar(table, 48);
+        assert_int_equal(table[37], remaps ? 7 : 6);
+        table[37] = 7;
+        iommu_edit_dmar(table, 37); /* too short to have flags */
+        assert_int_equal(table[37], 7);
+    }
 }
 
 int main(void)

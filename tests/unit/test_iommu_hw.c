@@ -200,6 +200,84 @@ static void events_are_ours(void **state)
     }
 }
 
+static void no_more_irqs(void)
+{
+    W.device_irqs_expected = false;
+}
+
+static void fault_now(void)
+{
+    no_more_irqs();
+    (void)dma_lands(PLAIN, 0x3000, true);
+}
+
+/* From the first moment on nobody is told at firmware's address, whatever happens while we are at it; and
+ * what happened before is nobody's news. */
+static void firmware_hears_nothing(void **state)
+{
+    (void)state;
+    for (unsigned before = 0; before < 2; before++) {
+        struct model *m;
+
+        world_boot(&(struct world_cfg){ .wait_us = 100, .pace = MODEL_PACE_DELAYED, .pace_max = 3 });
+        m = W.unit[0];
+        firmware(1);
+        W.device_irqs_expected = true; /* firmware hears of what it left unread */
+        if (before)
+            (void)dma_lands(PLAIN, 0x3000, true);
+        for (u32 group = R_FECTL; group <= R_IECTL; group += R_IECTL - R_FECTL) {
+            model_reg_write(m, group + 4, 4, 0x41);
+            model_reg_write(m, group + 8, 4, 0xfee01000);
+            model_reg_write(m, group, 4, 0);
+        }
+        model_reg_write(m, R_IQA, 8, 0x76000);
+        model_reg_write(m, R_GCMD, 4, G_QIE | G_TE);
+        model_run(m, 100);
+        for (unsigned i = 0; i < 100; i++)
+            poke64(0x76000 + i * 16, 2 | 1 << 4);
+        poke64(0x76000 + 100 * 16, before ? 2 | 1 << 4 : 5 | 1 << 4); /* a wait with interrupt, far ahead */
+        model_reg_write(m, R_IQT, 8, 101 * 16);
+        W.on_write = before ? no_more_irqs : fault_now;
+        assert_int_equal(world_protect(), 0);
+        W.on_write = NULL;
+        if (!world_ok())
+            fail_msg("%s", W.fail);
+        assert_false(before && W.event_pending);
+    }
+}
+
+/* --- a write buffer in front of the unit --- */
+
+static bool buffer_flushed;
+static unsigned pointers_set;
+
+/* Tables leave it before the unit is led to them (6.8). */
+static void flushed_before_pointers(const struct model_event *e)
+{
+    if (e->type != MODEL_EV_REG_WRITE || e->a != R_GCMD)
+        return;
+    if (e->b & (G_SRTP | G_SIRTP)) {
+        assert_true(buffer_flushed);
+        pointers_set++;
+    }
+    buffer_flushed = e->b & 1u << 27;
+}
+
+static void pointers_behind_a_write_buffer(void **state)
+{
+    (void)state;
+    world_boot(&(struct world_cfg){
+        .wait_us = 100, .ats = ATS_ALL, .cap = CAP_DEFAULT | C_RWBF, .ecap = ECAP_DEFAULT | E_IR });
+    pointers_set = 0;
+    W.on_trace = flushed_before_pointers;
+    assert_int_equal(world_protect(), 0);
+    assert_int_equal(pointers_set, 2);
+    guest_start();
+    guest_remapping(0, true);
+    assert_true(pointers_set >= 3);
+    finish();
+}
+
 /* --- memory --- */
 
 /* With however little memory it either starts, or says that it cannot. */
@@ -247,10 +325,15 @@ static void told_to_people(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(what_a_unit_must_have), cmocka_unit_test(dies_while_taken_over),
-        cmocka_unit_test(dies_under_the_guest),  cmocka_unit_test(a_queue_that_stood_still),
-        cmocka_unit_test(too_little_memory),     cmocka_unit_test(told_to_people),
+        cmocka_unit_test(what_a_unit_must_have),
+        cmocka_unit_test(dies_while_taken_over),
+        cmocka_unit_test(dies_under_the_guest),
+        cmocka_unit_test(a_queue_that_stood_still),
+        cmocka_unit_test(too_little_memory),
+        cmocka_unit_test(told_to_people),
         cmocka_unit_test(events_are_ours),
+        cmocka_unit_test(firmware_hears_nothing),
+        cmocka_unit_test(pointers_behind_a_write_buffer),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* LINK: libworld.a libiommu.a libmodel.a */
+/*
+ * Devices do DMA at every moment: at each register write and each change of an entry. Where what the tables
+ * say before and after is the same, no request may be lost or go elsewhere in between, on units that snoop,
+ * on those that do not, and on those that have a write buffer in front of them.
+ */
+#include "tests/unit/world_test.h"
+
+#define FAR 0x12340000000ull /* needs tables of its own on every level below the top one */
+
+static bool must_land;
+static u64 far_now; /* where the far page may lead; ~0: nowhere */
+static unsigned moments;
+
+static void dma_now(void)
+{
+    static bool busy;
+
+    if (busy)
+        return;
+    busy = true;
+    moments++;
+    /* Steps, too: the unit works meanwhile, and lines of the processor's cache reach memory when they like.
+     */
+    for (unsigned i = 0; i < 12 && world_ok(); i++) {
+        u64 at = dma_lands(PLAIN, GUEST_DATA, true);
+
+        if (must_land && at != GUEST_DATA)
+            world_fail("DMA went to %llx instead of where it always goes", (unsigned long long)at);
+        at = dma_lands(PLAIN, FAR, true);
+        if (must_land && at != ~0ull && at != far_now)
+            world_fail("DMA to the far page went to %llx", (unsigned long long)at);
+        /* What else there is in its tables: other lines of them. */
+        for (unsigned bit = 18; must_land && bit <= 36; bit += 9)
+            if (dma_lands(PLAIN, FAR ^ 1ull << bit, true) != ~0ull)
+                world_fail("DMA to what was never mapped went somewhere");
+        if (W.cfg.pace != MODEL_PACE_AT_ONCE)
+            model_step(W.unit[0]);
+    }
+    busy = false;
+}
+
+static void store_now(const u64 *at, u64 value)
+{
+    (void)at;
+    (void)value;
+    dma_now();
+}
+
+static void watch_from_here(void)
+{
+    W.on_write = dma_now;
+    W.on_store = store_now;
+}
+
+static void the_guest_changes_its_mind(const struct world_cfg *cfg)
+{
+    start(cfg);
+    guest_start();
+    guest_gcmd(0, G_TE, false);
+    guest_domain_init(0, 5, 4);
+    guest_attach(SID_PLAIN, 0, TT_SS);
+    guest_map(0, GUEST_DATA, GUEST_DATA, P_RW); /* as it is without translation */
+    must_land = true;
+    far_now = ~0ull;
+    watch_from_here();
+    guest_gcmd(0, G_TE, true);
+    guest_gcmd(0, G_TE, false);
+    guest_gcmd(0, G_TE, true);
+    guest_gcmd(0, G_SRTP, true);
+    q_context(0, 1, 0, 0, 0);
+    q_iotlb(0, 1, 0, 0, 0);
+    assert_true(q_sync(0));
+    /* A page far off comes and goes, with all tables above it. */
+    far_now = GUEST_DATA + 0x1000;
+    guest_map(0, FAR, far_now, P_RW);
+    q_iotlb(0, 3, 5, FAR, 0);
+    assert_true(q_sync(0));
+    assert_int_equal(dma_lands(PLAIN, FAR, true), far_now);
+    poke64(guest_entry(0, FAR, 4), 0);
+    q_iotlb(0, 2, 5, 0, 0);
+    assert_true(q_sync(0));
+    far_now = ~0ull;
+    assert_int_equal(dma_lands(PLAIN, FAR, true), ~0ull);
+    W.on_write = NULL;
+    W.on_store = NULL;
+    must_land = false;
+}
+
+static void no_request_is_lost(void **state)
+{
+    static const struct {
+        u64 cap, ecap;
+    } units[] = {
+        { CAP_DEFAULT, ECAP_DEFAULT },
+        { CAP_DEFAULT, ECAP_DEFAULT & ~E_C },
+        { CAP_DEFAULT | C_RWBF, ECAP_DEFAULT },
+        { CAP_DEFAULT | C_RWBF, ECAP_DEFAULT & ~E_C },
+        { CAP_DEFAULT, ECAP_DEFAULT | E_SMTS | E_SSTS | E_SMPWC | E_PASID | E_PSS },
+        { CAP_DEFAULT, (ECAP_DEFAULT & ~E_C) | E_SMTS | E_SSTS | E_SMPWC | E_PASID | E_PSS },
+    };
+
+    (void)state;
+    for (unsigned i = 0; i < ARRAY_SIZE(units); i++)
+        for (unsigned pace = MODEL_PACE_AT_ONCE; pace <= MODEL_PACE_DELAYED; pace++)
+            for (u64 seed = 1; seed <= 4; seed++) {
+                the_guest_changes_its_mind(&(struct world_cfg){ .cap = units[i].cap,
+                                                                .ecap = units[i].ecap,
+                                                                .ats = ATS_ALL,
+                                                                .pace = (u8)pace,
+                                                                .pace_max = 40,
+                                                                .seed = seed,
+                                                                .reuse_at_once = true,
+                                                                .wait_us = 100 });
+                if (!world_ok())
+                    fail_msg("unit %u, pace %u, seed %u: %s", i, pace, (unsigned)seed, W.fail);
+            }
+    assert_true(moments > 1000);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(no_request_is_lost),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
