@@ -22,7 +22,7 @@ IMAGE = "-std=gnu11 -ffreestanding -mcmodel=kernel -fno-pic -mno-red-zone -mgene
 QUICK = {"PROGRAM_SECONDS": "1", "CLASS_PROGRAMS": "30", "DEPTH": "3", "NOSHRINK": "1", "INSN_RANDOM": "2000"}
 SERVER = "tests/mutate/server.c"
 # A test that takes longer is not asked at all, and not with sanitizers if it found nothing without.
-LONG = {"plain": 2.0, "asan": 0.25}
+LONG = {"plain": 2.0, "asan": 0.1}
 
 
 def words(source, kind):

@@ -42,7 +42,7 @@ class Judge:
     """Tries one mutant at a time; each has running servers and a tree of its own."""
 
     def __init__(self, number, tests):
-        self.tests, self.servers = tests, {}
+        self.tests, self.servers, self.code = tests, {}, {}
         self.tree = BUILD / f"one{number}"
         shutil.rmtree(self.tree, ignore_errors=True)
         for folder in ("iommu", "hv"):
@@ -91,14 +91,17 @@ class Judge:
                 return None
         return instead
 
+    def image_code(self, source, root):
+        out = self.tree / "code.o"
+        done = command(CC, *IMAGE, f"-I{root}", "-I.", "-c", "-o", out, root / source)
+        return b"" if done.returncode else out.read_bytes()
+
     def same_code(self, mutant):
         """Does the compiler make the same of it as of the original, in the image?"""
         for source in self.users(mutant.path):
-            out = [self.tree / "mutant.o", self.tree / "original.o"]
-            for o, root in zip(out, (self.tree, ROOT)):
-                if command(CC, *IMAGE, f"-I{root}", "-I.", "-c", "-o", o, root / source).returncode:
-                    return False
-            if out[0].read_bytes() != out[1].read_bytes():
+            if source not in self.code:
+                self.code[source] = self.image_code(source, ROOT)
+            if self.image_code(source, self.tree) != self.code[source]:
                 return False
         return True
 

@@ -220,6 +220,42 @@ static void a_new_context_table_is_empty_for_the_unit_too(void **state)
     }
 }
 
+static bool rotten;
+
+/* What the unit fetches is none of the descriptors that we wrote, until its queue is switched off. */
+static void rot(void)
+{
+    struct host_queue *q = &units[0]->hq;
+
+    for (u32 i = 0; rotten && i <= q->mask; i++)
+        q->ring[i].lo = 0xf;
+    rotten &= (model_reg_read(W.unit[0], R_GSTS, 4) & G_QIE) != 0;
+}
+
+/* An error that still stands when the queue starts anew would hold up what was put into it. */
+static void starts_anew_without_the_error(void **state)
+{
+    u32 cookie;
+
+    (void)state;
+    in_use(&(struct world_cfg){ .wait_us = 100, .pace = MODEL_PACE_DELAYED, .pace_max = 3 });
+    rotten = true;
+    W.on_write = rot;
+    q_iotlb(0, 2, 5, 0, 0);
+    cookie = q_wait(0);
+    q_ring(0);
+    for (unsigned n = 0; n < 10000 && !q_done(cookie); n++) {
+        W.now_us += 1000;
+        guest_r32(0, R_GSTS);
+    }
+    assert_true(q_done(cookie));
+    W.on_write = NULL;
+    assert_false(rotten);
+    assert_false(iommu_stopped(0, SID_PLAIN));
+    if (!world_ok())
+        fail_msg("%s", W.fail);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -228,6 +264,7 @@ int main(void)
         cmocka_unit_test(no_wait_is_like_an_earlier_one),
         cmocka_unit_test(ats_may_come_after_the_entry),
         cmocka_unit_test(a_new_context_table_is_empty_for_the_unit_too),
+        cmocka_unit_test(starts_anew_without_the_error),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
