@@ -35,7 +35,7 @@ def refusals():
 def complaints():
     """Warnings and errors without the lines of a dump."""
     found = set()
-    call = rf"\b(?:log_err|log_warn|env_log(?:_limited)?)\(\s*(?:ENV_ERR,|ENV_WARN,)?\s*{STRINGS}"
+    call = rf"\b(?:log_err|log_warn|log_rated|env_log(?:_limited)?)\(\s*(?:(?:ENV|LOG)_(?:ERR|WARN),)?\s*{STRINGS}"
     for folder in "boot", "arch", "hv", "iommu":
         for file in (harness.ROOT / folder).rglob("*.c"):
             for m in re.finditer(call, file.read_text(encoding="utf-8")):
