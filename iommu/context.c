@@ -231,7 +231,7 @@ static struct context_entry compose_legacy(struct unit *u, const struct guest_co
     struct domain *d;
 
     if (!g->fault && !(f && f->dead)) {
-        d = domain_acquire(u, &g->t, 0);
+        d = domain_acquire(u, &g->t, NULL);
         if (d)
             e = legacy_entry(d, gate_open(g, f) ? TT_ATS : TT_SECOND_STAGE);
     }
@@ -300,8 +300,10 @@ static void put_scalable(struct unit *u, u16 sid, struct context_entry *host, co
             want.lo |= g->pages && gate_open(g, f) ? SMCTX_PRE : 0;
         }
     }
-    if (f)
+    if (f) {
         f->pages = want.lo & SMCTX_PRE;
+        f->dir = want.lo & CTX_P ? dir : NULL;
+    }
     want.lo |= g->no_faults ? CTX_FPD : 0;
     if (asked || host->lo != want.lo || host->hi != want.hi)
         flush_entry(u, sid, DID_NONE); /* the domain-id is ignored in scalable mode (6.5.2.1) */

@@ -63,42 +63,40 @@ static struct domain *no_domain(struct unit *u, u16 guest_did)
     return NULL;
 }
 
-/* Tables under one guest domain-id. Of second-stage tables the specification allows one (6.2.3.1), and guests
- * between two flushes have a few; of first-stage tables one for each PASID. A list as long as a guest likes
- * would be walked for each of its entries. */
+/* Second-stage tables under one guest domain-id: the specification allows one (6.2.3.1), and guests between
+ * two flushes have a few. A list as long as a guest likes would be walked for each of its entries. */
 #define MAX_SAME 64
 
-struct domain *domain_acquire(struct unit *u, const struct translation *t, u32 pasid)
+struct domain *domain_acquire(struct unit *u, const struct translation *t, struct shadow_dir *dir)
 {
     bool first = t->pgtt == PGTT_FIRST;
-    u16 *head = idmap_slot(&u->guest_dids, t->did, true);
+    u16 *head = idmap_slot(&u->guest_dids[first], t->did, true), *known = head;
     unsigned nr_same = 0;
     struct domain *d;
 
     if (t->pgtt == PGTT_PASS_THROUGH)
         return domain_get(u, DID_IDENTITY);
-    if (!head)
+    if (first)
+        known = idmap_slot(&dir->domains, t->did, true);
+    if (!head || !known)
         return no_domain(u, t->did);
-    for (u16 did = *head; did; did = d->next_same) {
-        if (++nr_same > MAX_SAME)
-            return no_domain(u, t->did);
-        d = domain_get(u, did);
-        if (d->guest_root == t->root && d->levels == t->levels && !d->root == first) {
-            if (d->pasid != pasid)
-                d->pasid = PASID_MANY;
+    for (d = domain_get(u, *known); d; d = domain_get(u, d->next_same)) {
+        if (first || (d->guest_root == t->root && d->levels == t->levels)) {
             d->refs++;
             return d;
         }
+        if (++nr_same == MAX_SAME)
+            return no_domain(u, t->did);
     }
     d = new_domain(u, first ? u->first_pgtt : u->own_pgtt, t->levels, !first);
     if (!d)
         return no_domain(u, t->did);
     d->guest_did = t->did;
     d->guest_root = t->root;
-    d->pasid = pasid;
+    d->dir = dir;
     d->refs = 1;
     d->next_same = *head;
-    *head = d->did;
+    *head = *known = d->did;
     if (d->root)
         fill(u, d);
     return d;
@@ -106,7 +104,7 @@ struct domain *domain_acquire(struct unit *u, const struct translation *t, u32 p
 
 static void domain_release(struct unit *u, struct domain *d)
 {
-    u16 *link = idmap_slot(&u->guest_dids, d->guest_did, false);
+    u16 *link = idmap_slot(&u->guest_dids[!d->root], d->guest_did, false);
 
     if (--d->refs)
         return;
@@ -116,6 +114,8 @@ static void domain_release(struct unit *u, struct domain *d)
             *link = d->next_same;
             break;
         }
+    if (!d->root)
+        *idmap_slot(&d->dir->domains, d->guest_did, false) = 0;
     d->next_same = u->dying;
     u->dying = d->did;
 }
@@ -170,7 +170,9 @@ void domain_attach(struct unit *u, struct fn *f, bool rid, u32 pasid, u16 did)
     struct att *a = att_find(u, f, rid, pasid);
     struct domain *d = domain_get(u, did);
 
-    if (a ? a->did == did : !d)
+    if (d && !d->root)
+        d = NULL;
+    if (a ? a->did == (d ? did : DID_NONE) : !d)
         return;
     if (!a)
         a = att_new(u, f);
@@ -181,8 +183,8 @@ void domain_attach(struct unit *u, struct fn *f, bool rid, u32 pasid, u16 did)
     unlink_from_domain(u, a);
     a->rid = rid;
     a->pasid = pasid;
-    a->did = did;
     if (d) {
+        a->did = did;
         a->next_of_domain = d->first_att;
         d->first_att = (u16)(a - u->atts);
         d->nr_atts++;

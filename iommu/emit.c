@@ -40,28 +40,35 @@ static void emit_function(struct unit *u, struct fn *f, bool asked, bool first)
         hostq_push_devtlb(u, f, desc_pdevtlb_all(f->sid, f->pfsid, f->depth));
 }
 
+/* Pages, of its plain requests or of a PASID. */
+static void emit_pages(struct unit *u, struct fn *f, bool plain, u32 pasid, u64 page, unsigned order)
+{
+    f->sent++;
+    hostq_push_devtlb(u, f,
+                      plain ? desc_devtlb(f->sid, f->pfsid, f->depth, page, order)
+                            : desc_pdevtlb(f->sid, f->pfsid, f->depth, pasid, page, order));
+}
+
 /* The guest's own request, with the host's values. */
 static void emit_asked(struct unit *u, const struct devtlb_request *r)
 {
     struct fn *f = &u->fns[r->fn];
-    unsigned order = range_order(r->range);
 
     if (!devtlb_wanted(u, f, true, false))
         return;
+    if (!r->all_pasids) {
+        emit_pages(u, f, !r->with_pasid, r->pasid, r->range.first, range_order(r->range));
+        return;
+    }
     f->sent++;
-    if (r->all_pasids)
-        hostq_push_devtlb(u, f, desc_pdevtlb_all(f->sid, f->pfsid, f->depth));
-    else if (r->with_pasid)
-        hostq_push_devtlb(u, f, desc_pdevtlb(f->sid, f->pfsid, f->depth, r->pasid, r->range.first, order));
-    else
-        hostq_push_devtlb(u, f, desc_devtlb(f->sid, f->pfsid, f->depth, r->range.first, order));
+    hostq_push_devtlb(u, f, desc_pdevtlb_all(f->sid, f->pfsid, f->depth));
 }
 
 /*
  * A range of a domain as few aligned blocks, which is what descriptors can say: up to four exact ones, else
  * the one that holds it. What is too large for a page-selective request takes all of the domain.
  */
-static void cut(struct unit *u, struct domain *d, struct range r)
+static void cut(struct unit *u, struct domain *d, u32 pasid, struct range r)
 {
     struct plan *p = &u->plan;
     struct block *b = &p->blocks[p->nr_blocks];
@@ -74,18 +81,18 @@ static void cut(struct unit *u, struct domain *d, struct range r)
 
         if (at)
             o = MIN(o, (unsigned)__builtin_ctzll(at));
-        b[n] = (struct block){ at, o, d };
+        b[n] = (struct block){ at, o, pasid, d };
         largest = MAX(largest, o);
         at += BIT(o);
     }
     if (at <= r.last) { /* one block, or more than a few */
-        b[0] = (struct block){ align_down(at = r.first, BIT(order)), order, d };
+        b[0] = (struct block){ align_down(at = r.first, BIT(order)), order, pasid, d };
         largest = order;
         n = 1;
     }
     p->nr_blocks = (u16)(p->nr_blocks + n);
-    /* Of one PASID's first-stage table any size can be flushed. */
-    if ((d->pgtt == PGTT_SECOND || d->pasid == PASID_MANY) && (!u->psi || largest > u->mamv))
+    /* Of a first-stage table any size can be flushed. */
+    if (d->pgtt == PGTT_SECOND && (!u->psi || largest > u->mamv))
         d->all = true;
 }
 
@@ -125,7 +132,7 @@ static void sync_domains(struct unit *u)
         if (!d->sync_all) /* and so all of it is flushed */
             shadow_sync_pages(u, d, &p->ranges[i].range);
         if (!d->all)
-            cut(u, d, p->ranges[i].range);
+            cut(u, d, p->ranges[i].pasid, p->ranges[i].range);
     }
 }
 
@@ -153,12 +160,12 @@ static inline __attribute__((always_inline)) void emit_iotlb_block(struct unit *
     struct domain *d = b->domain;
 
     d->sent++;
-    if (d->pgtt == PGTT_SECOND || d->pasid == PASID_MANY) {
+    if (d->pgtt == PGTT_SECOND) {
         hostq_push(u, desc_iotlb_pages(d->did, b->page, b->order, u->drain_reads, u->drain_writes));
         return;
     }
-    hostq_push(u, b->order < ORDER_ALL ? desc_piotlb_pages(d->did, d->pasid, b->page, b->order)
-                                       : desc_piotlb(d->did, d->pasid));
+    hostq_push(u, b->order < ORDER_ALL ? desc_piotlb_pages(d->did, b->pasid, b->page, b->order)
+                                       : desc_piotlb(d->did, b->pasid));
     u->hq.piotlb = true;
 }
 
@@ -200,12 +207,9 @@ static bool for_first_stage(struct unit *u, const struct fn *f)
 {
     if (u->plan.devtlb_all)
         return false;
-    for (u16 i = f->first_att; i; i = u->atts[i].next_of_fn) {
-        const struct domain *d = domain_get(u, u->atts[i].did);
-
-        if (d && d->root)
+    for (u16 i = f->first_att; i; i = u->atts[i].next_of_fn)
+        if (u->atts[i].did)
             return false;
-    }
     return true;
 }
 
@@ -220,7 +224,7 @@ static inline __attribute__((always_inline)) void emit_atts(struct unit *u, cons
         struct fn *f = &u->fns[a->fn];
 
         n = a->next_of_domain;
-        if (f->whole || !devtlb_wanted(u, f, false, !d->root))
+        if (f->whole || !devtlb_wanted(u, f, false, false))
             continue;
         f->sent++;
         if (a->rid)
@@ -228,6 +232,26 @@ static inline __attribute__((always_inline)) void emit_atts(struct unit *u, cons
         else
             hostq_push_devtlb(u, f, desc_pdevtlb(f->sid, f->pfsid, f->depth, a->pasid, b->page, b->order));
     }
+}
+
+/* The same, also of first-stage tables: these are reached by the one function whose directory leads to them.
+ */
+static void emit_devtlb(struct unit *u, const struct block *b)
+{
+    const struct domain *d = b->domain;
+    struct fn *f;
+
+    if (d->root) {
+        emit_atts(u, b);
+        return;
+    }
+    f = fn_find(u, d->dir->sid);
+    if (!f || f->whole)
+        return;
+    if (d->all)
+        emit_function(u, f, false, true);
+    else if (devtlb_wanted(u, f, false, true))
+        emit_pages(u, f, b->pasid == d->dir->guest.rid_pasid, b->pasid, b->page, b->order);
 }
 
 /* What Sluice adds: for each flushed domain all its functions, for each changed entry its function. */
@@ -245,21 +269,21 @@ static void emit_implied_devtlb(struct unit *u)
         emit_function(u, &u->fns[p->whole[i]], false, false);
     for (unsigned i = 0; i < p->nr_blocks; i++)
         if (!p->blocks[i].domain->all)
-            emit_atts(u, &p->blocks[i]);
+            emit_devtlb(u, &p->blocks[i]);
     for (struct domain *d = p->touched; d; d = d->next_touched)
         if (d->all)
-            emit_atts(u, &(struct block){ 0, ORDER_ALL, d });
+            emit_devtlb(u, &(struct block){ 0, ORDER_ALL, 0, d });
 }
 
 void emit_run(struct unit *u, struct domain *d, struct range r)
 {
-    const struct block b = { r.first, range_order(r), d };
+    const struct block b = { r.first, range_order(r), 0, d };
 
     if (r.last - r.first == BIT(b.order) - 1) {
         emit_iotlb_block(u, &b); /* the same as below, without lists */
         emit_atts(u, &b);
     } else {
-        cut(u, d, r);
+        cut(u, d, 0, r);
         emit_iotlb(u);
         emit_implied_devtlb(u);
     }
@@ -268,34 +292,44 @@ void emit_run(struct unit *u, struct domain *d, struct range r)
 
 /* Is the range among those of the domain? Guests ask in the order of their IOTLB descriptors, so the search
  * goes on where the last one ended. */
-static bool range_planned(struct plan *p, const struct domain *d, struct range r)
+static bool range_planned(struct plan *p, const struct domain *d, u32 pasid, struct range r)
 {
     for (unsigned n = 0; n < p->nr_ranges; n++) {
         const struct planned_range *planned = &p->ranges[p->cursor];
 
-        if (planned->domain == d && range_covers(planned->range, r))
+        if (planned->domain == d && planned->pasid == pasid && range_covers(planned->range, r))
             return true;
         p->cursor = (u16)((p->cursor + 1) % p->nr_ranges);
     }
     return false;
 }
 
+/* The domain that the request is about; NULL: it is about more, or a way that nobody knows. */
+static struct domain *asked_about(struct unit *u, const struct fn *f, const struct devtlb_request *r,
+                                  u32 *pasid)
+{
+    u32 rid = f->dir ? f->dir->guest.rid_pasid : 0;
+
+    *pasid = r->with_pasid ? r->pasid : rid;
+    if (r->all_pasids || (r->with_pasid && (r->pasid == rid || !f->dir)))
+        return NULL;
+    if (f->dir)
+        return pasid_domain(u, f->dir, *pasid);
+    return f->first_att ? domain_get(u, u->atts[f->first_att].did) : NULL;
+}
+
 /* Has emit_implied_devtlb() sent at least this much to the function? */
 static bool covered(struct unit *u, const struct devtlb_request *r)
 {
     const struct fn *f = &u->fns[r->fn];
+    struct domain *d;
+    u32 pasid;
 
     if (everyone(&u->plan) || f->whole)
         return devtlb_wanted(u, f, false, !f->whole && for_first_stage(u, f));
-    for (u16 i = r->all_pasids ? 0 : f->first_att; i; i = u->atts[i].next_of_fn) {
-        struct att *a = &u->atts[i];
-        struct domain *d = domain_get(u, a->did);
-
-        if (a->rid == r->with_pasid || (!a->rid && a->pasid != r->pasid) || !d || !d->touched)
-            continue;
-        return devtlb_wanted(u, f, false, !d->root) && (d->all || range_planned(&u->plan, d, r->range));
-    }
-    return false;
+    d = asked_about(u, f, r, &pasid);
+    return d && d->touched && devtlb_wanted(u, f, false, !d->root) &&
+           (d->all || range_planned(&u->plan, d, d->root ? 0 : pasid, r->range));
 }
 
 static void emit_asked_devtlb(struct unit *u)
@@ -307,7 +341,7 @@ static void emit_asked_devtlb(struct unit *u)
             emit_asked(u, &p->devtlb[i]);
 }
 
-/* An upper bound of what the plan emits. */
+/* An upper bound of what the plan emits; a first-stage domain has one function. */
 static u64 needed(struct unit *u)
 {
     struct plan *p = &u->plan;
@@ -315,9 +349,9 @@ static u64 needed(struct unit *u)
             u->prq.answers + (everyone(p) ? 2ull * u->nr_fns : 0);
 
     for (unsigned i = 0; i < p->nr_blocks; i++)
-        n += 1ull + p->blocks[i].domain->nr_atts;
+        n += 2ull + p->blocks[i].domain->nr_atts;
     for (const struct domain *d = p->touched; d; d = d->next_touched)
-        n += 1ull + d->nr_atts;
+        n += 3ull + d->nr_atts;
     return u->nr_twice ? 2 * n : n;
 }
 

@@ -47,12 +47,13 @@ void hostq_settle(struct unit *u); /* waits for the outstanding batch, or until 
 void hostq_lose(struct unit *u);   /* the unit obeys no more */
 
 /* --- domain.c: host domains --- */
-/* A reference to the domain for a translation that requests with this PASID use; created and filled when new.
- * NULL: none left. */
-struct domain *domain_acquire(struct unit *u, const struct translation *t, u32 pasid);
+/* A reference to the domain for a translation that an entry of `dir` asks for (legacy mode: NULL); created
+ * and filled when new. NULL: none left. */
+struct domain *domain_acquire(struct unit *u, const struct translation *t, struct shadow_dir *dir);
 void domain_drop(struct unit *u, u16 did); /* a reference; none is counted for DID_NONE and DID_IDENTITY */
 struct domain *domain_create_identity(struct unit *u);
-/* The function's requests, plain (rid) or with this PASID, reach domain `did` from now on; or DID_NONE. */
+/* The function's requests, plain (rid) or with this PASID, reach domain `did` from now on; or DID_NONE.
+ * Domains of first-stage tables know their function by the directory. */
 void domain_attach(struct unit *u, struct fn *f, bool rid, u32 pasid, u16 did);
 void domain_detach(struct unit *u, struct fn *f); /* from all */
 void domain_reap(struct unit *u);                 /* after the flush: frees what died before it */
@@ -67,7 +68,6 @@ bool shadow_sync_leaves(struct unit *u, struct domain *d, struct range r);
 /* What is wrong with the guest's table for this address; 0: nothing but, perhaps, permission, or what
  * hardware says. */
 enum fault_reason shadow_fault(struct unit *u, const struct translation *t, u64 addr);
-u64 *shadow_alloc(void); /* an empty table; NULL: only the reserve is left */
 void shadow_free(struct unit *u, u64 *root, unsigned levels); /* into limbo */
 void limbo_add(struct unit *u, void *page);
 void limbo_free(struct unit *u);
@@ -101,6 +101,8 @@ void pasid_dir_drop(struct unit *u, struct shadow_dir *dir);
 /* Re-reads one entry (all) of the guest; `g`: its context entry, where that is a legacy one. */
 void pasid_sync(struct unit *u, struct shadow_dir *dir, u32 pasid, bool asked);
 void pasid_sync_all(struct unit *u, struct shadow_dir *dir, const struct guest_context *g);
+/* The host domain that this PASID reaches, NULL = none. */
+struct domain *pasid_domain(struct unit *u, struct shadow_dir *dir, u32 pasid);
 /* As context_fault(); pasid NULL: a plain request. */
 enum fault_reason pasid_fault(struct unit *u, const struct guest_dir *dir, const u32 *pasid, u64 addr,
                               u8 *pgtt);
@@ -198,9 +200,9 @@ static inline struct domain *domain_get(struct unit *u, u16 did)
 }
 
 /* The first of the list, NULL = none. */
-static inline struct domain *domain_of_guest(struct unit *u, u16 guest_did)
+static inline struct domain *domain_of_guest(struct unit *u, bool first, u16 guest_did)
 {
-    u16 *head = idmap_slot(&u->guest_dids, guest_did, false); /* 0 ends a list: never a host domain */
+    u16 *head = idmap_slot(&u->guest_dids[first], guest_did, false); /* 0 ends a list: never a host domain */
 
     return head && *head ? domain_get(u, *head) : NULL;
 }

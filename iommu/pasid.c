@@ -24,8 +24,8 @@ static struct pasid_entry our_entry(struct unit *u, const struct domain *d, cons
     if (d->pgtt != PGTT_FIRST)
         e.q[0] |= env_phys(below->root);
     if (d->pgtt != PGTT_SECOND)
-        e.q[2] = (t->nxe ? PE_NXE : 0) | (d->root ? env_phys(d->root) : d->guest_root) |
-                 field_prep(PE_FSPM, d->levels - 4u);
+        e.q[2] = (t->nxe ? PE_NXE : 0) | (d->root ? env_phys(d->root) : t->root) |
+                 field_prep(PE_FSPM, (d->root ? d->levels : t->levels) - 4u);
     return e;
 }
 
@@ -54,7 +54,7 @@ int pasid_init(struct unit *u)
 
 struct shadow_dir *pasid_dir_create(struct unit *u, u16 sid)
 {
-    struct shadow_dir *dir = env_page_alloc();
+    struct shadow_dir *dir = (struct shadow_dir *)shadow_alloc();
 
     if (!dir)
         return NULL;
@@ -70,7 +70,7 @@ static struct pasid_entry *host_entry(struct unit *u, struct shadow_dir *dir, u3
     u64 *link = &dir->entry[pasid / PASIDS_PER_TABLE];
 
     if (!(*link & PDIR_P) && create) {
-        void *table = env_page_alloc();
+        void *table = shadow_alloc();
 
         if (!table)
             return NULL;
@@ -97,6 +97,13 @@ static u16 entry_did(const struct pasid_entry *e)
     return e->q[0] & PE_P ? (u16)field_get(e->q[1], PE_DID) : DID_NONE;
 }
 
+struct domain *pasid_domain(struct unit *u, struct shadow_dir *dir, u32 pasid)
+{
+    const struct pasid_entry *e = pasid >> PASID_BITS ? NULL : host_entry(u, dir, pasid, false);
+
+    return e ? domain_get(u, entry_did(e)) : NULL;
+}
+
 /* Puts `want` (whose reference it owns) in force and plans what 6.2.2 asks for what was there before. */
 static void put(struct unit *u, struct shadow_dir *dir, u32 pasid, struct pasid_entry *host,
                 struct pasid_entry *want, bool asked)
@@ -114,10 +121,10 @@ static void put(struct unit *u, struct shadow_dir *dir, u32 pasid, struct pasid_
         domain_attach(u, f, rid, pasid, new_did);
         f->pasids |= !rid && new_did != DID_NONE;
     }
-    if (asked || !same) {
+    if (asked || !same)
         plan_pasid(u, old_did, pasid);
+    if (!same || (asked && new_did)) /* of what was not there and is not there a function holds nothing */
         plan_function(u, dir->sid);
-    }
     if (!same) {
         struct domain *old = domain_get(u, old_did), *new = domain_get(u, new_did);
 
@@ -154,6 +161,9 @@ void pasid_dir_drop(struct unit *u, struct shadow_dir *dir)
         if (table)
             limbo_add(u, table);
     }
+    for (u32 i = 0; i < ARRAY_SIZE(dir->domains.pages); i++)
+        if (dir->domains.pages[i])
+            env_page_free(dir->domains.pages[i]);
     limbo_add(u, dir);
 }
 
@@ -269,14 +279,12 @@ static void sync_entry(struct unit *u, struct shadow_dir *dir, u32 pasid, const 
     struct domain *d = NULL;
 
     if (!host) {
-        if (asked) {
+        if (asked)
             plan_pasid(u, DID_NONE, pasid);
-            plan_function(u, dir->sid);
-        }
         return;
     }
     if (!p->fault)
-        d = domain_acquire(u, &p->t, pasid);
+        d = domain_acquire(u, &p->t, dir);
     if (d)
         want = our_entry(u, d, &p->t);
     want.q[0] |= p->no_faults ? PE_FPD : 0;

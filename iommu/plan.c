@@ -20,7 +20,7 @@ void plan_reset(struct unit *u)
         u->fns[p->whole[i]].whole = false;
     p->marks[0] = p->marks[1] = p->marks[2] = p->marks[3] = 0;
     p->nr_waits = 0;
-    p->looked = p->cursor = 0;
+    p->looked = p->passed = p->cursor = 0;
 }
 
 bool plan_has_room(struct unit *u)
@@ -59,7 +59,11 @@ void plan_context(struct unit *u, u16 sid, u16 old_did)
 void plan_pasid(struct unit *u, u16 old_did, u32 pasid)
 {
     struct plan *p = &u->plan;
+    u16 last = p->nr_pasid - 1;
 
+    /* What is present nowhere is asked for once, not for each directory. */
+    if (p->nr_pasid && p->pasid[last].pasid == pasid && p->pasid[last].did == old_did)
+        return;
     if (p->nr_pasid == PLAN_CONTEXT)
         p->pasid_all = true;
     if (p->pasid_all)
@@ -97,7 +101,7 @@ void plan_everything(struct unit *u)
     u->plan.iec_all = true;
 }
 
-static void plan_range(struct unit *u, struct domain *d, struct range r)
+static void plan_range(struct unit *u, struct domain *d, u32 pasid, struct range r)
 {
     struct plan *p = &u->plan;
     struct range *last = &p->ranges[d->last_range].range;
@@ -106,7 +110,8 @@ static void plan_range(struct unit *u, struct domain *d, struct range r)
     if (d->sync_all)
         return;
     /* Neighbours, and the same again, extend the last range: drivers unmap upwards. */
-    if (d->nr_ranges && r.first >= last->first && r.first <= last->last + 1) {
+    if (d->nr_ranges && p->ranges[d->last_range].pasid == pasid && r.first >= last->first &&
+        r.first <= last->last + 1) {
         if (r.last <= last->last)
             return;
         d->pages += r.last - last->last;
@@ -119,9 +124,9 @@ static void plan_range(struct unit *u, struct domain *d, struct range r)
         d->pages += r.last - r.first + 1;
         d->nr_ranges++;
         d->last_range = p->nr_ranges;
-        p->ranges[p->nr_ranges++] = (struct planned_range){ r, d };
+        p->ranges[p->nr_ranges++] = (struct planned_range){ r, d, pasid };
     }
-    if (d->nr_ranges > 1 && d->pages > PAGES_LOOKED_AT)
+    if (d->root && d->nr_ranges > 1 && d->pages > PAGES_LOOKED_AT)
         plan_domain(u, d, true);
 }
 
@@ -148,22 +153,26 @@ static __attribute__((noinline)) void request_context(struct unit *u, const stru
     }
 }
 
+/* The next of the guest's domain-id. Many descriptors may each be about one of many, or of none: past so many
+ * that were looked at in vain, all are flushed, once. */
 static struct domain *next_same(struct unit *u, const struct domain *d)
 {
-    return d->next_same ? domain_get(u, d->next_same) : NULL;
+    u->plan.iotlb_all |= ++u->plan.passed > PLAN_PASSED;
+    return d->next_same && !u->plan.iotlb_all ? domain_get(u, d->next_same) : NULL;
 }
 
 /* Every host domain that stands for the guest's; each looks for itself whether it is flushed whole already.
  * One that nobody knows holds nothing. */
 void plan_pages(struct unit *u, u16 did, struct range r, u32 descriptors)
 {
-    for (struct domain *d = domain_of_guest(u, did); d; d = next_same(u, d)) {
-        d->asked += descriptors;
-        if (d->root && !range_is_all(r)) /* of first-stage tables it takes all (6.5.2.2) */
-            plan_range(u, d, r);
-        else
-            plan_domain(u, d, true);
-    }
+    for (unsigned first = 0; first < 2; first++)
+        for (struct domain *d = domain_of_guest(u, first, did); d; d = next_same(u, d)) {
+            d->asked += descriptors;
+            if (first || range_is_all(r)) /* of first-stage tables it takes all (6.5.2.2) */
+                plan_domain(u, d, true);
+            else
+                plan_range(u, d, 0, r);
+        }
 }
 
 static void request_iotlb(struct unit *u, const struct request *r)
@@ -217,19 +226,20 @@ static __attribute__((noinline)) void request_pasid(struct unit *u, const struct
     }
 }
 
-/* First-stage tables, each of which has a host domain of its own, that one or more PASIDs reach. It is no
- * request for second-stage tables; a guest that confuses the two gets what it wanted. */
+/* First-stage tables of one PASID, in any of the directories that know the domain-id. It is no request for
+ * second-stage tables; a guest that confuses the two gets what it wanted. */
 static __attribute__((noinline)) void request_piotlb(struct unit *u, const struct request *r)
 {
-    struct domain *d = domain_of_guest(u, r->did);
-
-    for (; d; d = next_same(u, d)) {
-        d->asked++;
-        if (d->root || d->pasid == PASID_MANY)
-            plan_domain(u, d, true);
-        else if (d->pasid == r->pasid)
-            plan_range(u, d, r->range);
-    }
+    for (unsigned first = 0; first < 2; first++)
+        for (struct domain *d = domain_of_guest(u, first, r->did); d; d = next_same(u, d)) {
+            if (first && pasid_domain(u, d->dir, r->pasid) != d)
+                continue;
+            d->asked++;
+            if (first)
+                plan_range(u, d, r->pasid, r->range);
+            else
+                plan_domain(u, d, true);
+        }
 }
 
 void plan_request(struct unit *u, const struct request *r)

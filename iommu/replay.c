@@ -179,7 +179,7 @@ _Static_assert(MAX_BLOCKS *(1 + 2 * STRAIGHT_ATTS) + 4 <= HQ_PAGES * PAGE_SIZE /
 static bool straight(struct unit *u)
 {
     struct run *run = &u->plan.run;
-    struct domain *d = domain_of_guest(u, run->did);
+    struct domain *d = domain_of_guest(u, false, run->did);
 
     if (!plan_only_waits(&u->plan) || u->prq.answers || u->atts_lost || u->hq.lost || u->mamv < TABLE_ORDER ||
         (run->range.first ^ run->range.last) >> TABLE_ORDER || !d || d->next_same || d->pgtt != PGTT_SECOND ||

@@ -16,6 +16,8 @@
 #define DID_IDENTITY 1
 #define DID_FIRST    2
 
+u64 *shadow_alloc(void); /* an empty table; NULL: only the reserve is left */
+
 /* A sparse table from a 16-bit id to a u16, 0 where nothing was stored; its pages come when they are needed.
  */
 #define IDMAP_PER_PAGE (PAGE_SIZE / sizeof(u16))
@@ -29,7 +31,7 @@ static inline u16 *idmap_slot(struct idmap *map, u16 id, bool create)
     u16 **page = &map->pages[id / IDMAP_PER_PAGE];
 
     if (!*page && create)
-        *page = env_page_alloc();
+        *page = (u16 *)shadow_alloc();
     return *page ? &(*page)[id % IDMAP_PER_PAGE] : NULL;
 }
 
@@ -37,23 +39,25 @@ static inline u16 *idmap_slot(struct idmap *map, u16 id, bool create)
 struct fn {
     u16 sid;
     u16 pfsid;
-    u8 depth;            /* ATS invalidate queue depth, 0 = 32 */
-    bool gate;           /* policy trusts it: a context entry of its may say TT_ATS */
-    bool dead;           /* did not answer an invalidation: quarantined */
-    bool silent;         /* ATS is about to be switched on: it holds nothing and would not answer */
-    bool twice;          /* its first answer is not to be trusted: each flush is sent again */
-    bool whole;          /* this batch: flush all it holds */
-    bool pasids;         /* requests of its may have carried PASIDs since ATS came on */
-    bool answers_pasids; /* it has them enabled: else a flush that names one would never be answered */
-    bool pages;          /* its hardware entry lets it send page requests */
-    u16 first_att;       /* the domains it reaches */
-    u32 asked, sent;     /* device-TLB descriptors of the guest and of ours */
-    u64 devtlb_low;      /* what all device-TLB descriptors without PASID to it begin with */
+    u8 depth;               /* ATS invalidate queue depth, 0 = 32 */
+    bool gate;              /* policy trusts it: a context entry of its may say TT_ATS */
+    bool dead;              /* did not answer an invalidation: quarantined */
+    bool silent;            /* ATS is about to be switched on: it holds nothing and would not answer */
+    bool twice;             /* its first answer is not to be trusted: each flush is sent again */
+    bool whole;             /* this batch: flush all it holds */
+    bool pasids;            /* requests of its may have carried PASIDs since ATS came on */
+    bool answers_pasids;    /* it has them enabled: else a flush that names one would never be answered */
+    bool pages;             /* its hardware entry lets it send page requests */
+    u16 first_att;          /* the domains with tables of ours that it reaches */
+    struct shadow_dir *dir; /* scalable mode: where its context entry leads */
+    u32 asked, sent;        /* device-TLB descriptors of the guest and of ours */
+    u64 devtlb_low;         /* what all device-TLB descriptors without PASID to it begin with */
 };
 #define MAX_FNS   512
 #define MAX_TWICE 128
 
-/* One way of such a function into a host domain: its plain requests (rid), or those that carry a PASID. */
+/* One way of such a function into a host domain with a table of ours: its plain requests (rid), or those that
+ * carry a PASID. */
 struct att {
     u16 fn, did;
     u16 next_of_fn, next_of_domain;
@@ -92,29 +96,32 @@ struct shadow_dir {
     u64 entry[DIR_ENTRIES];
     struct shadow_dir *next;
     struct guest_dir guest;
+    struct idmap domains; /* guest domain-id -> host domain of its first-stage tables here */
     u16 sid;
     bool dropped; /* no context entry leads here any more */
 };
 _Static_assert(sizeof(struct shadow_dir) <= PAGE_SIZE, "a page");
 
 /*
- * A host domain: one table in hardware. The guest's (domain-id, stage, table, width) maps to one of ours; the
- * same guest domain-id with two tables is two of ours (first-stage tables of several PASIDs, hostile guests,
- * and guests between two flushes). So no two tables ever share a host domain-id (6.2.3.1).
+ * A host domain: one table of ours, or the guest's first-stage tables under one of its domain-ids in one
+ * directory, of which each PASID has one. The guest's (domain-id, table, width), or (domain-id, directory),
+ * maps to one of ours; the same guest domain-id with two second-stage tables is two of ours (hostile guests,
+ * and guests between two flushes). So no two tables ever share a host domain-id and PASID (6.2.3.1), and
+ * drivers that give the tables of a thousand processes one domain-id need no more of ours than they have
+ * functions.
  *
  *     pgtt           root   hardware uses
  *     PGTT_SECOND    ours   a shadow of the guest's second-stage table, or the identity map
  *     PGTT_FIRST     ours   the same in first-stage format, where the unit has no second stage
- *     PGTT_NESTED    NULL   the guest's first-stage table on top of the identity map
- *     PGTT_FIRST     NULL   the guest's first-stage table and nothing below it (firststage=direct)
+ *     PGTT_NESTED    NULL   the guest's first-stage tables on top of the identity map
+ *     PGTT_FIRST     NULL   the guest's first-stage tables and nothing below them (firststage=direct)
  */
 struct domain {
     u16 did; /* ours; the index of this struct */
     u16 guest_did;
-    u16 next_same; /* next host domain of the same guest domain-id */
-    u16 first_att; /* ATS functions in it */
+    u16 next_same; /* next host domain of the same guest domain-id and stage */
+    u16 first_att; /* ATS functions in it, where the table is ours */
     u32 refs;      /* context and PASID entries that name it */
-    u32 pasid;     /* of the requests that reach it; PASID_MANY: several */
     u8 pgtt;
     u8 levels;
     bool live;
@@ -125,23 +132,24 @@ struct domain {
     u16 nr_ranges, last_range; /* this batch: of plan.ranges, while touched */
     u16 nr_atts;
     struct domain *next_touched;
-    u64 pages;       /* this batch: sum of its ranges, to see when one pass over all of them is cheaper */
-    u64 guest_root;  /* guest-physical; unused for the identity domain */
-    u64 *root;       /* our top-level table; NULL: the guest's own is used */
-    u32 asked, sent; /* IOTLB descriptors of the guest and of ours */
+    u64 pages;      /* this batch: sum of its ranges, to see when one pass over all of them is cheaper */
+    u64 guest_root; /* guest-physical; unused for the identity domain */
+    u64 *root;      /* our top-level table; NULL: the guest's own are used */
+    struct shadow_dir *dir; /* root NULL: the directory that leads to them */
+    u32 asked, sent;        /* IOTLB descriptors of the guest and of ours */
 };
-#define PASID_MANY       ~0u
 #define DOMAINS_PER_PAGE 32
 _Static_assert(sizeof(struct domain) * DOMAINS_PER_PAGE <= PAGE_SIZE, "a page of domains");
 
 struct planned_range {
     struct range range;
     struct domain *domain;
+    u32 pasid; /* where the tables are the guest's */
 };
 
 struct block { /* 2^order pages, aligned */
     u64 page;
-    u32 order;
+    u32 order, pasid;
     struct domain *domain;
 };
 #define MAX_BLOCKS 4 /* of one range */
@@ -181,6 +189,8 @@ _Static_assert(sizeof(struct guest_wait) == 16, "a page of waits");
 #define PLAN_WAIT_PAGES 128 /* the longest ring has 2^15 entries */
 /* Entries looked at one by one; more than that and all are looked at, once, when the batch is emitted. */
 #define PLAN_LOOKS 512
+/* Likewise domains of one guest domain-id: no more than reading as many descriptors. */
+#define PLAN_PASSED 32768
 struct plan {
     union {
         struct {
@@ -201,9 +211,9 @@ struct plan {
         u64 marks[4]; /* all 0: there is nothing to do but waits */
     };
     u16 nr_waits;
-    struct run run; /* while descriptors are fetched: the last one, not planned yet */
-    u32 looked;
-    u16 cursor; /* where the last search in the ranges ended */
+    struct run run;     /* while descriptors are fetched: the last one, not planned yet */
+    u32 looked, passed; /* entries; domains that a request was not about */
+    u16 cursor;         /* where the last search in the ranges ended */
     struct planned_range ranges[PLAN_RANGES];
     struct block blocks[PLAN_RANGES * MAX_BLOCKS]; /* of the ranges */
     struct devtlb_request devtlb[PLAN_DEVTLB];     /* the guest's own */
@@ -329,10 +339,10 @@ struct unit {
     u16 doubtful; /* without caching mode: its entries may have become present unseen, as it had a fault */
 
     struct domain *domains[65536 / DOMAINS_PER_PAGE];
-    u16 next_did;            /* never used yet */
-    u16 free_did;            /* list of free ones through next_same */
-    u16 dying;               /* list, through next_same: refs 0, freed when the flush is done */
-    struct idmap guest_dids; /* guest domain-id -> first host domain */
+    u16 next_did;               /* never used yet */
+    u16 free_did;               /* list of free ones through next_same */
+    u16 dying;                  /* list, through next_same: refs 0, freed when the flush is done */
+    struct idmap guest_dids[2]; /* guest domain-id -> first host domain; [1]: of its first-stage tables */
     struct last_tables last;
     void *limbo; /* table pages that hardware may still read, through env_page_note() */
 

@@ -4,6 +4,7 @@
 /* IN iommu/unit.h: PLAN_WAIT_PAGES 128 => PLAN_WAIT_PAGES 2 */
 /* IN iommu/unit.h: MAX_FNS   512 => MAX_FNS 4 */
 /* IN iommu/unit.h: PRQ_GROUPS 128 => PRQ_GROUPS 2 */
+/* IN iommu/unit.h: DIR_ENTRIES 256 => DIR_ENTRIES 2 */
 /* IN iommu/unit.h: union { => struct { */
 /* IN iommu/unit.h: offsetof(struct plan, nr_waits) == => offsetof(struct plan, nr_waits) >= */
 /*
@@ -29,6 +30,7 @@ static struct domain *domain_of(u16 did);
 #define hostq_push_plain_devtlb(u, f, ...) pushed(u, __VA_ARGS__)
 #define desc_devtlb_high(page, order)      covers(page, order)
 #define domain_get(u, did)                 domain_of(did)
+#define fn_find(u, sid)                    (&(u)->fns[sid])
 #define desc_pdevtlb(sid, pfsid, depth, pasid, page, order) \
     ((struct desc){ desc_pdevtlb_low(sid, pfsid, depth, pasid), covers(page, order) })
 #include "iommu/emit.c"
@@ -39,6 +41,7 @@ struct iommu_options iommu_opts; /* the defaults */
 static struct unit unit;
 static struct domain domains[2];
 static struct att atts[4];
+static struct shadow_dir dirs[2]; /* by domain: where the tables are the guest's, who reaches them */
 static u64 root, page;
 static unsigned reached; /* requests that cover the page, at function 1, by the way in which it is attached */
 static bool iotlb, submitted;
@@ -179,10 +182,23 @@ static void any_domains(void)
         d->live = true;
         d->root = any_bool() ? &root : NULL;
         d->pgtt = d->root ? PGTT_SECOND : PGTT_NESTED;
-        d->pasid = any_bool() ? PASID_MANY : any32() & 0xfffff;
+        d->dir = &dirs[i];
+        dirs[i].sid = i + 1;
+        dirs[i].guest.rid_pasid = any32() & 0xfffff;
     }
-    domains[0].first_att = 2;
-    domains[0].nr_atts = 2;
+    if (domains[0].root) {
+        domains[0].first_att = 2;
+        domains[0].nr_atts = 2;
+    } else {
+        unit.fns[1].dir = &dirs[0];
+        ASSUME(atts[1].rid || atts[1].pasid != dirs[0].guest.rid_pasid);
+    }
+}
+
+/* Is this block about the way that is watched? A first-stage table is that of one PASID. */
+static bool of_the_way(const struct block *b)
+{
+    return domains[0].root || b->pasid == (atts[1].rid ? dirs[0].guest.rid_pasid : atts[1].pasid);
 }
 
 static bool excused(void)
@@ -194,14 +210,14 @@ static bool excused(void)
 
 static void block(void)
 {
-    struct block b = { any64(), any8() & 63, &domains[0] };
+    struct block b = { any64(), any8() & 63, any32(), &domains[0] };
 
     any_functions();
     any_domains();
     page = any64();
-    ASSUME(b.page <= PAGE_NR_MAX && in_block(b.page, b.order));
+    ASSUME(b.page <= PAGE_NR_MAX && in_block(b.page, b.order) && of_the_way(&b));
     emit_iotlb_block(&unit, &b);
-    emit_atts(&unit, &b);
+    emit_devtlb(&unit, &b);
     PROVE(iotlb);
 }
 
@@ -229,7 +245,7 @@ static bool held(bool too_much)
 
     page = first + any16() % BIT(SIZE_BITS);
     ASSUME(r.last <= PAGE_NR_MAX && (too_much || page <= r.last));
-    cut(&unit, &domains[0], r);
+    cut(&unit, &domains[0], any32(), r);
     PROVE(unit.plan.nr_blocks >= 1 && unit.plan.nr_blocks <= MAX_BLOCKS);
     for (unsigned i = 0; i < MAX_BLOCKS; i++)
         in |= i < unit.plan.nr_blocks && in_block(unit.plan.blocks[i].page, unit.plan.blocks[i].order);
@@ -266,6 +282,7 @@ static bool plan(bool other, u16 whole)
     for (unsigned i = 0; i < 2; i++) {
         p->blocks[i].page = any64();
         p->blocks[i].order = any8() & 63;
+        p->blocks[i].pasid = any32();
         p->blocks[i].domain = &domains[i == 0 && other];
     }
     domains[0].touched = true;
@@ -277,8 +294,9 @@ static bool plan(bool other, u16 whole)
     p->nr_whole = whole != 0;
     p->whole[0] = whole;
     unit.fns[whole].whole = whole != 0;
-    return p->iotlb_all || domains[0].all || in_block(p->blocks[1].page, p->blocks[1].order) ||
-           (!other && in_block(p->blocks[0].page, p->blocks[0].order));
+    return p->iotlb_all || domains[0].all ||
+           (in_block(p->blocks[1].page, p->blocks[1].order) && of_the_way(&p->blocks[1])) ||
+           (!other && in_block(p->blocks[0].page, p->blocks[0].order) && of_the_way(&p->blocks[0]));
 }
 
 /* Each list has known members, and everything else is any value. */

@@ -19,18 +19,36 @@
 
 /* In place of these, which look things up in large tables. */
 static struct domain *domain_of(u16 did);
-#define domain_get(u, did)      domain_of(did)
-#define domain_of_guest(u, did) ((void)(u), (void)(did), domain_of(2))
+static struct domain *first_of(bool first);
+static struct domain *reached(u32 pasid, const struct shadow_dir *dir);
+#define domain_get(u, did)             domain_of(did)
+#define domain_of_guest(u, first, did) ((void)(u), (void)(did), first_of(first))
+#define pasid_domain(u, dir, pasid)    reached(pasid, dir)
 #include "iommu/plan.c"
 
 struct iommu_options iommu_opts;
 static struct unit unit;
 static struct domain domain2, domain3;
-static u64 page, root; /* the page that is watched; any of our tables */
+static struct shadow_dir dir2, dir3; /* of first-stage tables */
+static u64 page, root;               /* the page that is watched; any of our tables */
+static u32 way;                      /* the PASID that is watched; every other one leads anywhere */
 
 static struct domain *domain_of(u16 did)
 {
     return did == 2 ? &domain2 : did == 3 ? &domain3 : NULL;
+}
+
+/* The guest's domain-id has both in one list, or the second one is not in it. */
+static struct domain *first_of(bool first)
+{
+    return first == !domain2.root ? &domain2 : NULL;
+}
+
+static struct domain *reached(u32 pasid, const struct shadow_dir *dir)
+{
+    struct domain *d = dir == &dir2 ? &domain2 : &domain3;
+
+    return pasid == way || any_bool() ? d : NULL;
 }
 
 static bool has_page(struct range r)
@@ -51,7 +69,7 @@ static void any_domain(struct domain *d, u16 did)
     d->did = did;
     d->live = true;
     d->root = any_bool() ? &root : NULL;
-    d->pasid = any_bool() ? PASID_MANY : any32() & 0xfffff;
+    d->dir = did == 2 ? &dir2 : &dir3;
     d->pgtt = d->root ? PGTT_SECOND : PGTT_NESTED;
     d->all = any_bool();
     d->sync_all = any_bool();
@@ -72,6 +90,8 @@ static void any_plan(const struct shape *shape)
     any_domain(&domain2, 2);
     any_domain(&domain3, 3);
     domain2.next_same = shape->next_same;
+    ASSUME(!shape->next_same || !domain2.root == !domain3.root);
+    way = any32() & 0xfffff;
     unit.next_did = 4;
     for (unsigned i = 2; i-- > 0;)
         if (shape->touched[i]) {
@@ -85,7 +105,10 @@ static void any_plan(const struct shape *shape)
         if (shape->range[i]) {
             shape->range[i]->nr_ranges++;
             shape->range[i]->last_range = p->nr_ranges;
-            p->ranges[p->nr_ranges++] = (struct planned_range){ any_range(), shape->range[i] };
+            p->ranges[p->nr_ranges] = (struct planned_range){ any_range(), shape->range[i], any32() };
+            if (shape->range[i]->root)
+                p->ranges[p->nr_ranges].pasid = 0;
+            p->nr_ranges++;
         }
     p->iotlb_all = any_bool();
     p->devtlb_all = any_bool();
@@ -102,7 +125,8 @@ static bool planned(const struct domain *d)
     bool range = false;
 
     for (unsigned i = 0; i < 4; i++)
-        range |= i < p->nr_ranges && p->ranges[i].domain == d && has_page(p->ranges[i].range);
+        range |= i < p->nr_ranges && p->ranges[i].domain == d && has_page(p->ranges[i].range) &&
+                 (d->root || p->ranges[i].pasid == way);
     return p->iotlb_all || (d->touched && (d->all || range));
 }
 
@@ -141,7 +165,7 @@ static bool in_scope(const struct request *r, const struct domain *d)
         return false;
     if (r->type == DESC_IOTLB)
         return r->granularity == 2 || !d->root || covers;
-    return !d->root && (d->pasid == PASID_MANY || d->pasid == r->pasid) && covers;
+    return !d->root && way == r->pasid && covers;
 }
 
 static bool request(const struct shape *shape, bool too_much)

@@ -225,7 +225,7 @@ static void many_tables_under_one_id(void **state)
     assert_true(q_sync(0));
     guest_domain_init(1, 5, 4);
     guest_map(1, IOVA, GUEST_DATA + 4096, P_RW);
-    guest_attach(SID_ATS2, 1, TT_SS);
+    guest_attach(SID_ATS2, 1, TT_ATS_ON);
     q_context(0, 3, 5, SID_ATS2, 0);
     assert_true(q_sync(0));
     assert_int_equal(dma_lands(ATS2, IOVA, true), ~0ull);
