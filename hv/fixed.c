@@ -7,6 +7,7 @@
 #include "arch/pci.h"
 #include "arch/string.h"
 #include "hv/mem.h"
+#include "hv/options.h"
 
 /* MADT (ACPI 5.2.12) and HPET tables. */
 #define MADT_IOAPIC      1
@@ -38,37 +39,23 @@ const u8 *fixed_ioapic_next(const u8 *entry, u64 *address)
     return entry;
 }
 
-static int declare_ioapics(void)
+static void declare(u64 base, u64 size)
 {
-    int err = 0;
-    u64 address;
-
-    for (const u8 *entry = NULL; !err && (entry = fixed_ioapic_next(entry, &address)) != NULL;)
-        err = mem_declare(address, PAGE_SIZE, MEM_DEVICE);
-    return err;
+    need(mem_declare(base, size, MEM_DEVICE), "declaring fixed devices");
 }
 
-static int declare_hpet(void)
+void fixed_declare(void)
 {
-    u64 address = acpi_field(acpi_find("HPET"), HPET_ADDRESS, sizeof(address));
+    u64 address, hpet = acpi_field(acpi_find("HPET"), HPET_ADDRESS, 8);
 
-    return address ? mem_declare(address, PAGE_SIZE, MEM_DEVICE) : 0;
-}
-
-int fixed_declare(void)
-{
-    int err = 0;
-
-    for (unsigned i = 0; !err && i < ARRAY_SIZE(everywhere); i++)
-        err = mem_declare(everywhere[i].base, everywhere[i].size, MEM_DEVICE);
-    for (unsigned i = 0; !err && i < pci_ecam_count(); i++) {
+    for (unsigned i = 0; i < ARRAY_SIZE(everywhere); i++)
+        declare(everywhere[i].base, everywhere[i].size);
+    for (unsigned i = 0; i < pci_ecam_count(); i++) {
         const struct ecam *e = pci_ecam(i);
-        err = mem_declare(e->base + ((u64)e->first_bus << 20), (u64)(e->last_bus - e->first_bus + 1) << 20,
-                          MEM_DEVICE);
+        declare(e->base + ((u64)e->first_bus << 20), (u64)(e->last_bus - e->first_bus + 1) << 20);
     }
-    if (!err)
-        err = declare_ioapics();
-    if (!err)
-        err = declare_hpet();
-    return err;
+    for (const u8 *entry = NULL; (entry = fixed_ioapic_next(entry, &address)) != NULL;)
+        declare(address, PAGE_SIZE);
+    if (hpet)
+        declare(hpet, PAGE_SIZE);
 }

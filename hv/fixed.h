@@ -8,7 +8,7 @@
 #include "arch/types.h"
 
 /* Declares them as MEM_DEVICE, from ACPI where it says and else where every PC has them. */
-int fixed_declare(void) __must_check;
+void fixed_declare(void);
 /* The MADT's IOAPICs one by one: NULL first, NULL after the last. */
 const u8 *fixed_ioapic_next(const u8 *entry, u64 *address);
 

@@ -26,12 +26,6 @@
 
 #define MIB 20
 
-static void need(int err, const char *what)
-{
-    if (err)
-        refuse("%s failed (error %d); try a larger mem=", what, err);
-}
-
 static void move_high(const struct boot_info *info)
 {
     u64 size, base = region_choose(info, &size);
@@ -188,9 +182,9 @@ void __noreturn hv_main(const struct boot_info *info)
     choose_backend();
     pci_init();
     struct acpi_header *dmar = options.iommu_off ? NULL : find_units();
-    need(fixed_declare(), "declaring fixed devices");
+    fixed_declare();
     guest_check(info);
-    need(pci_scan(), "reading PCI configuration space");
+    pci_scan();
 
     if (dmar)
         contain_devices(dmar);

@@ -10,26 +10,14 @@
 #define MEM_END   BIT(52) /* no x86 CPU addresses more */
 #define MAX_EDGES 2048
 
-/* Ascending: where declarations overlap, the highest decides. */
-enum kind { K_NONE, K_BAR, K_FIRMWARE, K_RMRR, K_RAM, K_DEVICE, K_UNIT, K_SLUICE, NR_KINDS };
-
-static const u8 owner_of[NR_KINDS] = {
-    [K_NONE] = MEM_DEVICE,   [K_BAR] = MEM_BAR,       [K_FIRMWARE] = MEM_DEVICE, [K_RMRR] = MEM_RMRR,
-    [K_RAM] = MEM_GUEST_RAM, [K_DEVICE] = MEM_DEVICE, [K_UNIT] = MEM_UNIT,       [K_SLUICE] = MEM_SLUICE,
-};
-static const u8 kind_of[] = {
-    [MEM_GUEST_RAM] = K_RAM, [MEM_RMRR] = K_RMRR,     [MEM_BAR] = K_BAR,
-    [MEM_DEVICE] = K_DEVICE, [MEM_SLUICE] = K_SLUICE, [MEM_UNIT] = K_UNIT,
-};
-
 struct edge {
     u64 at;
-    u8 kind;
+    u8 owner;
     int open; /* 1: opens, -1: closes */
 };
 struct span {
     u64 base; /* up to the next span's */
-    u8 kind;
+    u8 owner;
 };
 
 static struct edge edges[MAX_EDGES];
@@ -45,7 +33,7 @@ static struct spinlock writers;
 
 static void rebuild(void)
 {
-    int open[NR_KINDS] = { 1 }; /* K_NONE is open everywhere */
+    int open[MEM_OWNERS] = { 1 }; /* MEM_HOLE is open everywhere */
     unsigned e = 0, n = 0;
     u64 at = 0;
 
@@ -53,11 +41,11 @@ static void rebuild(void)
     __atomic_thread_fence(__ATOMIC_SEQ_CST);
     for (;;) {
         for (; e < nr_edges && edges[e].at == at; e++)
-            open[edges[e].kind] += edges[e].open;
-        u8 top = NR_KINDS - 1;
+            open[edges[e].owner] += edges[e].open;
+        u8 top = MEM_OWNERS - 1;
         while (!open[top])
             top--;
-        if (at < MEM_END && (!n || spans[n - 1].kind != top))
+        if (at < MEM_END && (!n || spans[n - 1].owner != top))
             spans[n++] = (struct span){ at, top };
         if (e == nr_edges)
             break;
@@ -70,25 +58,25 @@ static void rebuild(void)
         u64 pages = MIN((end - base) >> PAGE_SHIFT, MASK(31, 0));
         volatile u64 *large = &mem_large[base >= BIT(32)];
 
-        if (spans[i].kind == K_RAM && base < BIT(32 + PAGE_SHIFT) && pages > *large >> 32)
+        if (spans[i].owner == MEM_GUEST_RAM && base < BIT(32 + PAGE_SHIFT) && pages > *large >> 32)
             *large = pages << 32 | base >> PAGE_SHIFT;
     }
     __atomic_store_n(&generation, generation + 1, __ATOMIC_RELEASE);
 }
 
-static void edge_insert(u64 at, u8 kind, int open)
+static void edge_insert(u64 at, u8 owner, int open)
 {
     unsigned i = nr_edges++;
 
     for (; i && edges[i - 1].at > at; i--)
         edges[i] = edges[i - 1];
-    edges[i] = (struct edge){ at, kind, open };
+    edges[i] = (struct edge){ at, owner, open };
 }
 
-static struct edge *edge_find(u64 at, u8 kind, int open)
+static struct edge *edge_find(u64 at, u8 owner, int open)
 {
     for (unsigned i = 0; i < nr_edges && edges[i].at <= at; i++)
-        if (edges[i].at == at && edges[i].kind == kind && edges[i].open == open)
+        if (edges[i].at == at && edges[i].owner == owner && edges[i].open == open)
             return &edges[i];
     return NULL;
 }
@@ -112,7 +100,7 @@ static bool whole_pages(u64 *base, u64 *end, u64 size)
     return true;
 }
 
-static int declare(u64 base, u64 size, u8 kind)
+static int declare(u64 base, u64 size, u8 owner)
 {
     u64 end;
 
@@ -120,15 +108,15 @@ static int declare(u64 base, u64 size, u8 kind)
         return ERR_INVAL;
     if (nr_edges + 2 > MAX_EDGES)
         return ERR_NOSPC;
-    edge_insert(base, kind, 1);
-    edge_insert(end, kind, -1);
+    edge_insert(base, owner, 1);
+    edge_insert(end, owner, -1);
     return 0;
 }
 
 int mem_declare(u64 base, u64 size, enum mem_owner owner)
 {
     spin_lock(&writers);
-    int err = declare(base, size, kind_of[owner]);
+    int err = declare(base, size, owner);
     if (!err)
         rebuild();
     spin_unlock(&writers);
@@ -142,7 +130,7 @@ void mem_forget(u64 base, u64 size, enum mem_owner owner)
     if (!whole_pages(&base, &end, size))
         return;
     spin_lock(&writers);
-    struct edge *opens = edge_find(base, kind_of[owner], 1), *closes = edge_find(end, kind_of[owner], -1);
+    struct edge *opens = edge_find(base, owner, 1), *closes = edge_find(end, owner, -1);
     if (opens && closes) {
         edge_remove(closes); /* which lies behind the other, and so does not move it */
         edge_remove(opens);
@@ -191,16 +179,14 @@ u64 mem_extent(u64 pa, enum mem_owner *owner)
         return (((piece >> 32) - page) << PAGE_SHIFT) - (pa & (PAGE_SIZE - 1));
     }
     if (pa >= MEM_END) {
-        *owner = MEM_DEVICE;
+        *owner = MEM_HOLE;
         return -pa; /* up to 2^64 */
     }
     do {
         seen = read_begin();
         unsigned i = span_of(pa);
-        *owner = owner_of[spans[i].kind];
-        for (i++; i < nr_spans && owner_of[spans[i].kind] == *owner; i++)
-            ;
-        end = i < nr_spans ? spans[i].base : MEM_END;
+        *owner = spans[i].owner;
+        end = i + 1 < nr_spans ? spans[i + 1].base : MEM_END;
     } while (read_again(seen));
     return end - pa;
 }
@@ -226,7 +212,7 @@ bool mem_is_fixed(u64 pa, u64 size)
         seen = read_begin();
         fixed = false;
         for (unsigned i = span_of(base); i < nr_spans && spans[i].base < end; i++)
-            fixed |= spans[i].kind >= K_DEVICE;
+            fixed |= spans[i].owner >= MEM_DEVICE;
     } while (read_again(seen));
     return fixed;
 }
@@ -295,10 +281,10 @@ int mem_init(const struct boot_info *info)
             size = end > base ? end - base : 0;
         }
         if (size && base < MEM_END)
-            err = declare(base, size, ram ? K_RAM : K_FIRMWARE);
+            err = declare(base, size, ram ? MEM_GUEST_RAM : MEM_FIRMWARE);
     }
     if (!err)
-        err = declare(region_base(), region_size(), K_SLUICE);
+        err = declare(region_base(), region_size(), MEM_SLUICE);
     rebuild();
     return err;
 }

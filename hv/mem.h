@@ -9,13 +9,18 @@
 #include "arch/types.h"
 #include "boot/boot_info.h"
 
+/* Ascending: where declarations overlap, the highest decides. DMA reaches RAM, RMRRs and BARs, nothing else.
+ */
 enum mem_owner {
-    MEM_GUEST_RAM, /* CPU and DMA */
-    MEM_RMRR,      /* firmware's DMA regions: CPU as firmware's map says, DMA */
+    MEM_HOLE,      /* declared by nobody: CPU only */
     MEM_BAR,       /* device BAR apertures: CPU and DMA (peer to peer) */
-    MEM_DEVICE,    /* any other address: CPU only, never DMA (ECAM, IOAPIC, HPET, TPM, flash, SMRAM, holes) */
-    MEM_SLUICE,    /* the region: neither */
+    MEM_FIRMWARE,  /* what firmware's map keeps for itself: CPU only */
+    MEM_RMRR,      /* firmware's DMA regions: CPU as firmware's map says, DMA */
+    MEM_GUEST_RAM, /* CPU and DMA */
+    MEM_DEVICE,    /* devices at fixed addresses: CPU only (ECAM, IOAPIC, HPET, TPM, flash, SMRAM) */
     MEM_UNIT,      /* a VT-d register window: trapped, never DMA */
+    MEM_SLUICE,    /* the region: neither */
+    MEM_OWNERS,
 };
 
 /* Chooses the region: `size` bytes, 2M-aligned, as high as possible in RAM below 4G and clear of every
@@ -33,10 +38,8 @@ u64 mem_ram_bytes(const struct boot_info *info);
 int mem_init(const struct boot_info *info) __must_check;
 
 /*
- * Ranges may overlap; where they do, the first of SLUICE, UNIT, declared DEVICE, GUEST_RAM, RMRR, BAR
- * decides, and memory that firmware keeps for itself takes DMA only where an RMRR says so. Bounds are widened
- * to whole pages. A range may be declared more than once and is then forgotten as often. ERR_INVAL when it
- * wraps, ERR_NOSPC when the table is full; then nothing has changed.
+ * Bounds are widened to whole pages. A range may be declared more than once and is then forgotten as often.
+ * ERR_INVAL when it wraps, ERR_NOSPC when the table is full; then nothing has changed.
  */
 int mem_declare(u64 base, u64 size, enum mem_owner owner) __must_check;
 void mem_forget(u64 base, u64 size, enum mem_owner owner);

@@ -6,7 +6,7 @@
 #ifndef HV_OPTIONS_H
 #define HV_OPTIONS_H
 
-#include "arch/types.h"
+#include "arch/log.h"
 #include "iommu/iommu.h"
 
 struct options {
@@ -20,6 +20,13 @@ extern struct options options;
 
 /* Parses, sets log_threshold too. On error refuse()s, naming the word and the values it takes. */
 void options_parse(const char *cmdline);
+
+/* refuse()s where something failed at boot, which is for want of memory nearly always. */
+static inline void need(int err, const char *what)
+{
+    if (err)
+        refuse("%s failed (error %d); try a larger mem=", what, err);
+}
 
 /* Logs one line for each option that gives up a promise. */
 void options_warn(void);

@@ -82,11 +82,11 @@ struct pci_function {
 
 #define PCI_MAX_FUNCTIONS 1024
 
-/* Looks at every bus: fills the table, declares what functions decode, turns ATS off where firmware left it
- * on. Before protection starts. */
 /* Bus mastering off for all that firmware reserves no memory for. */
 void pci_stop_masters(void);
-int pci_scan(void) __must_check;
+/* Looks at every bus: fills the table, declares what functions decode, turns ATS off where firmware left it
+ * on. Before protection starts. */
+void pci_scan(void);
 unsigned pci_function_count(void);
 
 /* The function as it is now; an entry is made for one that has appeared. NULL: absent. */

@@ -46,28 +46,22 @@ static unsigned read_bar(const struct pci_function *f, u32 reg, bool last, u64 t
     return wide ? 2 : 1;
 }
 
-static void read_bars(const struct pci_function *f, u32 reg, unsigned count, u64 times,
-                      struct pci_apertures *out)
+/* A function's own BARs and ROM, or its VFs' BARs. */
+static void read_apertures(const struct pci_function *f, const struct pci_decoder *d,
+                           struct pci_apertures *out)
 {
+    bool vf = d == &f->vf;
+    u32 bars = vf ? f->sriov + 0x24 : PCI_BAR0, rom_reg = f->bridge ? PCI_BRIDGE_ROM : PCI_ROM;
+    u32 times = vf ? pci_get(f, f->sriov + 0x10, 2) : 1, rom = vf ? 0 : pci_get(f, rom_reg, 4);
+    unsigned count = f->bridge && !vf ? 2 : 6;
+
+    out->count = 0;
     for (unsigned i = 0; i < count;)
-        i += read_bar(f, reg + 4 * i, i + 1 == count, times, out);
-}
-
-static void read_own(const struct pci_function *f, struct pci_apertures *out)
-{
-    u32 rom_reg = f->bridge ? PCI_BRIDGE_ROM : PCI_ROM;
-
-    read_bars(f, PCI_BAR0, f->bridge ? 2 : 6, 1, out);
-    u32 rom = pci_get(f, rom_reg, 4);
+        i += read_bar(f, bars + 4 * i, i + 1 == count, times, out);
     if (rom & 1) {
         u32 mask = size_mask(f, rom_reg, ~1u) & ~0x7ffu;
         add(out, rom & ~0x7ffu, mask & -mask);
     }
-}
-
-static void read_vf(const struct pci_function *f, struct pci_apertures *out)
-{
-    read_bars(f, f->sriov + 0x24, 6, pci_get(f, f->sriov + 0x10, 2), out);
 }
 
 static bool covers_fixed(const struct pci_apertures *a)
@@ -137,16 +131,6 @@ static bool switch_off(const struct pci_function *f, const struct pci_decoder *d
 {
     pci_put(f, d->control, 2, pci_get(f, d->control, 2) & ~(u32)d->gate);
     return (pci_get(f, d->control, 2) & d->on) != d->on;
-}
-
-static void read_apertures(const struct pci_function *f, const struct pci_decoder *d,
-                           struct pci_apertures *out)
-{
-    out->count = 0;
-    if (d == &f->vf)
-        read_vf(f, out);
-    else
-        read_own(f, out);
 }
 
 void pci_decode_adopt(struct pci_function *f)

@@ -3,8 +3,7 @@
  * The functions of the machine, as found at boot and as they come and go.
  */
 #include "hv/pci.h"
-#include "arch/log.h"
-#include "arch/string.h"
+#include "hv/options.h"
 #include "iommu/iommu.h"
 
 static struct pci_function functions[PCI_MAX_FUNCTIONS];
@@ -24,23 +23,30 @@ u32 pci_after(const struct pci_function *f, const struct pci_access *a, u32 off,
     return value;
 }
 
+/* What the one that was there before decoded stays declared: no harm is in that. */
 static void look_at(struct pci_function *f, u16 segment, pci_sid sid, u32 id)
 {
-    memset(f, 0, sizeof(*f));
-    f->segment = segment;
-    f->sid = sid;
-    f->id = id;
-    f->bridge = (pci_get(f, PCI_HEADER_TYPE, 1) & 0x7f) == 1;
-    f->pm = pci_find_cap(segment, sid, PCI_CAP_PM);
-    f->exp = pci_find_cap(segment, sid, PCI_CAP_EXP);
-    f->af = pci_find_cap(segment, sid, PCI_CAP_AF);
-    f->msi = pci_find_cap(segment, sid, PCI_CAP_MSI);
-    f->msix = pci_find_cap(segment, sid, PCI_CAP_MSIX);
-    f->ats = pci_find_ext_cap(segment, sid, PCI_EXT_CAP_ATS);
-    f->pasid = pci_find_ext_cap(segment, sid, PCI_EXT_CAP_PASID);
-    f->sriov = pci_find_ext_cap(segment, sid, PCI_EXT_CAP_SRIOV);
-    f->rebar = pci_find_ext_cap(segment, sid, PCI_EXT_CAP_REBAR);
-    f->vf_rebar = pci_find_ext_cap(segment, sid, PCI_EXT_CAP_VF_REBAR);
+    *f = (struct pci_function){
+        .segment = segment,
+        .sid = sid,
+        .id = id,
+        .bridge = (pci_read(segment, sid, PCI_HEADER_TYPE, 1) & 0x7f) == 1,
+        .pm = pci_find_cap(segment, sid, PCI_CAP_PM),
+        .exp = pci_find_cap(segment, sid, PCI_CAP_EXP),
+        .af = pci_find_cap(segment, sid, PCI_CAP_AF),
+        .msi = pci_find_cap(segment, sid, PCI_CAP_MSI),
+        .msix = pci_find_cap(segment, sid, PCI_CAP_MSIX),
+        .ats = pci_find_ext_cap(segment, sid, PCI_EXT_CAP_ATS),
+        .pasid = pci_find_ext_cap(segment, sid, PCI_EXT_CAP_PASID),
+        .sriov = pci_find_ext_cap(segment, sid, PCI_EXT_CAP_SRIOV),
+        .rebar = pci_find_ext_cap(segment, sid, PCI_EXT_CAP_REBAR),
+        .vf_rebar = pci_find_ext_cap(segment, sid, PCI_EXT_CAP_VF_REBAR),
+        .own.declared = f->own.declared,
+        .vf.declared = f->vf.declared,
+        .messages = f->messages,
+        .nr_messages = f->nr_messages,
+        .table = f->table,
+    };
     /* A VF's command register has no memory enable: its BARs are the physical function's. */
     if (id != ~0u) {
         f->own.control = PCI_COMMAND;
@@ -73,23 +79,15 @@ struct pci_function *pci_function_get(u16 segment, pci_sid sid, bool *full)
         return NULL;
     if (f && f->id == id)
         return f;
-    if (f) {
-        /* Another device has taken the place. What the old one decoded stays declared: no harm is in that. */
-        if (f->ats_told)
-            iommu_function_gone(segment, sid);
-        struct pci_function old = *f;
-        look_at(f, segment, sid, id);
-        f->messages = old.messages;
-        f->nr_messages = old.nr_messages;
-        f->table = old.table;
-        f->own.declared = old.own.declared;
-        f->vf.declared = old.vf.declared;
-        return f;
-    }
-    *full = nr_functions == PCI_MAX_FUNCTIONS;
+    if (f && f->ats_told) /* another device has taken the place */
+        iommu_function_gone(segment, sid);
+    *full = !f && nr_functions == PCI_MAX_FUNCTIONS;
     if (*full)
         return NULL;
-    f = &functions[nr_functions++];
+    if (!f) {
+        f = &functions[nr_functions++];
+        *f = (struct pci_function){ 0 };
+    }
     look_at(f, segment, sid, id);
     return f;
 }
@@ -122,44 +120,37 @@ pci_sid pci_physical_function(u16 segment, pci_sid sid)
     return sid;
 }
 
-static int scan_function(u16 segment, pci_sid sid)
+static void scan_function(u16 segment, pci_sid sid)
 {
     bool full;
     struct pci_function *f = pci_function_get(segment, sid, &full);
 
-    if (full)
-        return ERR_NOSPC;
+    need(full ? ERR_NOSPC : 0, "reading PCI configuration space");
     if (!f)
-        return 0;
+        return;
     pci_decode_adopt(f);
-    if (f->ats) {
-        u32 control = pci_get(f, f->ats + 6, 2);
-        if (control & PCI_ATS_ENABLE)
-            pci_put(f, f->ats + 6, 2, control & ~(u32)PCI_ATS_ENABLE);
-    }
-    return 0;
+    u32 control = f->ats ? pci_get(f, f->ats + 6, 2) : 0;
+    if (control & PCI_ATS_ENABLE)
+        pci_put(f, f->ats + 6, 2, control & ~(u32)PCI_ATS_ENABLE);
 }
 
-/* Calls visit() for each present function, until that gives an error. */
-static int scan_bus(u16 segment, unsigned bus, int (*visit)(u16 segment, pci_sid sid))
+/* Calls visit() for each present function. */
+static void scan_bus(u16 segment, unsigned bus, void (*visit)(u16 segment, pci_sid sid))
 {
-    int err = 0;
-
-    for (unsigned sid = bus << 8; !err && sid < (bus + 1) << 8; sid++) {
+    for (unsigned sid = bus << 8; sid < (bus + 1) << 8; sid++) {
         u32 id;
         bool present = is_present(segment, (pci_sid)sid, &id);
 
         if (present)
-            err = visit(segment, (pci_sid)sid);
+            visit(segment, (pci_sid)sid);
         if (!(sid & 7) && !(present && pci_read(segment, (pci_sid)sid, PCI_HEADER_TYPE, 1) & 0x80))
             sid |= 7; /* no other functions */
     }
-    return err;
 }
 
 static bool reached[256]; /* buses */
 
-static int stop_master(u16 segment, pci_sid sid)
+static void stop_master(u16 segment, pci_sid sid)
 {
     u32 command = pci_read(segment, sid, PCI_COMMAND, 2);
 
@@ -167,7 +158,6 @@ static int stop_master(u16 segment, pci_sid sid)
         reached[pci_read(segment, sid, PCI_PRIMARY_BUS + 1, 1)] = true;
     else if (command & PCI_COMMAND_MASTER && !iommu_rmrr_device(segment, sid))
         pci_write(segment, sid, PCI_COMMAND, 2, command & ~(u32)PCI_COMMAND_MASTER);
-    return 0;
 }
 
 /* Only buses that bridges lead to, for this is done before devices are contained: what is overlooked is shut
@@ -177,21 +167,19 @@ void pci_stop_masters(void)
     reached[0] = true;
     for (unsigned bus = 0; bus < 256; bus++)
         if (reached[bus])
-            (void)scan_bus(0, bus, stop_master);
+            scan_bus(0, bus, stop_master);
 }
 
 /* Every bus, not only those that bridges lead to: server chipsets have root buses that nothing points at. */
-int pci_scan(void)
+void pci_scan(void)
 {
     static const struct ecam ports_only = { .last_bus = 255 };
-    int err = 0;
 
     nr_functions = 0;
     for (unsigned i = 0; i < MAX(pci_ecam_count(), 1u); i++) {
         const struct ecam *e = pci_ecam_count() ? pci_ecam(i) : &ports_only;
 
-        for (unsigned bus = e->first_bus; !err && bus <= e->last_bus; bus++)
-            err = scan_bus(e->segment, bus, scan_function);
+        for (unsigned bus = e->first_bus; bus <= e->last_bus; bus++)
+            scan_bus(e->segment, bus, scan_function);
     }
-    return err;
 }

@@ -23,7 +23,7 @@ def refusals():
         for file in (harness.ROOT / folder).rglob("*"):
             if file.suffix == ".asm":
                 found |= set(re.findall(r'"sluice: cannot start: ([^"]*)"', file.read_text(encoding="utf-8")))
-            if file.suffix != ".c":
+            if file.suffix not in (".c", ".h"):
                 continue
             text = file.read_text(encoding="utf-8")
             found |= {joined(m[1]) for m in re.finditer(rf"\brefuse\(\s*{STRINGS}", text)}

@@ -56,16 +56,16 @@ static void firmware_map_is_followed(void **state)
 {
     (void)state;
     assert_int_equal(mem_owner(0), MEM_GUEST_RAM);
-    assert_int_equal(mem_owner(0x9f000), MEM_DEVICE); /* only partly RAM */
-    assert_int_equal(mem_owner(0xa0000), MEM_DEVICE);
+    assert_int_equal(mem_owner(0x9f000), MEM_HOLE); /* only partly RAM */
+    assert_int_equal(mem_owner(0xa0000), MEM_HOLE);
     assert_int_equal(mem_owner(MB), MEM_GUEST_RAM);
     assert_int_equal(mem_owner(992 * MB - 1), MEM_GUEST_RAM);
     assert_int_equal(mem_owner(992 * MB), MEM_SLUICE);
     assert_int_equal(mem_owner(1024 * MB - 1), MEM_SLUICE);
-    assert_int_equal(mem_owner(1024 * MB), MEM_DEVICE);
+    assert_int_equal(mem_owner(1024 * MB), MEM_HOLE);
     assert_int_equal(mem_owner(5120 * MB - 1), MEM_GUEST_RAM);
-    assert_int_equal(mem_owner(5120 * MB), MEM_DEVICE);
-    assert_int_equal(mem_owner(~0ull), MEM_DEVICE);
+    assert_int_equal(mem_owner(5120 * MB), MEM_HOLE);
+    assert_int_equal(mem_owner(~0ull), MEM_HOLE);
 }
 
 static void extents_end_where_the_owner_changes(void **state)
@@ -108,10 +108,10 @@ static void the_strongest_declaration_decides(void **state)
     assert_int_equal(mem_owner(0xfec01000), MEM_BAR);
     /* An RMRR may lie in what firmware reserved, a BAR may not. */
     assert_int_equal(mem_declare(0xf0000, 0x10000, MEM_BAR), 0);
-    assert_int_equal(mem_owner(0xf0000), MEM_DEVICE);
+    assert_int_equal(mem_owner(0xf0000), MEM_FIRMWARE);
     assert_int_equal(mem_declare(0xf4000, 0x1000, MEM_RMRR), 0);
     assert_int_equal(mem_owner(0xf4000), MEM_RMRR);
-    assert_int_equal(mem_owner(0xf5000), MEM_DEVICE);
+    assert_int_equal(mem_owner(0xf5000), MEM_FIRMWARE);
 }
 
 static void forgetting_undoes_one_declaration(void **state)
@@ -122,7 +122,7 @@ static void forgetting_undoes_one_declaration(void **state)
     mem_forget(2048 * MB, MB, MEM_BAR);
     assert_int_equal(mem_owner(2048 * MB), MEM_BAR);
     mem_forget(2048 * MB, MB, MEM_BAR);
-    assert_int_equal(mem_owner(2048 * MB), MEM_DEVICE);
+    assert_int_equal(mem_owner(2048 * MB), MEM_HOLE);
     mem_forget(2048 * MB, MB, MEM_BAR); /* never declared: nothing happens */
     mem_forget(992 * MB, 32 * MB, MEM_BAR);
     assert_int_equal(mem_owner(992 * MB), MEM_SLUICE);
@@ -161,9 +161,8 @@ static void a_full_table_refuses(void **state)
 /* Random declarations against a map of one byte per page. */
 static void agrees_with_a_plain_map(void **state)
 {
-    static const u8 rank[] = {
-        [MEM_GUEST_RAM] = 4, [MEM_RMRR] = 3, [MEM_BAR] = 1, [MEM_DEVICE] = 5, [MEM_UNIT] = 6, [MEM_SLUICE] = 7
-    };
+    static const u8 rank[] = { [MEM_BAR] = 1,    [MEM_FIRMWARE] = 2, [MEM_RMRR] = 3,  [MEM_GUEST_RAM] = 4,
+                               [MEM_DEVICE] = 5, [MEM_UNIT] = 6,     [MEM_SLUICE] = 7 };
     enum { PAGES = 64, ROUNDS = 300, LIVE = 12 };
     struct {
         u64 first, count;
@@ -181,11 +180,11 @@ static void agrees_with_a_plain_map(void **state)
             mem_forget(at + live[i].first * PAGE_SIZE, live[i].count * PAGE_SIZE, live[i].owner);
         live[i].first = (unsigned)rand() % PAGES;
         live[i].count = 1 + (unsigned)rand() % (PAGES - live[i].first);
-        live[i].owner = (unsigned)rand() % 6;
+        live[i].owner = MEM_BAR + (unsigned)rand() % 7;
         assert_int_equal(
             mem_declare(at + live[i].first * PAGE_SIZE, live[i].count * PAGE_SIZE, live[i].owner), 0);
         for (unsigned page = 0; page < PAGES; page++) {
-            enum mem_owner want = MEM_DEVICE;
+            enum mem_owner want = MEM_HOLE;
             u8 best = 0;
             for (unsigned k = 0; k < LIVE; k++)
                 if (live[k].count && page >= live[k].first && page < live[k].first + live[k].count &&
