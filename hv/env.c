@@ -36,9 +36,11 @@ volatile void *env_guest_page(u64 gpa)
 
 bool env_dma_allowed(u64 addr, u64 *extent)
 {
-    enum mem_owner owner;
+    enum mem_owner owner = MEM_GUEST_RAM;
 
-    *extent = mem_extent(addr, &owner);
+    *extent = mem_large_left(addr);
+    if (unlikely(!*extent))
+        *extent = mem_extent(addr, &owner);
     return owner == MEM_GUEST_RAM || owner == MEM_RMRR || owner == MEM_BAR;
 }
 

@@ -171,13 +171,12 @@ static bool read_again(u32 seen)
 
 u64 mem_extent(u64 pa, enum mem_owner *owner)
 {
-    u64 end, piece = mem_large[pa >= BIT(32)], page = (pa >> PAGE_SHIFT) - (u32)piece;
+    u64 end, left = mem_large_left(pa);
     u32 seen;
 
-    if (page < piece >> 32) {
-        *owner = MEM_GUEST_RAM;
-        return (((piece >> 32) - page) << PAGE_SHIFT) - (pa & (PAGE_SIZE - 1));
-    }
+    *owner = MEM_GUEST_RAM;
+    if (left)
+        return left;
     if (pa >= MEM_END) {
         *owner = MEM_HOLE;
         return -pa; /* up to 2^64 */

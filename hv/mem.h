@@ -63,6 +63,14 @@ static inline bool mem_in_large(u64 pa)
     return (pa >> PAGE_SHIFT) - (u32)piece < piece >> 32;
 }
 
+/* How many bytes from pa on lie in that piece; 0: it does not lie in one. */
+static inline u64 mem_large_left(u64 pa)
+{
+    u64 piece = mem_large[pa >= BIT(32)], page = (pa >> PAGE_SHIFT) - (u32)piece;
+
+    return page < piece >> 32 ? (((piece >> 32) - page) << PAGE_SHIFT) - (pa & (PAGE_SIZE - 1)) : 0;
+}
+
 /* Does [pa, pa+size), widened to whole pages, touch what nothing may be moved over: the region, a unit, or a
  * declared MEM_DEVICE? True when it wraps. */
 bool mem_is_fixed(u64 pa, u64 size);
