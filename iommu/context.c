@@ -336,10 +336,8 @@ void context_sync(struct unit *u, u16 sid, bool asked)
     }
     context_read(u, sid, &g);
     host = host_entry(u, sid, !g.fault || g.no_faults);
-    if (host)
+    if (host) /* else the root entry blocks that bus, as it always has */
         put(u, sid, host, &g, asked);
-    else if (asked) /* no table for that bus, and none needed: blocked by the root entry */
-        flush_entry(u, sid, DID_NONE);
 }
 
 void context_sync_all(struct unit *u)
@@ -373,21 +371,10 @@ static void clear_all(struct unit *u)
     }
 }
 
-static void attach_all(struct unit *u, u16 did)
-{
-    for (unsigned i = 1; i < u->nr_fns; i++)
-        if (u->fns[i].sid) {
-            domain_detach(u, &u->fns[i]);
-            domain_attach(u, &u->fns[i], true, 0, did);
-        }
-}
-
 void context_enable(struct unit *u, bool on)
 {
-    if (on) {
-        attach_all(u, DID_NONE);
+    if (on)
         context_sync_all(u); /* complete before hardware sees it */
-    }
     if (hw_set_root(u, on ? u->root_on : u->root_off))
         env_log(ENV_ERR, "unit %u: root pointer not accepted; its devices keep the former tables", u->index);
     if (!on) {
@@ -395,7 +382,6 @@ void context_enable(struct unit *u, bool on)
         plan_everything(u);
         replay_now(u);
         clear_all(u);
-        attach_all(u, DID_IDENTITY);
     }
     plan_everything(u);
 }

@@ -52,16 +52,8 @@ static inline void move_tail(struct unit *u)
 {
     struct host_queue *q = &u->hq;
 
-    if (!u->coherent) {
-        /* All new descriptors at once: four share a cache line. */
-        if (q->tail < q->written) {
-            env_writeback(&q->ring[q->written], (q->mask + 1 - q->written) * sizeof(struct desc));
-            q->written = 0;
-        }
-        env_writeback(&q->ring[q->written], (q->tail - q->written) * sizeof(struct desc));
-    }
-    q->written = q->tail;
-    /* The register write is the barrier: descriptors and tables are in memory before the unit looks (6.8). */
+    /* The register write is the barrier: descriptors and tables are in memory before the unit looks (6.8).
+     * The queue and its status words are always coherent, whatever ECAP.C says (6.5.2). */
     __atomic_thread_fence(__ATOMIC_RELEASE);
     env_write32(u->regs, REG_IQT, q->tail * (u32)sizeof(struct desc));
 }
@@ -143,7 +135,7 @@ static void flush_everything(struct unit *u, u16 suspect)
 /* The unit fetches nothing while the error stands, so the ring is rewritten from its head on. */
 static void resubmit(struct unit *u, u32 error, u16 suspect)
 {
-    u->hq.tail = u->hq.written = (u32)(env_read64(u->regs, REG_IQH) / sizeof(struct desc)) & u->hq.mask;
+    u->hq.tail = (u32)(env_read64(u->regs, REG_IQH) / sizeof(struct desc)) & u->hq.mask;
     flush_everything(
         u, suspect); /* stored only: the old tail must not be fetched up to once the error is cleared */
     env_write32(u->regs, REG_FSTS, error);
@@ -297,7 +289,7 @@ static void force_timeout(struct unit *u)
         return;
     }
     q->errors |= FSTS_ITE;
-    q->tail = q->written = 0;
+    q->tail = 0;
     flush_everything(u, q->suspect ? blame(u) : UNIT_ALONE);
 }
 

@@ -264,7 +264,6 @@ struct host_queue {
     u32 mask;          /* slots - 1 */
     u32 step;          /* slots of one descriptor */
     u32 tail;          /* where the next descriptor goes */
-    u32 written;       /* up to here it is in memory (ECAP.C=0) */
     u32 first;         /* first descriptor of the batch being built or outstanding */
     /* One page of words that waits write: a late one cannot hit the word of the present one. */
     volatile u32 *status;
