@@ -153,6 +153,7 @@ static void dies_under_the_guest(void **state)
                 guest_r32(0, R_GSTS);
             }
             assert_int_equal(iommu_stopped(0, SID_PLAIN), more);
+            assert_null(strstr(W.fail, "not there"));
         }
 }
 
@@ -181,6 +182,16 @@ static void a_queue_that_stood_still(void **state)
         assert_true(repaired ? W.now_us < 500000 : W.now_us > 1000000 && W.now_us < 1500000);
         assert_int_equal(dma_lands(PLAIN, GUEST_DATA, true), GUEST_DATA);
     }
+}
+
+/* A queue that firmware has switched off is not waited for, wherever its tail stands. */
+static void a_queue_that_is_off(void **state)
+{
+    (void)state;
+    world_boot(&(struct world_cfg){ .wait_us = 100 });
+    model_reg_write(W.unit[0], R_IQT, 8, 32);
+    assert_int_equal(world_protect(), 0);
+    assert_true(W.now_us < 500000);
 }
 
 /* Where firmware's events went, all of it is replaced, and nothing stays masked. */
@@ -334,6 +345,7 @@ int main(void)
         cmocka_unit_test(events_are_ours),
         cmocka_unit_test(firmware_hears_nothing),
         cmocka_unit_test(pointers_behind_a_write_buffer),
+        cmocka_unit_test(a_queue_that_is_off),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -238,6 +238,57 @@ static void strict_is_bounded(void **state)
     assert_non_null(strstr(W.last_log, "interrupt remapping"));
 }
 
+static bool rotten;
+static u64 queue; /* IQA: reading it lets the unit work */
+
+static void rot_once(void)
+{
+    u64 base = queue & ~0xfffull;
+
+    for (u64 at = base; rotten && at < base + (0x1000ull << (queue & 7)); at += 16)
+        poke64(at, 0xf);
+    rotten = false;
+}
+
+/* What replaces a batch whose descriptors the unit refused covers interrupt entries, too. */
+static void an_error_loses_no_entry(void **state)
+{
+    (void)state;
+    in_use(&(struct world_cfg){ .wait_us = 100,
+                                .pace = MODEL_PACE_DELAYED,
+                                .keep = { [MODEL_C_IEC] = MODEL_KEEP_ALL },
+                                .ecap = ECAP_REMAPPING });
+    W.device_irqs_expected = true;
+    guest_w64(0, R_IRTA, IRT | 7);
+    guest_gcmd(0, G_SIRTP, true);
+    guest_gcmd(0, G_IRE, true);
+    put_irte(3, vector(0x41), 0);
+    flush_entry(3);
+    assert_int_equal(msi(ATS, SENT_ALONE, 3).status, MODEL_INTERRUPT);
+    put_irte(3, 0, 0);
+    queue = model_reg_read(W.unit[0], R_IQA, 8);
+    rotten = true;
+    W.on_write = rot_once;
+    flush_entry(3);
+    W.on_write = NULL;
+    assert_false(rotten);
+    assert_false(model_stale_irte(W.unit[0], 3));
+    assert_int_equal(msi(ATS, SENT_ALONE, 3).status, MODEL_BLOCKED);
+}
+
+/* Where destinations become those of the x2APIC, or stop to be, the unit's own table pointer says so. */
+static void the_units_pointer_follows(void **state)
+{
+    (void)state;
+    remapping_on(0);
+    for (u64 eime = 1; eime < 8; eime++) {
+        guest_w64(0, R_IRTA, IRT | (eime & 1) << 11 | 7);
+        guest_gcmd(0, G_SIRTP, true);
+        assert_int_equal(model_reg_read(W.unit[0], R_IRTA, 8) >> 11 & 1, eime & 1);
+    }
+    finish();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -248,6 +299,8 @@ int main(void)
         cmocka_unit_test(nothing_but_ordinary_interrupts),
         cmocka_unit_test(compatibility_format),
         cmocka_unit_test(flushes_of_every_width),
+        cmocka_unit_test(an_error_loses_no_entry),
+        cmocka_unit_test(the_units_pointer_follows),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

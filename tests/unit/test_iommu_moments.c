@@ -9,7 +9,9 @@
 
 #define FAR 0x12340000000ull /* needs tables of its own on every level below the top one */
 
-static bool must_land;
+enum { LONELY = 3 }; /* a function that the guest's tables never mention, on a bus far from the others */
+
+static bool must_land, lonely_blocked;
 static u64 far_now; /* where the far page may lead; ~0: nowhere */
 static unsigned moments;
 
@@ -35,6 +37,9 @@ static void dma_now(void)
         for (unsigned bit = 18; must_land && bit <= 36; bit += 9)
             if (dma_lands(PLAIN, FAR ^ 1ull << bit, true) != ~0ull)
                 world_fail("DMA to what was never mapped went somewhere");
+        at = dma_lands(LONELY, GUEST_DATA, true);
+        if (must_land && at != ~0ull && (at != GUEST_DATA || lonely_blocked))
+            world_fail("DMA from a bus without a table went to %llx", (unsigned long long)at);
         if (W.cfg.pace != MODEL_PACE_AT_ONCE)
             model_step(W.unit[0]);
     }
@@ -66,8 +71,10 @@ static void the_guest_changes_its_mind(const struct world_cfg *cfg)
     far_now = ~0ull;
     watch_from_here();
     guest_gcmd(0, G_TE, true);
+    assert_int_equal(dma_lands(LONELY, GUEST_DATA, true), ~0ull);
     guest_gcmd(0, G_TE, false);
     guest_gcmd(0, G_TE, true);
+    lonely_blocked = true;
     guest_gcmd(0, G_SRTP, true);
     q_context(0, 1, 0, 0, 0);
     q_iotlb(0, 1, 0, 0, 0);
@@ -85,7 +92,7 @@ static void the_guest_changes_its_mind(const struct world_cfg *cfg)
     assert_int_equal(dma_lands(PLAIN, FAR, true), ~0ull);
     W.on_write = NULL;
     W.on_store = NULL;
-    must_land = false;
+    must_land = lonely_blocked = false;
 }
 
 static void no_request_is_lost(void **state)
@@ -112,6 +119,11 @@ static void no_request_is_lost(void **state)
                                                                 .pace_max = 40,
                                                                 .seed = seed,
                                                                 .reuse_at_once = true,
+                                                                .nr_fns = 4,
+                                                                .fn = { { SID_PLAIN, 0, false, 0 },
+                                                                        { SID_ATS, 0, true, 0 },
+                                                                        { SID_ATS2, 0, true, 4 },
+                                                                        { 0x4608, 0, false, 0 } },
                                                                 .wait_us = 100 });
                 if (!world_ok())
                     fail_msg("unit %u, pace %u, seed %u: %s", i, pace, (unsigned)seed, W.fail);
@@ -119,10 +131,53 @@ static void no_request_is_lost(void **state)
     assert_true(moments > 1000);
 }
 
+/* A function is attached with however little memory: it is blocked or goes where its table says, and once
+ * there is memory again the next flush, and ATS switched on anew, make it right. */
+static void every_page_may_be_the_last(void **state)
+{
+    (void)state;
+    for (unsigned scalable = 0; scalable < 2; scalable++) {
+        u64 ecap = ECAP_DEFAULT | (scalable ? E_SMTS | E_SSTS | E_SMPWC | E_PASID | E_PSS : 0);
+        bool enough = false;
+
+        for (unsigned n = 0; !enough; n++) {
+            unsigned pages;
+            u64 at;
+
+            start(&(struct world_cfg){ .ecap = ecap, .ats = ATS_ALL, .wait_us = 100 });
+            guest_start();
+            guest_domain_init(0, 5, 4);
+            guest_map(0, FAR, GUEST_DATA, P_RW);
+            guest_attach(SID_ATS, 0, TT_ATS_ON);
+            pages = W.pages;
+            W.free_pages = 0;
+            W.pages = W.bump + n;
+            world_ats(ATS, true);
+            q_context(0, 3, 5, SID_ATS, 0);
+            assert_true(q_sync(0));
+            at = dma_lands(ATS, FAR, true);
+            enough = at == GUEST_DATA;
+            if (!enough && at != ~0ull)
+                fail_msg("with %u pages DMA lands at %llx", n, (unsigned long long)at);
+            if (!world_ok())
+                fail_msg("with %u pages: %s", n, W.fail);
+            assert_true(n > 0 || !enough);
+            W.pages = pages;
+            world_ats(ATS, true);
+            q_context(0, 1, 0, 0, 0);
+            q_iotlb(0, 1, 0, 0, 0);
+            assert_true(q_sync(0));
+            assert_int_equal(dma_lands(ATS, FAR, true), GUEST_DATA);
+            finish();
+        }
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(no_request_is_lost),
+        cmocka_unit_test(every_page_may_be_the_last),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -256,6 +256,54 @@ static void starts_anew_without_the_error(void **state)
         fail_msg("%s", W.fail);
 }
 
+/* 7.3: an error that nobody clears keeps later ones quiet, also one that no batch of ours is about. */
+static void an_error_while_nothing_is_outstanding(void **state)
+{
+    struct host_queue *q;
+
+    (void)state;
+    in_use(&(struct world_cfg){ .wait_us = 100 });
+    q = &units[0]->hq;
+    q->ring[q->tail].lo = 0xf;
+    model_reg_write(W.unit[0], R_IQT, 8, (q->tail + 1) % (q->mask + 1) * 16);
+    assert_true(model_reg_read(W.unit[0], R_FSTS, 4) & FS_IQE);
+    q->ring[q->tail].lo = 2 | 1 << 4;
+    (void)iommu_event();
+    assert_false(model_reg_read(W.unit[0], R_FSTS, 4) & FS_IQE);
+}
+
+/* A short wait is worth more than an event, and is short. */
+static void waited_for_without_an_event(void **state)
+{
+    u32 cookie;
+
+    (void)state;
+    in_use(&(struct world_cfg){ .wait_us = 1000, .pace = MODEL_PACE_DELAYED, .pace_max = 3 });
+    for (unsigned i = 0; i < 20; i++) {
+        q_iotlb(0, 2, 5, 0, 0);
+        cookie = q_wait(0);
+        q_ring(0);
+        assert_true(q_done(cookie));
+    }
+    assert_int_equal(W.events, 0);
+    finish();
+}
+
+/* However the guest orders them: what it asks of a function for a range that is flushed anyway is not sent
+ * twice. */
+static void asked_in_another_order(void **state)
+{
+    (void)state;
+    in_use(&(struct world_cfg){ .wait_us = 100 });
+    for (unsigned i = 0; i < 3; i++)
+        q_iotlb(0, 3, 5, i << 24, 0);
+    for (unsigned i = 0; i < 3; i++)
+        q_dtlb(0, SID_ATS, (2 - i) << 24, false);
+    assert_true(q_sync(0));
+    assert_int_equal(host_dtlb(SID_ATS), 3);
+    finish();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -265,6 +313,9 @@ int main(void)
         cmocka_unit_test(ats_may_come_after_the_entry),
         cmocka_unit_test(a_new_context_table_is_empty_for_the_unit_too),
         cmocka_unit_test(starts_anew_without_the_error),
+        cmocka_unit_test(an_error_while_nothing_is_outstanding),
+        cmocka_unit_test(waited_for_without_an_event),
+        cmocka_unit_test(asked_in_another_order),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -601,6 +601,100 @@ static void five_levels(void **state)
     finish();
 }
 
+/* --- errors --- */
+
+static bool rotten;
+static u64 queue; /* IQA: reading it lets the unit work */
+
+/* Once, none of the descriptors that the unit is about to fetch is what we wrote. */
+static void rot_once(void)
+{
+    u64 base = queue & ~0xfffull;
+
+    for (u64 at = base; rotten && at < base + (0x1000ull << (queue & 7)); at += 32)
+        poke64(at, 0xf);
+    rotten = false;
+}
+
+/* What replaces a batch that went wrong covers PASID entries and what devices keep for PASIDs. */
+static void an_error_loses_no_pasid(void **state)
+{
+    struct world_cfg cfg = nested;
+
+    (void)state;
+    cfg.pace = MODEL_PACE_MANUAL;
+    in_use_pasids(&cfg);
+    put_pasid(ATS, P1, PGTT_FS, DID, FS_C);
+    q_pasid(0, 1, DID, P1);
+    q_piotlb(0, 2, DID, P1, 0, 0);
+    queue = model_reg_read(W.unit[0], R_IQA, 8);
+    rotten = true;
+    W.on_write = rot_once;
+    assert_true(q_sync(0));
+    W.on_write = NULL;
+    assert_false(rotten);
+    assert_int_equal(stale_pasid(ATS, P1), 0);
+    assert_int_equal(lands(ATS, P1, IOVA), GUEST_DATA);
+    for (unsigned i = 0; i < nr_host; i++)
+        if ((host[i].q0 & 0xf) == 8 && (host[i].q0 >> 16 & 0xffff) == SID_ATS && host[i].q1 & 1)
+            return; /* all PASIDs of the function */
+    fail_msg("the function kept what it had for PASIDs");
+}
+
+/* --- memory --- */
+
+static void one_of(u64 at, u64 right, unsigned n)
+{
+    if (at != right && at != ~0ull)
+        fail_msg("with %u pages DMA lands at %llx", n, (unsigned long long)at);
+}
+
+/* A directory, a table of PASIDs and a domain come into being with however little memory: what finds none is
+ * blocked, and once there is memory again the next flush makes it right. */
+static void every_page_may_be_the_last(void **state)
+{
+    enum { FAR = 70, FAR_TABLE = 30 };
+    unsigned enough = 0;
+
+    (void)state;
+    for (unsigned n = 0; !enough; n++) {
+        u64 context = GUEST_CTX + (SID_PLAIN & 0x7f) * 32, entry = PAGE(FAR_TABLE) + FAR % 64 * 64;
+        unsigned pages;
+
+        in_use_pasids(&nested);
+        poke64(context, 0);
+        q_context(0, 3, 0, SID_PLAIN, 0);
+        assert_true(q_sync(0));
+        pages = W.pages;
+        W.free_pages = 0;
+        W.pages = W.bump + n;
+        put_context(PLAIN, true);
+        q_context(0, 3, 0, SID_PLAIN, 0);
+        assert_true(q_sync(0));
+        one_of(dma_lands(PLAIN, IOVA, true), GUEST_DATA, n);
+        poke64(entry + 8, DID);
+        poke64(entry + 16, FS_B);
+        poke64(entry, 1 | PGTT_FS << 6);
+        poke64(DIR(ATS) + 8, PAGE(FAR_TABLE) | 1);
+        q_pasid(0, 1, DID, FAR);
+        assert_true(q_sync(0));
+        one_of(lands(ATS, FAR, IOVA), GUEST_DATA + 0x10000, n);
+        one_of(lands(ATS, P1, IOVA), GUEST_DATA + 0x10000, n);
+        if (!world_ok())
+            fail_msg("with %u pages: %s", n, W.fail);
+        enough = lands(ATS, FAR, IOVA) != ~0ull && dma_lands(PLAIN, IOVA, true) != ~0ull;
+        assert_true(n > 0 || !enough);
+        W.pages = pages;
+        q_context(0, 1, 0, 0, 0);
+        q_pasid(0, 3, 0, 0);
+        q_iotlb(0, 1, 0, 0, 0);
+        assert_true(q_sync(0));
+        assert_int_equal(dma_lands(PLAIN, IOVA, true), GUEST_DATA);
+        assert_int_equal(lands(ATS, FAR, IOVA), GUEST_DATA + 0x10000);
+        finish();
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -622,6 +716,8 @@ int main(void)
         cmocka_unit_test(nested_is_contained),
         cmocka_unit_test(second_stage_changes),
         cmocka_unit_test(five_levels),
+        cmocka_unit_test(an_error_loses_no_pasid),
+        cmocka_unit_test(every_page_may_be_the_last),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

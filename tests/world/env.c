@@ -176,6 +176,8 @@ u64 *env_page_note(const void *page)
 
 u64 env_phys(const void *page)
 {
+    if ((const u8 *)page < W.mem + REGION_BASE || (const u8 *)page >= W.mem + REGION_MAX + REGION_BASE)
+        world_fail("env_phys() of no page of ours");
     return (u64)((const u8 *)page - W.mem);
 }
 
@@ -287,8 +289,11 @@ u32 env_pci_read32(u16 segment, u16 sid, u32 off)
 void env_bus_master_off(u16 segment, u16 sid)
 {
     for (unsigned f = 0; !segment && f < W.nr_fns; f++)
-        if (W.cfg.fn[f].sid == sid)
+        if (W.cfg.fn[f].sid == sid) {
             model_fn_set_bus_master(W.fn[f], false);
+            return;
+        }
+    world_fail("the command register of %04x was written, which is not there", sid);
 }
 
 /* --- the log --- */

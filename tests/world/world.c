@@ -27,15 +27,17 @@ void world_fail(const char *fmt, ...)
     va_end(args);
 }
 
-/* A table, a context entry (with a width and a domain-id that are good), a leaf: whatever it is taken for, it
- * leads to the place where nobody may be. */
+/* A table, a context entry (with a width and a domain-id that are good), a leaf, one in four a root entry:
+ * whatever it is taken for, it leads to the place where nobody may be. */
 void world_poison(u8 *page)
 {
     u64 *words = (u64 *)page;
 
     for (unsigned i = 0; i < 512; i += 2) {
-        words[i] = TRIP_BASE | 3;
-        words[i + 1] = 2 | 0x77 << 8;
+        bool root = i % 8 == 4;
+
+        words[i] = TRIP_BASE | (root ? 1 : 3);
+        words[i + 1] = root ? 0 : 2 | 0x77 << 8;
     }
 }
 
