@@ -165,7 +165,7 @@ def find(files):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--sample", type=int, default=0, help="this many by chance; 0: all")
+    parser.add_argument("--sample", type=int, default=0, help="this many by chance of those that need not all be caught; 0: all")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--only", default="", help="regular expression: places whose name matches")
@@ -174,7 +174,7 @@ def main():
     parser.add_argument("--plain", action="store_true", help="not with sanitizers; finds most, and is quicker")
     parser.add_argument("--list", action="store_true")
     parser.add_argument("--planted-only", action="store_true")
-    parser.add_argument("--report", action="store_true", help="only planted defects decide the exit status")
+    parser.add_argument("--report", action="store_true", help="only those that must be caught decide the exit status")
     args = parser.parse_args()
     if args.plain:
         del KINDS["asan"]
@@ -192,8 +192,10 @@ def main():
     if args.again:
         log = pathlib.Path(args.again).read_text()
         mutants = [m for m in mutants if "\n".join([m.path, *m.diff]) in places.survivors(log)]
-    if args.sample and args.sample < len(mutants):
-        mutants = random.Random(args.seed).sample(mutants, args.sample)
+    if args.sample:
+        others = [m for m in mutants if not m.strict]
+        others = random.Random(args.seed).sample(others, min(args.sample, len(others)))
+        mutants = [m for m in mutants if m.strict] + others
     if args.planted_only:
         mutants = []
     plants, bad = places.planted(ROOT, ROOT / "tests/mutate/planted.txt")
@@ -233,7 +235,7 @@ def main():
     with concurrent.futures.ThreadPoolExecutor(args.jobs) as pool:
         for job in concurrent.futures.as_completed([pool.submit(one, m) for m in mutants]):
             mutant, verdict, by = job.result()
-            if args.report and verdict == "SURVIVED" and not mutant.planted:
+            if args.report and verdict == "SURVIVED" and not mutant.strict:
                 verdict = "survived"
             results.append((mutant, verdict))
             killers[by.split(":")[0]] += verdict == "caught"
