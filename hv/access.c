@@ -25,10 +25,8 @@ bool guest_access(struct vcpu *v, const struct vcpu_mode *mode, u64 linear, void
         struct walk w;
 
         step = (unsigned)MIN(size - done, PAGE_SIZE - offset);
-        if (!guest_walk(v, mode, at, write ? WALK_WRITE : WALK_READ, &w)) {
-            vcpu_ops->inject_page_fault(v, at, w.fault);
+        if (!guest_reach(v, mode, at, write ? WALK_WRITE : WALK_READ, &w))
             return false;
-        }
         volatile u8 *page = guest_page(w.gpa);
         /* What is no memory reads ones and drops writes. */
         if (page)

@@ -94,10 +94,8 @@ static int linear_piece(const struct operand *o, enum insn_access how, u64 linea
         vcpu_ops->inject_exception(o->v, VEC_GP, true, 0);
         return ERR_INVAL;
     }
-    if (!guest_walk(o->v, o->mode, linear, how == INSN_READ ? WALK_READ : WALK_WRITE, &w)) {
-        vcpu_ops->inject_page_fault(o->v, linear, w.fault);
+    if (!guest_reach(o->v, o->mode, linear, how == INSN_READ ? WALK_READ : WALK_WRITE, &w))
         return ERR_FAULT;
-    }
     volatile u8 *page = guest_page(w.gpa);
     if (!page && nested_get(w.gpa) == NESTED_ALL) {
         reject(o->v, w.gpa, "a string instruction between two devices");
@@ -206,10 +204,8 @@ static void execute(struct vcpu *v, const struct vcpu_exit *exit, struct fetched
         return;
     }
     v->mismatches = 0;
-    if (match == INSN_MATCH_IF_WRITABLE && !guest_walk(v, e->cpu.mode, linear, WALK_WRITE, &w)) {
-        vcpu_ops->inject_page_fault(v, linear, w.fault);
+    if (match == INSN_MATCH_IF_WRITABLE && !guest_reach(v, e->cpu.mode, linear, WALK_WRITE, &w))
         return;
-    }
     if (insn_exec(insn, &cpu, write, &env))
         return;
     if (f->plain_move)
@@ -238,17 +234,6 @@ static void emulate(struct vcpu *v, const struct vcpu_exit *exit, const struct m
                                         : "an instruction that is not emulated");
 }
 
-/* Would this access fault? Then it is the one that did. */
-static bool blame(struct vcpu *v, const struct vcpu_mode *mode, u64 linear, enum walk_access access)
-{
-    struct walk w;
-
-    if (guest_walk(v, mode, linear, access, &w))
-        return false;
-    vcpu_ops->inject_page_fault(v, linear, w.fault);
-    return true;
-}
-
 /*
  * The guest's page tables lead through memory that is not the guest's: the CPU would have read ones, which
  * have reserved bits set. The CPU tells neither the linear address nor which access it was for, so the
@@ -261,23 +246,27 @@ static void walk_through_nothing(struct vcpu *v, const struct vcpu_exit *exit)
     u64 bases[INSN_NSEGS], code;
     struct vcpu_mode mode;
     struct fetched *f;
+    struct walk w;
 
     vcpu_ops->get_mode(v, &mode);
     guest_bases(v, bases);
     code = mode.cs_base + v->rip;
     if (fetch_mode(&mode) != INSN_64)
         code &= MASK(31, 0);
-    if (!delivery && (blame(v, &mode, code, WALK_FETCH) ||
+    if (!delivery && (!guest_reach(v, &mode, code, WALK_FETCH, &w) ||
                       ((code & (PAGE_SIZE - 1)) > PAGE_SIZE - INSN_MAX_LEN && (exit->access & NESTED_FETCH) &&
-                       blame(v, &mode, align_up(code, PAGE_SIZE), WALK_FETCH))))
+                       !guest_reach(v, &mode, align_up(code, PAGE_SIZE), WALK_FETCH, &w))))
         return;
     if (!delivery && fetch_insn(v, &mode, &f) == FETCH_OK) {
         const struct insn *insn = &f->insn;
         bool writes = insn_writes_mem(insn);
 
-        if (blame(v, &mode, insn_linear(insn, &cpu, bases, writes), writes ? WALK_WRITE : WALK_READ))
+        /* The one that does not get there is the one that faulted. */
+        if (!guest_reach(v, &mode, insn_linear(insn, &cpu, bases, writes), writes ? WALK_WRITE : WALK_READ,
+                         &w))
             return;
-        if (insn->op == INSN_MOVS && blame(v, &mode, insn_linear(insn, &cpu, bases, false), WALK_READ))
+        if (insn->op == INSN_MOVS &&
+            !guest_reach(v, &mode, insn_linear(insn, &cpu, bases, false), WALK_READ, &w))
             return;
     }
     vcpu_ops->inject_page_fault(v, v->gpr[RSP], PF_PRESENT | PF_RESERVED | (mode.cpl == 3 ? PF_USER : 0));

@@ -72,16 +72,32 @@ static bool set_wait(const char *value)
     return true;
 }
 
+/* The place of `value` in a list like "on|off". False: it is not there. */
+static bool choose(const char *value, const char *values, u32 *place)
+{
+    for (*place = 0; *values; (*place)++) {
+        const char *v = value;
+
+        for (; *v && *v != '|' && *v == *values; v++)
+            values++;
+        if (v != value && !*v && (!*values || *values == '|'))
+            return true;
+        while (*values && *values++ != '|')
+            ;
+    }
+    return false;
+}
+
 /* Bits of ECAP that revision 5.10 of the specification leaves reserved. */
-#define ECAP_UNASSIGNED \
-    (BIT(5) | BIT(18) | BIT(19) | BIT(24) | BIT(27) | BIT(28) | BIT(32) | BIT(54) | BIT(63))
+#define HINTS "5|18|19|24|27|28|32|54|63"
 
 static bool set_dtlb_hint(const char *value)
 {
     const char *end;
+    u32 place;
     u64 bit;
 
-    if (!number(value, 10, &bit, &end) || *end || bit > 63 || !(ECAP_UNASSIGNED & BIT(bit)))
+    if (!choose(value, HINTS, &place) || !number(value, 10, &bit, &end))
         return false;
     options.iommu.dtlb_hint = (u8)bit;
     return true;
@@ -102,40 +118,24 @@ static bool set_serial(const char *value)
     return true;
 }
 
-#define OPTIONS(X)                                                   \
-    X("mem", "SIZE[K|M|G]", NULL, set_memory)                        \
-    X("iommu", "on|off", &options.iommu_off, NULL)                   \
-    X("dtlb", "always|guest|cm", &options.iommu.dtlb, NULL)          \
-    X("ats", "off|listed|all", &options.iommu.ats, NULL)             \
-    X("firststage", "nested|direct", &options.iommu.direct, NULL)    \
-    X("cm", "on|off", &options.iommu.no_caching_mode, NULL)          \
-    X("intr", "guest|strict", &options.iommu.strict, NULL)           \
-    X("dtlb-hint", "5|18|19|24|27|28|32|54|63", NULL, set_dtlb_hint) \
-    X("wait", "MICROSECONDS", NULL, set_wait)                        \
-    X("serial", "0xPORT|none", NULL, set_serial)                     \
-    X("loglevel", "err|warn|info|debug", &log_threshold, NULL)       \
+#define OPTIONS(X)                                                \
+    X("mem", "SIZE[K|M|G]", NULL, set_memory)                     \
+    X("iommu", "on|off", &options.iommu_off, NULL)                \
+    X("dtlb", "always|guest|cm", &options.iommu.dtlb, NULL)       \
+    X("ats", "off|listed|all", &options.iommu.ats, NULL)          \
+    X("firststage", "nested|direct", &options.iommu.direct, NULL) \
+    X("cm", "on|off", &options.iommu.no_caching_mode, NULL)       \
+    X("intr", "guest|strict", &options.iommu.strict, NULL)        \
+    X("dtlb-hint", HINTS, NULL, set_dtlb_hint)                    \
+    X("wait", "MICROSECONDS", NULL, set_wait)                     \
+    X("serial", "0xPORT|none", NULL, set_serial)                  \
+    X("loglevel", "err|warn|info|debug", &log_threshold, NULL)    \
     X("on-shutdown", "reset|halt", &options.shutdown_halt, NULL)
 
 #define ROW(name, values, number, set)  { name, values, number, set },
 #define TEXT(name, values, number, set) " " name "=" values
 static const struct option table[] = { OPTIONS(ROW) };
 static const char known[] = OPTIONS(TEXT);
-
-/* The place of `value` in a list like "on|off". False: it is not there. */
-static bool choose(const char *value, const char *values, u32 *place)
-{
-    for (*place = 0; *values; (*place)++) {
-        const char *v = value;
-
-        for (; *v && *v != '|' && *v == *values; v++)
-            values++;
-        if (v != value && !*v && (!*values || *values == '|'))
-            return true;
-        while (*values && *values++ != '|')
-            ;
-    }
-    return false;
-}
 
 static void apply(char *word)
 {

@@ -236,3 +236,13 @@ bool guest_walk(struct vcpu *v, const struct vcpu_mode *mode, u64 linear, enum w
         (void)fail(&walker, 0);
     return done > 0;
 }
+
+bool guest_reach(struct vcpu *v, const struct vcpu_mode *mode, u64 linear, enum walk_access access,
+                 struct walk *w)
+{
+    bool done = guest_walk(v, mode, linear, access, w);
+
+    if (!done)
+        vcpu_ops->inject_page_fault(v, linear, w->fault);
+    return done;
+}

@@ -40,6 +40,9 @@ enum walk_access { WALK_FETCH, WALK_READ, WALK_WRITE };
  */
 bool guest_walk(struct vcpu *v, const struct vcpu_mode *mode, u64 linear, enum walk_access access,
                 struct walk *w);
+/* The same; where it fails, the page fault has been injected. */
+bool guest_reach(struct vcpu *v, const struct vcpu_mode *mode, u64 linear, enum walk_access access,
+                 struct walk *w);
 
 /*
  * The page of memory that holds gpa, for reading and writing as the guest's CPU does: RAM, or what firmware
