@@ -45,25 +45,17 @@ static bool is_ram(const struct boot_range *map, unsigned n, u64 base, u64 size)
     return false;
 }
 
-/* The base of the first thing in the way of [base, base+size), 0 = nothing. */
-static u64 obstacle(const struct guest_image *image, u64 base, u64 size, bool files)
+static void take(struct guest_image *image, u64 base, u64 size)
 {
-    for (unsigned i = 0; i < image->nr_taken; i++)
-        if (ranges_overlap(base, size, image->taken[i].base, image->taken[i].size))
-            return image->taken[i].base;
-    for (unsigned i = 0; files && i <= image->nr_modules; i++)
-        if (ranges_overlap(base, size, image->files[i].base, image->files[i].size))
-            return image->files[i].base;
-    return 0;
+    image->busy[image->nr_busy++] = (struct boot_range){ .base = base, .size = size };
 }
 
-static bool take(struct guest_image *image, u64 base, u64 size)
+static bool is_taken(const struct guest_image *image, u64 base, u64 size)
 {
-    if (image->nr_taken == PLACE_MAX)
-        return false;
-    image->taken[image->nr_taken].base = base;
-    image->taken[image->nr_taken++].size = size;
-    return true;
+    for (unsigned i = 1 + image->nr_modules; i < image->nr_busy; i++)
+        if (ranges_overlap(base, size, image->busy[i].base, image->busy[i].size))
+            return true;
+    return false;
 }
 
 bool place_claim(struct guest_image *image, u64 base, u64 size)
@@ -71,51 +63,41 @@ bool place_claim(struct guest_image *image, u64 base, u64 size)
     unsigned n;
     const struct boot_range *map = mem_guest_map(&n);
 
-    return size && base >= LOW_MEMORY && is_ram(map, n, base, size) && !obstacle(image, base, size, false) &&
-           take(image, base, size);
+    if (!size || base < LOW_MEMORY || !is_ram(map, n, base, size) || is_taken(image, base, size))
+        return false;
+    take(image, base, size);
+    return true;
 }
 
-static u64 find_below(struct guest_image *image, u64 size, u64 align, u64 limit)
+static u64 find_below(const struct guest_image *image, u64 size, u64 align, u64 limit)
 {
     unsigned n;
     const struct boot_range *map = mem_guest_map(&n);
 
-    for (unsigned i = n; i-- > 0;) {
-        u64 floor = MAX(map[i].base, LOW_MEMORY);
-        u64 end = MIN(map[i].base + map[i].size, limit);
-
-        if (map[i].type != BOOT_MEM_RAM || !size)
-            continue;
-        /* Each obstacle moves the end below itself, so there are at most as many rounds as obstacles. */
-        while (end >= size && align_down(end - size, align) >= floor) {
-            u64 base = align_down(end - size, align);
-            u64 blocked = obstacle(image, base, size, true);
-            if (!blocked)
-                return take(image, base, size) ? base : 0;
-            end = blocked;
-        }
-    }
-    return 0;
+    return mem_highest(map, n, image->busy, image->nr_busy, size, align, LOW_MEMORY, limit);
 }
 
 u64 place_find(struct guest_image *image, u64 size, u64 align)
 {
-    return find_below(image, size, align, LOADER_LIMIT);
+    u64 base = find_below(image, size, align, LOADER_LIMIT);
+
+    if (base)
+        take(image, base, size);
+    return base;
 }
 
 bool place_files(struct guest_image *image, u64 limit)
 {
-    /* A file that has been moved lies on memory taken for it and must not be moved again. */
     for (unsigned i = 0; i <= image->nr_modules; i++) {
         struct guest_file *f = &image->files[i];
 
-        if (!f->size || (!obstacle(image, f->base, f->size, false) && f->base + f->size <= limit))
+        if (!f->size || (!is_taken(image, f->base, f->size) && f->base + f->size <= limit))
             continue;
         u64 to = find_below(image, f->size, PAGE_SIZE, limit);
         if (!to)
             return false;
         memmove(phys_to_virt(to), phys_to_virt(f->base), f->size);
-        f->base = to;
+        image->busy[i].base = f->base = to;
     }
     return true;
 }
@@ -167,6 +149,7 @@ static void describe(const struct boot_info *info, struct guest_image *image)
     for (unsigned i = 0; i < info->nr_modules; i++) {
         const struct boot_module *m = &info->modules[i];
         image->files[i] = (struct guest_file){ m->base, m->size, m->cmdline };
+        take(image, m->base, m->size);
     }
 }
 

@@ -19,7 +19,7 @@ struct guest_file {
 #define LOADER_LIMIT                                                                       \
     BIT(32) /* all that a loader places lies below: 32 bits or a small page table reach it \
              */
-#define PLACE_MAX 192
+#define PLACE_MAX (BOOT_MAX_MODULES + 64) /* an ELF file has half of that at most */
 
 struct guest_image {
     union {
@@ -31,10 +31,8 @@ struct guest_image {
     unsigned nr_modules;
     u64 rsdp;
     const struct boot_info *boot; /* for what else firmware left */
-    unsigned nr_taken;
-    struct {
-        u64 base, size;
-    } taken[PLACE_MAX]; /* of the guest's memory, by the place_ functions */
+    unsigned nr_busy;
+    struct boot_range busy[PLACE_MAX]; /* where the files are, then what the place_ functions have taken */
 };
 
 struct guest_loader {

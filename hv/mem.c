@@ -226,40 +226,45 @@ u64 mem_ram_bytes(const struct boot_info *info)
     return sum;
 }
 
-/* The base of what lies in the way of [base, base+size), 0 = nothing. */
-static u64 in_the_way(const struct boot_info *info, u64 base, u64 size)
+/* The base of the first of `busy` that lies in [base, base+size), 0 = none. */
+static u64 in_the_way(const struct boot_range *busy, unsigned nr_busy, u64 base, u64 size)
 {
-    if (ranges_overlap(base, size, info->image_base, info->image_size))
-        return info->image_base;
-    for (unsigned i = 0; i < info->nr_modules; i++)
-        if (ranges_overlap(base, size, info->modules[i].base, info->modules[i].size))
-            return info->modules[i].base;
+    for (unsigned i = 0; i < nr_busy; i++)
+        if (ranges_overlap(base, size, busy[i].base, busy[i].size))
+            return busy[i].base;
     return 0;
+}
+
+u64 mem_highest(const struct boot_range *map, unsigned n, const struct boot_range *busy, unsigned nr_busy,
+                u64 size, u64 align, u64 floor, u64 limit)
+{
+    u64 best = 0;
+
+    for (unsigned i = 0; i < n; i++) {
+        u64 lowest = MAX(map[i].base, floor), end = MIN(map[i].base + map[i].size, limit);
+
+        /* Each thing in the way moves the end below itself, so it is in the way only once. */
+        while (map[i].type == BOOT_MEM_RAM && end >= size && align_down(end - size, align) >= lowest) {
+            u64 base = align_down(end - size, align);
+
+            end = in_the_way(busy, nr_busy, base, size);
+            if (!end)
+                best = MAX(best, base);
+        }
+    }
+    return best;
 }
 
 u64 mem_choose_region(const struct boot_info *info, u64 size)
 {
-    u64 best = 0;
+    struct boot_range busy[1 + BOOT_MAX_MODULES];
 
-    for (unsigned i = 0; i < info->nr_ranges; i++) {
-        const struct boot_range *r = &info->ranges[i];
-        u64 floor = MAX(r->base, SIZE_2M); /* 0 means none, and low memory is the guest's to boot with */
-        u64 end = MIN(r->base + r->size, BIT(32));
-
-        if (r->type != BOOT_MEM_RAM || r->base >= BIT(32))
-            continue;
-        /* Each thing in the way moves the end below itself, so it is in the way only once. */
-        while (end >= size && align_down(end - size, SIZE_2M) >= floor) {
-            u64 base = align_down(end - size, SIZE_2M);
-            u64 obstacle = in_the_way(info, base, size);
-            if (!obstacle) {
-                best = MAX(best, base);
-                break;
-            }
-            end = obstacle;
-        }
-    }
-    return best;
+    busy[0] = (struct boot_range){ .base = info->image_base, .size = info->image_size };
+    for (unsigned i = 0; i < info->nr_modules; i++)
+        busy[1 + i] = (struct boot_range){ .base = info->modules[i].base, .size = info->modules[i].size };
+    /* Low memory is the guest's to boot with. */
+    return mem_highest(info->ranges, info->nr_ranges, busy, 1 + info->nr_modules, size, SIZE_2M, SIZE_2M,
+                       BIT(32));
 }
 
 int mem_init(const struct boot_info *info)

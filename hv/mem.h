@@ -23,6 +23,11 @@ enum mem_owner {
     MEM_OWNERS,
 };
 
+/* A place for `size` bytes in the map's RAM, as high as possible between floor and limit, clear of what is
+ * busy. 0 = there is none. */
+u64 mem_highest(const struct boot_range *map, unsigned n, const struct boot_range *busy, unsigned nr_busy,
+                u64 size, u64 align, u64 floor, u64 limit);
+
 /* Chooses the region: `size` bytes, 2M-aligned, as high as possible in RAM below 4G and clear of every
  * module and of the running image. 0 = there is no such place. */
 u64 mem_choose_region(const struct boot_info *info, u64 size);
