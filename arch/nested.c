@@ -1,8 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The nested table: four levels, one entry format for both vendors (arch/vcpu.h). What is declared is put in
- * at once, everything else when it is first touched. Tables are never freed, and an entry changes only by one
- * 64-bit store, so that CPUs walk it at any time.
+ * The nested table: four levels, one entry format for both vendors (arch/vcpu.h). It is also where it is
+ * written down who may access what:
+ *
+ *   0        everything is allowed, and nobody has touched it yet: the first fault fills it
+ *   HIDDEN   nothing is allowed
+ *   a leaf   read-only or writable, as declared
+ *
+ * Tables are never freed, and an entry changes only by one 64-bit store, so that CPUs walk it at any time.
  */
 #include "arch/nested.h"
 #include "arch/cpu.h"
@@ -13,19 +18,11 @@
 #define WRITABLE BIT(1)
 #define LARGE    BIT(7)
 #define ADDRESS  MASK(51, 12)
+#define HIDDEN   BIT(9) /* a bit that CPUs ignore, more so where nothing is present */
 
-#define TOP_LEVEL  4
-#define ADDRESSES  BIT(48) /* what four levels reach */
-#define MAX_RANGES 512
+#define TOP_LEVEL 4
+#define ADDRESSES BIT(48) /* what four levels reach */
 
-struct range {
-    u64 base, end;
-    enum nested_access access;
-};
-
-/* Sorted, not overlapping. */
-static struct range ranges[MAX_RANGES];
-static unsigned nr_ranges;
 static u64 *top;
 static struct spinlock lock;
 
@@ -39,9 +36,9 @@ static u64 *entry_of(u64 *table, u64 gpa, unsigned level)
     return &table[gpa / level_size(level) & 511];
 }
 
-static bool is_leaf(u64 entry, unsigned level)
+static bool is_link(u64 entry, unsigned level)
 {
-    return level == 1 || (entry & LARGE);
+    return level > 1 && (entry & PRESENT) && !(entry & LARGE);
 }
 
 static unsigned max_leaf(void)
@@ -54,26 +51,24 @@ static void set_entry(u64 *entry, u64 value)
     __atomic_store_n(entry, value, __ATOMIC_RELEASE);
 }
 
-/* The table below an entry: made if absent; a large page is split into what it mapped. */
+/* The table below an entry: made if there is none, and says what the entry said. */
 static u64 *descend(u64 *entry, u64 gpa, unsigned level)
 {
-    if ((*entry & PRESENT) && !is_leaf(*entry, level))
+    if (is_link(*entry, level))
         return phys_to_virt(*entry & ADDRESS);
 
+    u64 base = align_down(gpa, level_size(level)), step = level_size(level - 1);
     u64 *table = page_alloc();
     if (!table)
         return NULL;
-    if (*entry & PRESENT) {
-        u64 base = align_down(gpa, level_size(level)), step = level_size(level - 1);
-
-        for (unsigned i = 0; i < 512; i++)
-            table[i] = vcpu_ops->nested_leaf(base + i * step, level - 1, *entry & WRITABLE);
-    }
+    for (unsigned i = 0; i < 512; i++)
+        table[i] =
+            *entry & PRESENT ? vcpu_ops->nested_leaf(base + i * step, level - 1, *entry & WRITABLE) : *entry;
     set_entry(entry, vcpu_ops->nested_link(virt_to_phys(table)));
     return table;
 }
 
-/* Maps or clears all of [base, end) below `table`, in the largest pages that fit. Recursion is as deep as the
+/* Writes down all of [base, end) below `table`, in the largest pages that fit. Recursion is as deep as the
  * table. */
 static int apply(u64 *table, unsigned level, u64 base, u64 end, enum nested_access access)
 {
@@ -82,18 +77,15 @@ static int apply(u64 *table, unsigned level, u64 base, u64 end, enum nested_acce
 
     for (u64 at = base, next; at < end && !err; at = next) {
         u64 *entry = entry_of(table, at, level);
-        bool whole = is_aligned(at, size) && end - at >= size;
+        u64 value = access == NESTED_NONE ? HIDDEN : 0; /* what everyone may use comes back by a fault */
 
         next = MIN(align_down(at, size) + size, end);
-        /* Not present is what both say: a page that everyone may use comes back by a fault. */
-        if (access != NESTED_READ && !(*entry & PRESENT))
+        if (access == NESTED_READ && level <= max_leaf())
+            value = vcpu_ops->nested_leaf(align_down(at, size), level, false);
+        bool whole = next - at == size && !is_link(*entry, level);
+        if ((whole || *entry == value) && (value || access == NESTED_ALL)) {
+            set_entry(entry, value);
             continue;
-        if (whole && (!(*entry & PRESENT) || is_leaf(*entry, level)) && level <= max_leaf()) {
-            u64 leaf = access == NESTED_READ ? vcpu_ops->nested_leaf(at, level, false) : 0;
-            if (leaf || access != NESTED_READ) {
-                set_entry(entry, leaf);
-                continue;
-            }
         }
         u64 *below = descend(entry, at, level);
         err = below ? apply(below, level - 1, at, next, access) : ERR_NOMEM;
@@ -103,7 +95,6 @@ static int apply(u64 *table, unsigned level, u64 base, u64 end, enum nested_acce
 
 int nested_init(void)
 {
-    nr_ranges = 0;
     top = page_alloc();
     return top ? 0 : ERR_NOMEM;
 }
@@ -113,50 +104,6 @@ u64 nested_root(void)
     return virt_to_phys(top);
 }
 
-/* The first range that ends above gpa. */
-static unsigned range_after(u64 gpa)
-{
-    unsigned i = 0;
-
-    while (i < nr_ranges && ranges[i].end <= gpa)
-        i++;
-    return i;
-}
-
-static void insert(unsigned i, struct range r)
-{
-    for (unsigned j = nr_ranges++; j > i; j--)
-        ranges[j] = ranges[j - 1];
-    ranges[i] = r;
-}
-
-static void remove(unsigned i)
-{
-    nr_ranges--;
-    for (; i < nr_ranges; i++)
-        ranges[i] = ranges[i + 1];
-}
-
-/* At most two more ranges than before. */
-static void declare(u64 base, u64 end, enum nested_access access)
-{
-    unsigned i = range_after(base);
-
-    if (i < nr_ranges && ranges[i].base < base) {
-        struct range low = ranges[i];
-
-        low.end = base;
-        ranges[i].base = base;
-        insert(i++, low);
-    }
-    while (i < nr_ranges && ranges[i].end <= end)
-        remove(i);
-    if (i < nr_ranges && ranges[i].base < end)
-        ranges[i].base = end;
-    if (access != NESTED_ALL)
-        insert(i, (struct range){ base, end, access });
-}
-
 int nested_set(u64 base, u64 size, enum nested_access access)
 {
     u64 end = base + size;
@@ -164,58 +111,43 @@ int nested_set(u64 base, u64 size, enum nested_access access)
     if (!size || !is_aligned(base | size, PAGE_SIZE) || end < base || end > ADDRESSES)
         return ERR_INVAL;
     spin_lock(&lock);
-    int err = nr_ranges + 2 > MAX_RANGES ? ERR_NOSPC : 0;
-    if (!err) {
-        /* Declared first: a fault that comes in between must not fill the page again. */
-        declare(base, end, access);
-        err = apply(top, TOP_LEVEL, base, end, access);
-    }
+    int err = apply(top, TOP_LEVEL, base, end, access);
     spin_unlock(&lock);
     return err;
 }
 
 enum nested_access nested_get(u64 gpa)
 {
+    u64 *table = top, entry = 0;
+
     spin_lock(&lock);
-    unsigned i = range_after(gpa);
-    enum nested_access access = i < nr_ranges && ranges[i].base <= gpa ? ranges[i].access : NESTED_ALL;
+    for (unsigned level = TOP_LEVEL; level && gpa < ADDRESSES; level--) {
+        entry = *entry_of(table, gpa, level);
+        if (!is_link(entry, level))
+            break;
+        table = phys_to_virt(entry & ADDRESS);
+    }
     spin_unlock(&lock);
-    return access;
-}
-
-/* Is [base, base+size) free of declared ranges? */
-static bool is_uniform(u64 base, u64 size)
-{
-    unsigned i = range_after(base);
-
-    return i == nr_ranges || ranges[i].base >= base + size;
+    return entry == HIDDEN ? NESTED_NONE : entry && !(entry & WRITABLE) ? NESTED_READ : NESTED_ALL;
 }
 
 static int fill(u64 gpa)
 {
     u64 *table = top;
 
-    for (unsigned level = TOP_LEVEL; level; level--) {
-        u64 size = level_size(level), base = align_down(gpa, size);
+    for (unsigned level = TOP_LEVEL; level && table; level--) {
         u64 *entry = entry_of(table, gpa, level);
-        bool present = *entry & PRESENT;
 
-        if (present && is_leaf(*entry, level))
-            return 0; /* another CPU was here first, or this one's TLB is older than the table */
-        if (!present && level <= max_leaf() && is_uniform(base, size)) {
-            u64 leaf = vcpu_ops->nested_leaf(base, level, true);
-            if (leaf) {
-                set_entry(entry, leaf);
-                return 0;
-            }
-        }
-        if (level == 1)
+        if (!*entry && level <= max_leaf())
+            set_entry(entry, vcpu_ops->nested_leaf(align_down(gpa, level_size(level)), level, true));
+        if (*entry == HIDDEN)
             return ERR_INVAL;
+        /* Or another CPU was here first, or this one's TLB is older than the table. */
+        if (*entry && !is_link(*entry, level))
+            return 0;
         table = descend(entry, gpa, level);
-        if (!table)
-            return ERR_NOMEM;
     }
-    return ERR_INVAL;
+    return ERR_NOMEM;
 }
 
 int nested_fill(u64 gpa)
@@ -228,18 +160,23 @@ int nested_fill(u64 gpa)
     return err;
 }
 
-/* What has several types now is dropped and comes back in smaller pieces, when it is touched. */
+/*
+ * What has several types now is dropped and comes back in smaller pieces: by a fault, or, where faults do not
+ * fill it, at once; without memory for that its reads exit, too.
+ */
 static void refresh(u64 *table, unsigned level, u64 base)
 {
     for (unsigned i = 0; i < 512; i++) {
-        u64 at = base + i * level_size(level);
+        u64 at = base + i * level_size(level), entry = table[i];
 
-        if (!(table[i] & PRESENT))
-            continue;
-        if (is_leaf(table[i], level))
-            set_entry(&table[i], vcpu_ops->nested_leaf(at, level, table[i] & WRITABLE));
-        else
-            refresh(phys_to_virt(table[i] & ADDRESS), level - 1, at);
+        if (is_link(entry, level)) {
+            refresh(phys_to_virt(entry & ADDRESS), level - 1, at);
+        } else if (entry & PRESENT) {
+            set_entry(&table[i], vcpu_ops->nested_leaf(at, level, entry & WRITABLE));
+            if (!table[i] && !(entry & WRITABLE) &&
+                apply(table, level, at, at + level_size(level), NESTED_READ))
+                set_entry(&table[i], HIDDEN);
+        }
     }
 }
 
@@ -247,9 +184,5 @@ void nested_refresh(void)
 {
     spin_lock(&lock);
     refresh(top, TOP_LEVEL, 0);
-    /* Read-only pages are not filled by faults: put back those that were dropped. */
-    for (unsigned i = 0; i < nr_ranges; i++)
-        if (ranges[i].access == NESTED_READ)
-            (void)!apply(top, TOP_LEVEL, ranges[i].base, ranges[i].end, NESTED_READ);
     spin_unlock(&lock);
 }

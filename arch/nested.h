@@ -20,7 +20,7 @@ int nested_init(void) __must_check;
 /*
  * Declares how [base, base+size) (4K-aligned) may be accessed; everything not declared is NESTED_ALL. The
  * last declaration of an address counts. Callers flush with vcpu_flush_all() when a guest already runs.
- * ERR_INVAL, ERR_NOSPC: nothing has changed; ERR_NOMEM: the range may be mapped in part.
+ * ERR_INVAL: nothing has changed; ERR_NOMEM: it may hold for a part only.
  */
 int nested_set(u64 base, u64 size, enum nested_access access) __must_check;
 enum nested_access nested_get(u64 gpa);

@@ -19,11 +19,12 @@
 /* ---- pages, whose addresses are also their physical ones ---- */
 
 static void *pages[256];
-static unsigned nr_pages;
+static unsigned nr_pages, page_limit = ARRAY_SIZE(pages);
 
 void *page_alloc(void)
 {
-    assert_true(nr_pages < ARRAY_SIZE(pages));
+    if (nr_pages >= page_limit)
+        return NULL;
     pages[nr_pages] = aligned_alloc(PAGE_SIZE, PAGE_SIZE);
     return memset(pages[nr_pages++], 0, PAGE_SIZE);
 }
@@ -193,15 +194,31 @@ static void test_read_only(void **state)
     }
 }
 
+/* Nor may a fault fill it as writable when there was no memory to put it back. */
+static void test_read_only_without_memory(void **state)
+{
+    (void)state;
+    const u64 ecam = 0xb0000000;
+
+    assert_int_equal(nested_set(ecam, 2 * SIZE_2M, NESTED_READ), 0);
+    now.base[1] = (ecam + PAGE_SIZE) | TYPE_UC;
+    now.mask[1] = (MASK(38, 12)) | MTRR_MASK_VALID;
+    page_limit = nr_pages;
+    change();
+    page_limit = ARRAY_SIZE(pages);
+    assert_int_equal(nested_fill(ecam), ERR_INVAL);
+    assert_int_equal(nested_get(ecam), NESTED_NONE);
+    assert_false(look(ecam).present);
+    assert_true(look(ecam + SIZE_2M).present);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_pointer),
-        TEST(test_a_page_of_another_type),
-        TEST(test_all_off),
-        TEST(test_read_only),
+        TEST(test_pointer),   TEST(test_a_page_of_another_type),   TEST(test_all_off),
+        TEST(test_read_only), TEST(test_read_only_without_memory),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -238,10 +238,33 @@ static void test_refusals(void **state)
     assert_int_equal(nested_set(0x1000, 0x800, NESTED_NONE), ERR_INVAL);
     assert_int_equal(nested_set(-0x1000ull, 0x2000, NESTED_NONE), ERR_INVAL);
     assert_int_equal(nested_set(BIT(48), 0x1000, NESTED_NONE), ERR_INVAL);
-    int err = 0;
-    for (u64 at = 0; !err && at < 1000 * SIZE_2M; at += SIZE_2M)
-        err = nested_set(at, PAGE_SIZE, NESTED_NONE);
-    assert_int_equal(err, ERR_NOSPC);
+    assert_int_equal(nested_get(-0x1000ull), NESTED_ALL);
+}
+
+/* As many declarations as there is memory for. */
+static void test_many(void **state)
+{
+    (void)state;
+    for (u64 at = 0; at < 1000 * SIZE_2M; at += SIZE_2M)
+        assert_int_equal(nested_set(at, PAGE_SIZE, NESTED_NONE), 0);
+    for (u64 at = 0; at < 1000 * SIZE_2M; at += SIZE_2M) {
+        assert_int_equal(nested_fill(at), ERR_INVAL);
+        fill(at + PAGE_SIZE);
+    }
+}
+
+/* What says already what it should costs no table. */
+static void test_nothing_new(void **state)
+{
+    (void)state;
+    assert_int_equal(nested_set(0, SIZE_1G, NESTED_READ), 0);
+    assert_int_equal(nested_set(SIZE_1G, SIZE_1G, NESTED_NONE), 0);
+    unsigned before = nr_pages;
+    assert_int_equal(nested_set(SIZE_2M, PAGE_SIZE, NESTED_READ), 0);
+    assert_int_equal(nested_set(SIZE_1G + SIZE_2M, PAGE_SIZE, NESTED_NONE), 0);
+    assert_int_equal(nested_set(2 * SIZE_1G, PAGE_SIZE, NESTED_ALL), 0);
+    assert_int_equal(nr_pages, before);
+    assert_maps(SIZE_2M, NESTED_READ, SIZE_1G);
 }
 
 static void test_pool_exhausted(void **state)
@@ -273,14 +296,11 @@ static void test_random(void **state)
         enum nested_access access = (enum nested_access)(rand() % 3);
 
         count = MIN(count, PAGES - first);
-        int err = nested_set(base + first * PAGE_SIZE, count * PAGE_SIZE, access);
-        if (!err)
-            memset(model + first, access, count);
-        else
-            assert_int_equal(err, ERR_NOSPC);
+        assert_int_equal(nested_set(base + first * PAGE_SIZE, count * PAGE_SIZE, access), 0);
+        memset(model + first, access, count);
         for (unsigned i = 0; i < 50; i++) {
             u64 page = (u64)rand() % PAGES;
-            err = nested_fill(base + page * PAGE_SIZE);
+            int err = nested_fill(base + page * PAGE_SIZE);
             assert_int_equal(err, model[page] == NESTED_NONE ? ERR_INVAL : 0);
         }
         for (u64 page = 0; page < PAGES; page++) {
@@ -308,6 +328,8 @@ int main(void)
         TEST(test_given_back),
         TEST(test_the_last_declaration_counts),
         TEST(test_refusals),
+        TEST(test_many),
+        TEST(test_nothing_new),
         TEST(test_pool_exhausted),
         TEST(test_random),
     };
