@@ -4,8 +4,9 @@
 #include "arch/paging.h"
 #include "arch/percpu.h"
 #include "arch/symbols.h"
+#include "arch/x86.h"
 
-enum { VEC_DB = 1, VEC_NMI = 2, VEC_DF = 8, VEC_GP = 13, VEC_PF = 14, VEC_MC = 18, NR_VECTORS = 32 };
+#define NR_VECTORS 32
 
 struct gate {
     u16 offset_low, selector;
@@ -87,7 +88,7 @@ struct percpu *except_fix_percpu(void)
 
     __asm__ volatile("sgdt %0" : "=m"(gdtr));
     struct percpu *cpu = (struct percpu *)(gdtr.base - offsetof(struct percpu, gdt));
-    wrmsr(0xc0000101, (u64)cpu);
+    wrmsr(MSR_GS_BASE, (u64)cpu);
     return cpu;
 }
 

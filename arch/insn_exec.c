@@ -3,19 +3,16 @@
  * Instruction emulator: addresses, arithmetic with its flags, and the order of accesses. See insn.h.
  */
 #include "arch/insn.h"
+#include "arch/x86.h"
 
 #define RFLAGS_CF BIT(0)
 #define RFLAGS_PF BIT(2)
 #define RFLAGS_AF BIT(4)
 #define RFLAGS_ZF BIT(6)
 #define RFLAGS_SF BIT(7)
-#define RFLAGS_DF BIT(10)
 #define RFLAGS_OF BIT(11)
-#define RFLAGS_RF BIT(16)
 
 #define RFLAGS_ARITH (RFLAGS_CF | RFLAGS_PF | RFLAGS_AF | RFLAGS_ZF | RFLAGS_SF | RFLAGS_OF)
-
-enum { RAX = 0, RCX = 1, RSI = 6, RDI = 7 };
 
 /* All ones in the low `size` bytes; size is 1, 2, 4 or 8. */
 static u64 mask_of(unsigned int size)

@@ -9,19 +9,14 @@
 #include "arch/pages.h"
 #include "arch/percpu.h"
 #include "arch/string.h"
+#include "arch/x86.h"
 
-#define PTE_P    BIT(0)
-#define PTE_RW   BIT(1)
-#define PTE_PWT  BIT(3)
-#define PTE_PCD  BIT(4)
-#define PTE_PS   BIT(7)
-#define PTE_NX   BIT(63)
-#define PTE_ADDR MASK(51, 12)
+#define PTE_W BIT(1)
 
 #define MAP_TEXT   0
 #define MAP_RODATA PTE_NX
-#define MAP_DATA   (PTE_NX | PTE_RW)
-#define MAP_MMIO   (PTE_NX | PTE_RW | PTE_PCD | PTE_PWT) /* PAT entry 3: uncached, see arch/percpu.c */
+#define MAP_DATA   (PTE_NX | PTE_W)
+#define MAP_MMIO   (PTE_NX | PTE_W | PTE_PCD | PTE_PWT) /* PAT entry 3: uncached, see arch/percpu.c */
 
 /* Half of the 2 GiB that -mcmodel=kernel reaches; more makes no sense. */
 #define REGION_MAX (1ull << 30)
@@ -147,7 +142,7 @@ static bool map(u64 top, u64 va, u64 pa, u64 size, u64 flags)
                 u64 next = table_alloc();
                 if (!next)
                     return false;
-                *entry = next | PTE_P | PTE_RW;
+                *entry = next | PTE_P | PTE_W;
             } else if (level == 1 || *entry & PTE_PS) {
                 break;
             }
@@ -337,7 +332,7 @@ bool paging_guard(const void *page)
                 break;
             for (u64 i = 0; i < 512; i++)
                 ((u64 *)phys_to_virt(small))[i] = (*entry & ~(level == 2 ? PTE_PS : 0)) + i * step;
-            *entry = small | PTE_P | PTE_RW;
+            *entry = small | PTE_P | PTE_W;
         }
         table = *entry & PTE_ADDR;
     }

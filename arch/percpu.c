@@ -6,14 +6,8 @@
 #include "arch/except.h"
 #include "arch/log.h"
 #include "arch/paging.h"
+#include "arch/x86.h"
 
-#define MSR_GS_BASE   0xc0000101
-#define MSR_PAT       0x277
-#define PAT_POWER_ON  0x0007040600070406ull
-#define CR4_MCE       BIT(6)
-#define CR4_OSXSAVE   BIT(18)
-#define CR4_SMEP      BIT(20)
-#define CR4_PKE       BIT(22)
 #define CPUID_1_MCE   BIT(7)
 #define CPUID_1_XSAVE BIT(26) /* ECX */
 #define CPUID_7_PKU   BIT(3)  /* ECX */

@@ -7,6 +7,7 @@
 #include "arch/paging.h"
 #include "arch/percpu.h"
 #include "arch/string.h"
+#include "arch/x86.h"
 
 /* The MADT's entries for CPUs (ACPI 5.2.12.2, 5.2.12.12). */
 #define MADT_LOCAL_APIC  0
@@ -17,9 +18,6 @@
 #define INIT_US   10000   /* from INIT to the start-up message */
 #define ANSWER_US 1000000 /* twice: the first message may get lost */
 #define SETUP_US  30000000
-
-#define TABLE_LINK (BIT(0) | BIT(1))
-#define LARGE_PAGE (TABLE_LINK | BIT(7))
 
 /* percpu.arrival; a negative one is the error of start(). */
 enum { EXPECTED, ARRIVED, READY, GIVEN_UP };
@@ -95,9 +93,9 @@ static bool make_tables(void)
         if (!(start_tables[i] = page_alloc()))
             return false;
     memcpy(start_tables[0], paging_root(), PAGE_SIZE);
-    start_tables[0][0] = virt_to_phys(start_tables[1]) | TABLE_LINK;
-    start_tables[1][0] = virt_to_phys(start_tables[2]) | TABLE_LINK;
-    start_tables[2][0] = LARGE_PAGE;
+    start_tables[0][0] = virt_to_phys(start_tables[1]) | PTE_P | PTE_W;
+    start_tables[1][0] = virt_to_phys(start_tables[2]) | PTE_P | PTE_W;
+    start_tables[2][0] = PTE_P | PTE_W | PTE_PS;
     return true;
 }
 

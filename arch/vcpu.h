@@ -6,12 +6,9 @@
 #ifndef ARCH_VCPU_H
 #define ARCH_VCPU_H
 
-#include "arch/types.h"
+#include "arch/x86.h"
 
 struct mtrr_state;
-
-/* General-purpose registers in the hardware's encoding order. */
-enum { RAX, RCX, RDX, RBX, RSP, RBP, RSI, RDI, R8, R9, R10, R11, R12, R13, R14, R15, NR_GPR };
 
 enum vcpu_exit_kind {
     VEXIT_AGAIN,  /* the backend has dealt with it: enter again */

@@ -6,11 +6,7 @@
 #include "arch/log.h"
 #include "arch/vcpu.h"
 
-enum { VEC_DE = 0, VEC_TS = 10, VEC_GP = 13, VEC_PF = 14 };
-
-#define MSR_TSC          0x10u
-#define MSR_TSC_ADJUST   0x3bu
-#define MSR_TSC_DEADLINE 0x6e0u
+#define MSR_TSC_ADJUST 0x3bu
 
 void vcpu_trap(u8 *map, u32 bit, bool on)
 {

@@ -10,9 +10,6 @@
 
 enum { EAX, EBX, ECX, EDX };
 
-#define CR4_OSXSAVE BIT(18)
-#define CR4_PKE     BIT(22)
-
 #define HYPERVISOR_LEAF 0x40000000u
 #define HYPERVISOR_LAST 0x40000002u
 #define HYPERVISOR_END  0x4fffffffu

@@ -10,10 +10,6 @@
 #include "hv/options.h"
 #include "iommu/iommu.h"
 
-enum { VEC_UD = 6, VEC_GP = 13 };
-
-#define CR4_OSXSAVE BIT(18)
-#define RFLAGS_RF   BIT(16)
 #define BACKSTOP_US 1000
 
 static void report(struct vcpu *v)

@@ -3,7 +3,6 @@
 #include "arch/paging.h"
 #include "hv/walk.h"
 
-#define EFER_LMA  BIT(10)
 #define ATTR_LONG BIT(9)
 #define ATTR_BIG  BIT(10)
 

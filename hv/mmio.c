@@ -10,8 +10,6 @@
 #include "hv/fetch.h"
 #include "hv/walk.h"
 
-enum { VEC_UD = 6, VEC_GP = 13 };
-
 /* How often the same access may find other bytes than those that made it before that is the guest's error. */
 #define MAX_MISMATCHES 1000
 

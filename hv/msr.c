@@ -8,22 +8,14 @@
 #include "hv/exit.h"
 #include "hv/fetch.h"
 
-enum { VEC_GP = 13 };
+#define MSR_MISC_ENABLE 0x1a0u
+#define MSR_HWCR        0xc0010015u
 
-#define MSR_TSC             0x10u
-#define MSR_FEATURE_CONTROL 0x3au
-#define MSR_MISC_ENABLE     0x1a0u
-#define MSR_DEBUGCTL        0x1d9u
-#define MSR_EFER            0xc0000080u
-#define MSR_HWCR            0xc0010015u
-#define MSR_VM_CR           0xc0010114u
-
-#define FEATURE_CONTROL_LOCK BIT(0)
-#define MISC_ENABLE_NX_OFF   BIT(34)
-#define MISC_ENABLE_LIMIT    BIT(22)           /* of CPUID leaves */
-#define DEBUGCTL_ALLOWED     (BIT(0) | BIT(1)) /* LBR, BTF: no effect outside the guest's own steps */
-#define HWCR_ALLOWED         (BIT(18) | BIT(24) | BIT(25) | BIT(27) | BIT(30))
-#define VM_CR_LOCKED_OFF     (BIT(3) | BIT(4)) /* SVM is disabled and that is locked */
+#define MISC_ENABLE_NX_OFF BIT(34)
+#define MISC_ENABLE_LIMIT  BIT(22)           /* of CPUID leaves */
+#define DEBUGCTL_ALLOWED   (BIT(0) | BIT(1)) /* LBR, BTF: no effect outside the guest's own steps */
+#define HWCR_ALLOWED       (BIT(18) | BIT(24) | BIT(25) | BIT(27) | BIT(30))
+#define VM_CR_LOCKED_OFF   (BIT(3) | BIT(4)) /* SVM is disabled and that is locked */
 
 /*
  * What happens on a read and on a write. PASS needs no exit where the backend's bitmap reaches; the backend
@@ -211,9 +203,6 @@ static u64 efer_bits(void)
     return bits = found;
 }
 
-#define EFER_LME BIT(8)
-#define CR0_PG   BIT(31)
-
 static bool write_efer(struct vcpu *v, u64 value)
 {
     struct vcpu_mode mode;
@@ -233,7 +222,7 @@ static bool special_read(const struct vcpu *v, u32 msr, u64 *value)
     case MSR_FEATURE_CONTROL:
         if (!rdmsr_safe(msr, value))
             return false;
-        *value = FEATURE_CONTROL_LOCK; /* and nothing else enabled */
+        *value = FEATURE_LOCK; /* and nothing else enabled */
         return true;
     case MSR_VM_CR:
         *value = VM_CR_LOCKED_OFF;

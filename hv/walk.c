@@ -6,27 +6,9 @@
 #include "hv/exit.h"
 #include "hv/mem.h"
 
-#define CR0_WP   BIT(16)
-#define CR0_PG   BIT(31)
-#define CR4_PSE  BIT(4)
-#define CR4_PAE  BIT(5)
-#define CR4_LA57 BIT(12)
-#define CR4_SMEP BIT(20)
-#define CR4_SMAP BIT(21)
-#define CR4_PKE  BIT(22)
-#define EFER_LMA BIT(10)
-#define EFER_NXE BIT(11)
-#define RF_AC    BIT(18)
+#define RF_AC BIT(18)
 
-#define PTE_P     BIT(0)
-#define PTE_W     BIT(1)
-#define PTE_U     BIT(2)
-#define PTE_A     BIT(5)
-#define PTE_D     BIT(6)
-#define PTE_PS    BIT(7)
-#define PTE_ADDR  MASK(51, 12)
 #define PTE_KEY   MASK(62, 59)
-#define PTE_NX    BIT(63)
 #define PDPTE_RSV (MASK(63, 52) | MASK(8, 5) | MASK(2, 1)) /* of 32-bit PAE paging */
 
 /* Reading memory of unknown kind takes a mapping that is never given back. */

@@ -11,15 +11,7 @@
 #define CPUID_SVM_ECX BIT(2)  /* of 80000001h */
 #define CPUID_1G_EDX  BIT(26) /* of 80000001h */
 #define CPUID_NPT_EDX BIT(0)  /* of 8000000Ah */
-#define VM_CR_SVMDIS  BIT(4)
 #define GUEST_ASID    1
-
-#define PAGE_PRESENT  BIT(0)
-#define PAGE_WRITABLE BIT(1)
-#define PAGE_USER     BIT(2)
-#define PAGE_ACCESSED BIT(5)
-#define PAGE_DIRTY    BIT(6)
-#define PAGE_LARGE    BIT(7)
 
 u8 svm_iopm[3 * PAGE_SIZE] __attribute__((aligned(PAGE_SIZE)));
 u8 svm_msrpm[2 * PAGE_SIZE] __attribute__((aligned(PAGE_SIZE)));
@@ -114,14 +106,14 @@ static void svm_idle(struct vcpu *v, u32 unless)
  * that the CPU never writes to the table. */
 static u64 svm_nested_leaf(u64 pa, unsigned level, bool write)
 {
-    u64 leaf = pa | PAGE_PRESENT | PAGE_USER | PAGE_ACCESSED | PAGE_DIRTY;
+    u64 leaf = pa | PTE_P | PTE_U | PTE_A | PTE_D;
 
-    return leaf | (write ? PAGE_WRITABLE : 0) | (level > 1 ? PAGE_LARGE : 0);
+    return leaf | (write ? PTE_W : 0) | (level > 1 ? PTE_PS : 0);
 }
 
 static u64 svm_nested_link(u64 table_pa)
 {
-    return table_pa | PAGE_PRESENT | PAGE_WRITABLE | PAGE_USER | PAGE_ACCESSED;
+    return table_pa | PTE_P | PTE_W | PTE_U | PTE_A;
 }
 
 struct vcpu_backend svm_backend = {

@@ -9,18 +9,7 @@
 #include "arch/svm/vmcb.h"
 #include "arch/vcpu.h"
 
-#define MSR_EFER        0xc0000080u
-#define MSR_PAT         0x277u
-#define MSR_VM_CR       0xc0010114u
 #define MSR_VM_HSAVE_PA 0xc0010117u
-
-#define EFER_LME  BIT(8)
-#define EFER_LMA  BIT(10)
-#define EFER_SVME BIT(12)
-
-#define RFLAGS_FIXED BIT(1)
-#define RFLAGS_TF    BIT(8)
-#define RFLAGS_VM    BIT(17)
 
 struct svm_vcpu {
     struct vmcb *vmcb;

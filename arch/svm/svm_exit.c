@@ -6,10 +6,6 @@
 #include "arch/cpu.h"
 #include "arch/log.h"
 
-enum { VEC_DB = 1, VEC_NMI = 2, VEC_BP = 3, VEC_OF = 4, VEC_DF = 8, VEC_PF = 14 };
-
-#define DR6_BS BIT(14)
-
 /* What svm_run.asm counts on. */
 _Static_assert(RCX == 1 && RDX == 2 && RBX == 3 && RBP == 5 && RSI == 6 && RDI == 7, "svm_run.asm");
 

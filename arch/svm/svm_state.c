@@ -6,18 +6,8 @@
 #include "arch/cpu.h"
 #include "arch/log.h"
 
-#define CR0_PE 0x00000001u
-#define CR0_ET 0x00000010u
-#define CR0_NE 0x00000020u
-#define CR0_WP 0x00010000u
-#define CR0_NW 0x20000000u
-#define CR0_CD 0x40000000u
-#define CR0_PG 0x80000000u
-
-#define CR4_PAE      BIT(5)
-#define DR6_RESET    0xffff0ff0u
-#define DR7_RESET    0x400u
-#define PAT_POWER_ON 0x0007040600070406ull
+#define DR6_RESET 0xffff0ff0u
+#define DR7_RESET 0x400u
 
 /* Segment attributes: G, D, L, then P, DPL, S and type as in the descriptor. */
 #define ATTR_G    0x800

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "arch/vmx/controls.h"
+#include "arch/x86.h"
 
 enum wish { NEED, LIKE, OFF };
 
@@ -94,11 +95,6 @@ static const char *check_ept(u64 cap)
     return NULL;
 }
 
-#define CR0_PE BIT(0)
-#define CR0_PG BIT(31)
-
-#define CR4_MCE  BIT(6)
-#define CR4_VMXE BIT(13)
 /* VME to UMIP and LA57; FSGSBASE, PCIDE, OSXSAVE; SMEP to PKS: their state is in the VMCS or stays in the CPU
  * while Sluice, which uses none of it, runs. */
 #define CR4_KNOWN (MASK(12, 0) | MASK(18, 16) | MASK(24, 20))
@@ -145,9 +141,6 @@ const char *vmx_choose_controls(const struct vmx_caps *caps, struct vmx_controls
     choose_cr(caps, out);
     return NULL;
 }
-
-#define FEATURE_LOCK BIT(0)
-#define FEATURE_VMX  BIT(2) /* outside SMX */
 
 bool vmx_allow(u64 *control)
 {

@@ -7,14 +7,10 @@
 #include "arch/log.h"
 #include "arch/vmx/vmx_int.h"
 
-enum { VEC_DB = 1, VEC_NMI = 2, VEC_DF = 8, VEC_PF = 14 };
-
-#define DEBUG_BS      BIT(14) /* DR6 and the pending debug exceptions */
 #define DEBUG_RTM     BIT(16) /* in DR6 inverted */
 #define DR7_GD        BIT(13)
 #define DEBUGCTL_LBR  BIT(0)
 #define DEBUGCTL_BTF  BIT(1)
-#define RFLAGS_TF     BIT(8)
 #define BLOCKED_STEPS (BLOCKED_STI | BLOCKED_MOVSS)
 
 /* SDM 3A, 6.15, table 6-5. */
@@ -53,7 +49,7 @@ void vmx_retired(struct vcpu *v)
     if (blocked & BLOCKED_STEPS)
         vmwrite(GUEST_INTERRUPTIBILITY, blocked & ~BLOCKED_STEPS);
     if (v->rflags & RFLAGS_TF && !(vmread(GUEST_DEBUGCTL) & DEBUGCTL_BTF))
-        vmwrite(GUEST_PENDING_DEBUG, vmread(GUEST_PENDING_DEBUG) | DEBUG_BS);
+        vmwrite(GUEST_PENDING_DEBUG, vmread(GUEST_PENDING_DEBUG) | DR6_BS);
 }
 
 /* ---- NMI ----------------------------------------------------------------------------------------- */
@@ -156,7 +152,7 @@ static void prepare_debug(struct vmx_vcpu *vm)
     vmwrite(GUEST_DEBUGCTL, vmread(GUEST_DEBUGCTL) & ~(DEBUGCTL_LBR | DEBUGCTL_BTF));
     /* An entry in a shadow with TF set wants to be told of the step (27.3.1.5). */
     if (vm->v->rflags & RFLAGS_TF && vmread(GUEST_INTERRUPTIBILITY) & BLOCKED_STEPS)
-        vmwrite(GUEST_PENDING_DEBUG, vmread(GUEST_PENDING_DEBUG) | DEBUG_BS);
+        vmwrite(GUEST_PENDING_DEBUG, vmread(GUEST_PENDING_DEBUG) | DR6_BS);
 }
 
 /* An exception that we intercept only to see it: back to the guest. */

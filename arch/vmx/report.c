@@ -102,15 +102,6 @@ static const char *instruction_error(u64 error)
     }
 }
 
-#define CR0_PE    BIT(0)
-#define CR0_PG    BIT(31)
-#define CR4_PAE   BIT(5)
-#define EFER_LME  BIT(8)
-#define EFER_LMA  BIT(10)
-#define RFLAGS_VM BIT(17)
-#define RFLAGS_IF BIT(9)
-#define RFLAGS_TF BIT(8)
-#define DEBUG_BS  BIT(14)
 #define CODE_LONG BIT(13)
 #define CODE_BIG  BIT(14)
 
@@ -172,7 +163,7 @@ static void check_activity(void)
         { valid && type == EVENT_NMI && blocked & (BLOCKED_MOVSS | BLOCKED_NMI),
           "an NMI is injected while NMIs are blocked" },
         { (steps || activity == ACTIVITY_HLT) && flags & RFLAGS_TF && !(vmread(GUEST_DEBUGCTL) & 2) &&
-              !(vmread(GUEST_PENDING_DEBUG) & DEBUG_BS),
+              !(vmread(GUEST_PENDING_DEBUG) & DR6_BS),
           "a pending single step must be told in a shadow" },
         { vmread(LINK_POINTER) != ~0ull, "the VMCS link pointer must be all ones" },
     };

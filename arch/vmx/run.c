@@ -5,10 +5,6 @@
 #include "arch/cpu.h"
 #include "arch/vmx/vmx_int.h"
 
-enum { VEC_DB = 1, VEC_AC = 17, VEC_MC = 18 };
-
-#define CR4_MCE BIT(6)
-
 /* Exit qualification of an I/O instruction (table 28-5) and of an EPT violation (28-7). */
 #define IO_SIZE   MASK(2, 0) /* minus 1 */
 #define IO_IN     BIT(3)

@@ -11,27 +11,8 @@
 #include "arch/string.h"
 #include "arch/vmx/vmx_int.h"
 
-#define CR0_PE BIT(0)
-#define CR0_ET BIT(4)
-#define CR0_PG BIT(31)
-
-#define CR4_PAE BIT(5)
-
-#define EFER_LME BIT(8)
-#define EFER_LMA BIT(10)
-#define EFER_NXE BIT(11)
-
-#define PAT_POWER_ON 0x0007040600070406ull
-#define DR7_RESET    0x400
-#define RFLAGS_FIXED 2
-#define RFLAGS_VM    BIT(17)
-#define ATTRIB_L     BIT(9)
-#define VEC_GP       13
-
-enum {
-    MSR_PAT = 0x277,
-    MSR_EFER = 0xc0000080,
-};
+#define DR7_RESET 0x400
+#define ATTRIB_L  BIT(9)
 
 static void write_segment(unsigned seg, u16 selector, u64 base, u32 limit, u32 access)
 {

@@ -7,7 +7,6 @@
 #include "arch/vmx/vmx_int.h"
 
 enum { FROM_CALL, FROM_IRET, FROM_JMP, FROM_GATE };
-enum { VEC_TS = 10, VEC_NP = 11 };
 enum { TSS_AVAILABLE = 9, TSS_BUSY = 11, TYPE_LDT = 2 };
 
 #define Q_SELECTOR MASK(15, 0)
@@ -17,12 +16,6 @@ enum { TSS_AVAILABLE = 9, TSS_BUSY = 11, TYPE_LDT = 2 };
 #define SEL_INDEX MASK(15, 3)
 #define SEL_RPL   MASK(1, 0)
 
-#define CR0_TS         BIT(3)
-#define CR0_PG         BIT(31)
-#define CR4_PAE        BIT(5)
-#define RFLAGS_NT      BIT(14)
-#define RFLAGS_VM      BIT(17)
-#define RFLAGS_FIXED   BIT(1)
 #define RFLAGS_VALID   0x3f7fd7u
 #define DR7_LOCAL      0x155u
 #define ACCESS_TYPE    MASK(3, 0)

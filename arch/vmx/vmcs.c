@@ -7,12 +7,6 @@
 #include "arch/paging.h"
 #include "arch/vmx/vmx_int.h"
 
-#define MSR_PAT  0x277
-#define MSR_EFER 0xc0000080
-#define VEC_DB   1
-#define VEC_AC   17
-#define VEC_MC   18
-
 static struct vmx_vcpu vmx_vcpus[MAX_CPUS];
 
 void vmwrite_failed(u64 field, u64 value)

@@ -11,10 +11,8 @@
 
 #define CPUID_1_VMX BIT(5) /* ECX */
 
-#define MSR_DEBUGCTL        0x1d9
-#define MSR_RTIT_CTL        0x570
-#define RTIT_TRACE_EN       BIT(0)
-#define MSR_FEATURE_CONTROL 0x3a
+#define MSR_RTIT_CTL  0x570
+#define RTIT_TRACE_EN BIT(0)
 
 struct vmx_controls vmx_controls;
 struct vmx_caps vmx_caps;

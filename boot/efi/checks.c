@@ -6,19 +6,15 @@
 #include "boot/efi/efi_app.h"
 #include "arch/acpi.h"
 #include "arch/cpu.h"
+#include "arch/x86.h"
 #include "hv/loader.h"
 #include "hv/options.h"
 #include "hv/mem.h"
 
-#define CPUID_1_VMX     BIT(5)  /* ECX */
-#define CPUID_81_SVM    BIT(2)  /* ECX */
-#define CPUID_81_NX     BIT(20) /* EDX */
-#define CPUID_8A_NPT    BIT(0)  /* EDX */
-#define MSR_VM_CR       0xc0010114
-#define VM_CR_SVMDIS    BIT(4)
-#define MSR_FEATURE_CTL 0x3a
-#define FEATURE_LOCK    BIT(0)
-#define FEATURE_VMX     BIT(2) /* outside SMX */
+#define CPUID_1_VMX  BIT(5)  /* ECX */
+#define CPUID_81_SVM BIT(2)  /* ECX */
+#define CPUID_81_NX  BIT(20) /* EDX */
+#define CPUID_8A_NPT BIT(0)  /* EDX */
 
 static void check_svm(void)
 {
@@ -35,7 +31,7 @@ static void check_svm(void)
 
 static void check_vmx(void)
 {
-    u64 control = rdmsr(MSR_FEATURE_CTL);
+    u64 control = rdmsr(MSR_FEATURE_CONTROL);
 
     if (control & FEATURE_LOCK && !(control & FEATURE_VMX))
         refuse("virtualization (VMX) is locked off by firmware; enable VT-x in its settings");
