@@ -45,16 +45,12 @@ struct vcpu_exit {
 #define NESTED_DELIVERY BIT(31) /* ours: of an event's delivery, which is tried again at entry */
 #define NESTED_WALK     BIT(33) /* the CPU's own walk of the guest's tables, not the instruction's operand */
 
-enum vcpu_seg {
-    SEG_ES,
-    SEG_CS,
-    SEG_SS,
-    SEG_DS,
-    SEG_FS,
-    SEG_GS,
-    NR_SEG,
-    SEG_TR
-}; /* TR: in the order of the VMCS */
+/* In the order of AMD's VMCB. */
+enum { SEG_ES, SEG_CS, SEG_SS, SEG_DS, SEG_FS, SEG_GS, NR_SEG };
+enum { SEG_GDTR = NR_SEG, SEG_LDTR, SEG_IDTR, SEG_TR, NR_TABLES };
+
+/* Registers of the guest that the backend keeps. CPL is only read. */
+enum vcpu_reg { REG_CR0, REG_CR3, REG_CR4, REG_EFER, REG_PAT, REG_TSC_OFFSET, REG_CR2, REG_CPL };
 
 struct vcpu_segment {
     u16 selector;
@@ -128,7 +124,16 @@ struct vcpu_backend {
     const char *(*probe)(void);
     /* On each CPU: switches virtualisation on, and makes its virtual CPU. */
     int (*vcpu_create)(struct vcpu *v);
-    void (*vcpu_start)(struct vcpu *v, const struct vcpu_start *start);
+
+    /* For vcpu_start(): everything that the calls below do not set, and v does not hold. */
+    void (*reset)(struct vcpu *v);
+    /* As the guest sees them, and as judged by the caller. */
+    u64 (*get)(struct vcpu *v, enum vcpu_reg reg);
+    void (*set)(struct vcpu *v, enum vcpu_reg reg, u64 value);
+    void (*get_segment)(struct vcpu *v, unsigned seg, struct vcpu_segment *out);
+    void (*set_segment)(struct vcpu *v, unsigned seg, const struct vcpu_segment *in);
+    bool (*mode_is)(struct vcpu *v,
+                    const struct vcpu_mode *mode); /* would vcpu_get_mode() say so? v86 aside */
 
     /* Enters the guest and returns at the next exit, which v->exit tells of. GIF=0 (no NMI taken) from exit
      * to entry. */
@@ -151,17 +156,9 @@ struct vcpu_backend {
      * RFLAGS.TF asks for. */
     void (*retired)(struct vcpu *v);
 
-    void (*get_mode)(struct vcpu *v, struct vcpu_mode *out);
-    bool (*mode_is)(struct vcpu *v, const struct vcpu_mode *mode); /* would that give the same? v86 aside */
-    void (*get_segment)(struct vcpu *v, enum vcpu_seg seg, struct vcpu_segment *out);
-
-    /* MSRs whose guest value lives in the backend's state: EFER, PAT, TSC. EFER is written as judged by the
-     * caller, except for what the backend itself needs there. False: #GP. */
-    __must_check bool (*read_msr)(struct vcpu *v, u32 msr, u64 *value);
-    __must_check bool (*write_msr)(struct vcpu *v, u32 msr, u64 value);
-
-    /* Ports and MSRs exit only where asked for. Default: no port exits, every MSR not declared exits. */
-    void (*trap_port)(u16 port, bool on);
+    /* Ports and MSRs exit only where asked for: a bit for each port, for vcpu_trap(). Default: no port exits,
+     * every MSR not declared exits. */
+    u8 *ports;
     void (*pass_msr)(u32 msr, bool read, bool write);
 
     /* The next run() returns after at most about `us` microseconds, whatever the guest does. NULL: this CPU
@@ -199,14 +196,16 @@ extern bool (*vcpu_guest_access)(struct vcpu *v, const struct vcpu_mode *mode, u
 
 /* What both backends do alike. One bit of a bitmap that CPUs are using. */
 void vcpu_trap(u8 *map, u32 bit, bool on);
-bool vcpu_pat_valid(u64 value);
 /* The guest's state, for the report of what it died of. */
 void vcpu_dump(struct vcpu *v);
 /* Does the second exception, raised by the delivery of the first, make a double fault? */
 bool vcpu_double_fault(u8 first, u8 second);
-/* The guest's TSC is the real one plus an offset, which must not move Sluice's own clock. False: #GP. */
-bool vcpu_read_tsc_msr(u32 msr, u64 offset, u64 *value) __must_check;
-bool vcpu_write_tsc_msr(u32 msr, u64 *offset, u64 value) __must_check;
+void vcpu_start(struct vcpu *v, const struct vcpu_start *start);
+void vcpu_get_mode(struct vcpu *v, struct vcpu_mode *out);
+/* MSRs whose guest value is not the CPU's: EFER, as judged by the caller, PAT, and the TSC's, which is the
+ * real one plus an offset, as it must not move Sluice's own clock. False: #GP. */
+bool vcpu_read_msr(struct vcpu *v, u32 msr, u64 *value) __must_check;
+bool vcpu_write_msr(struct vcpu *v, u32 msr, u64 value) __must_check;
 
 /* NULL from the first index on that no CPU has. */
 struct vcpu *vcpu_of(u32 index);

@@ -70,7 +70,7 @@ int bus_add_ports(u16 first, u16 count, port_reader read, port_writer write)
             return ERR_BUSY;
     ports[nr_ports++] = (struct port_range){ first, count, read, write };
     for (unsigned i = 0; i < count; i++)
-        vcpu_ops->trap_port((u16)(first + i), true);
+        vcpu_trap(vcpu_ops->ports, first + i, true);
     return 0;
 }
 

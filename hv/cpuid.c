@@ -61,7 +61,7 @@ static void follow_cr4(struct vcpu *v, u32 leaf, u32 sub, u32 r[4])
 {
     struct vcpu_mode mode;
 
-    vcpu_ops->get_mode(v, &mode);
+    vcpu_get_mode(v, &mode);
     if (leaf == 1)
         r[ECX] = (r[ECX] & ~(1u << 27)) | (mode.cr4 & CR4_OSXSAVE ? 1u << 27 : 0);
     else if (leaf == 7 && sub == 0)

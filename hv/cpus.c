@@ -56,7 +56,7 @@ static void start_up(struct vcpu *v, u8 vector)
 
     cpuid(1, 0, r);
     start.gpr[RDX] = r[0];
-    vcpu_ops->vcpu_start(v, &start);
+    vcpu_start(v, &start);
 }
 
 #define NMI_US 100000

@@ -19,7 +19,7 @@ static void report(struct vcpu *v)
     char text[3 * INSN_MAX_LEN + 1] = "";
     size_t used = 0;
 
-    vcpu_ops->get_mode(v, &mode);
+    vcpu_get_mode(v, &mode);
     vcpu_dump(v);
     unsigned count = fetch_bytes(v, &mode, bytes);
     for (unsigned i = 0; i < count && used + 3 < sizeof(text); i++)
@@ -62,7 +62,7 @@ static void handle_xsetbv(struct vcpu *v)
     static const u8 opcode[] = { 0x0f, 0x01, 0xd1 };
     struct vcpu_mode mode;
 
-    vcpu_ops->get_mode(v, &mode);
+    vcpu_get_mode(v, &mode);
     if (!(mode.cr4 & CR4_OSXSAVE))
         vcpu_ops->inject_exception(v, VEC_UD, false, 0);
     else if (mode.cpl || !xsetbv_safe((u32)v->gpr[RCX], (u32)v->gpr[RAX] | v->gpr[RDX] << 32))

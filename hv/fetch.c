@@ -182,7 +182,7 @@ bool fetch_skip(struct vcpu *v, const u8 *opcode, unsigned size)
     unsigned count;
 
     if (!s) {
-        vcpu_ops->get_mode(v, &mode);
+        vcpu_get_mode(v, &mode);
         if (fill_slot(v, &mode, &s) != FETCH_OK)
             return false;
     }

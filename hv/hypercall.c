@@ -60,7 +60,7 @@ static bool read_inside(struct vcpu *v, u64 call, u64 *answer, u64 *at)
     struct vcpu_mode mode;
     bool allowed;
 
-    vcpu_ops->get_mode(v, &mode);
+    vcpu_get_mode(v, &mode);
     if (!judge(v, &mode, &allowed))
         return false;
     *answer = NOT_ALLOWED;
@@ -82,7 +82,7 @@ static u64 invalidate(struct vcpu *v, u64 *handled)
     unsigned n = 0;
     s64 err = ERR_INVAL;
 
-    vcpu_ops->get_mode(v, &mode);
+    vcpu_get_mode(v, &mode);
     if (mode.cpl) /* the array is named by its physical address, and is written to */
         return NOT_ALLOWED;
     if (!(where >> 48) && (pasid < INVALIDATE_PASIDS || pasid == ~0ull) && count <= INVALIDATE_MAX)

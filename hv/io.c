@@ -25,7 +25,7 @@ static void string_io(struct vcpu *v, const struct vcpu_exit *exit)
     struct fetched *f;
     struct insn insn;
 
-    vcpu_ops->get_mode(v, &mode);
+    vcpu_get_mode(v, &mode);
     /* Where the bytes are others by now the guest runs them as they are. */
     if (fetch_insn(v, &mode, &f) != FETCH_OK || f->insn.op != (exit->io_in ? INSN_INS : INSN_OUTS))
         return;

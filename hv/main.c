@@ -132,7 +132,7 @@ static void __noreturn start_guest(const struct boot_info *info)
     u32 count = cpus_start(info);
     log_info("CPUs         %u, each in Sluice from its first instruction on", count);
     guest_load(info, &start);
-    vcpu_ops->vcpu_start(this_cpu()->vcpu, &start);
+    vcpu_start(this_cpu()->vcpu, &start);
     log_promises();
     u64 ticks = rdtsc() - info->start_tsc;
     log_debug("start took %lu ticks, %lu of them until devices were shut out", ticks, info->shut_out_ticks);

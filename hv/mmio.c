@@ -30,7 +30,7 @@ static void reject(struct vcpu *v, u64 gpa, const char *why)
     size_t used = 0;
 
     if (!log_limited(&bucket)) {
-        vcpu_ops->get_mode(v, &mode);
+        vcpu_get_mode(v, &mode);
         unsigned count = fetch_bytes(v, &mode, bytes);
         for (unsigned i = 0; i < count && used + 3 < sizeof(text); i++)
             used += (size_t)fmt_string(text + used, sizeof(text) - used, " %02x", bytes[i]);
@@ -153,7 +153,7 @@ void guest_bases(struct vcpu *v, u64 bases[INSN_NSEGS])
     struct vcpu_segment s;
 
     for (unsigned i = 0; i < INSN_NSEGS; i++) {
-        vcpu_ops->get_segment(v, (enum vcpu_seg)i, &s);
+        vcpu_ops->get_segment(v, i, &s);
         bases[i] = s.base;
     }
 }
@@ -217,7 +217,7 @@ static void emulate(struct vcpu *v, const struct vcpu_exit *exit, const struct m
     struct vcpu_mode mode;
     struct fetched *f;
 
-    vcpu_ops->get_mode(v, &mode);
+    vcpu_get_mode(v, &mode);
     enum fetch_result fetched = fetch_insn(v, &mode, &f);
     /* The CPU has judged no port, should other bytes than these have made the access. */
     if (fetched == FETCH_OK && f->insn.op >= INSN_INS)
@@ -246,7 +246,7 @@ static void walk_through_nothing(struct vcpu *v, const struct vcpu_exit *exit)
     struct fetched *f;
     struct walk w;
 
-    vcpu_ops->get_mode(v, &mode);
+    vcpu_get_mode(v, &mode);
     guest_bases(v, bases);
     code = mode.cs_base + v->rip;
     if (fetch_mode(&mode) != INSN_64)

@@ -207,10 +207,10 @@ static bool write_efer(struct vcpu *v, u64 value)
 {
     struct vcpu_mode mode;
 
-    vcpu_ops->get_mode(v, &mode);
+    vcpu_get_mode(v, &mode);
     if ((value & ~efer_bits()) || ((mode.cr0 & CR0_PG) && ((value ^ mode.efer) & EFER_LME)))
         return false;
-    return vcpu_ops->write_msr(v, MSR_EFER, value);
+    return vcpu_write_msr(v, MSR_EFER, value);
 }
 
 static bool special_read(const struct vcpu *v, u32 msr, u64 *value)
@@ -276,7 +276,7 @@ static bool read_msr(struct vcpu *v, u32 msr, u64 *value)
     case REAL:
         return rdmsr_safe(msr, value);
     case GUEST:
-        return vcpu_ops->read_msr(v, msr, value);
+        return vcpu_read_msr(v, msr, value);
     case SPECIAL:
         return special_read(v, msr, value);
     case NONE:
@@ -310,7 +310,7 @@ static bool write_msr(struct vcpu *v, u32 msr, u64 value)
             tell("ignored write of", msr, value, v->rip);
         return true;
     case GUEST:
-        return vcpu_ops->write_msr(v, msr, value);
+        return vcpu_write_msr(v, msr, value);
     case SPECIAL:
         return special_write(v, msr, value);
     case NONE:
@@ -325,7 +325,7 @@ static bool at_cpl0(struct vcpu *v)
 {
     struct vcpu_mode mode;
 
-    vcpu_ops->get_mode(v, &mode);
+    vcpu_get_mode(v, &mode);
     return !mode.cpl;
 }
 

@@ -73,11 +73,6 @@ static int svm_vcpu_create(struct vcpu *v)
     return 0;
 }
 
-static void svm_trap_port(u16 port, bool on)
-{
-    vcpu_trap(svm_iopm, port, on);
-}
-
 /* APM 2, 15.11: two bits for each MSR of three ranges; all others always exit. */
 static void svm_pass_msr(u32 msr, bool read, bool write)
 {
@@ -121,7 +116,12 @@ struct vcpu_backend svm_backend = {
     .hypercall = { 0x0f, 0x01, 0xd9 },
     .probe = svm_probe,
     .vcpu_create = svm_vcpu_create,
-    .vcpu_start = svm_start,
+    .reset = svm_reset,
+    .get = svm_get,
+    .set = svm_set,
+    .get_segment = svm_get_segment,
+    .set_segment = svm_set_segment,
+    .mode_is = svm_mode_is,
     .run = svm_run,
     .take_nmi = svm_take_nmi,
     .software_smi = svm_software_smi,
@@ -129,12 +129,7 @@ struct vcpu_backend svm_backend = {
     .inject_page_fault = svm_inject_page_fault,
     .inject_nmi = svm_inject_nmi,
     .retired = svm_retired,
-    .get_mode = svm_get_mode,
-    .mode_is = svm_mode_is,
-    .get_segment = svm_get_segment,
-    .read_msr = svm_read_msr,
-    .write_msr = svm_write_msr,
-    .trap_port = svm_trap_port,
+    .ports = svm_iopm,
     .pass_msr = svm_pass_msr,
     .nested_flush = svm_nested_flush,
     .idle = svm_idle,

@@ -39,12 +39,12 @@ static inline struct svm_vcpu *svm_of(struct vcpu *v)
 extern u8 svm_iopm[3 * PAGE_SIZE], svm_msrpm[2 * PAGE_SIZE];
 
 /* svm_state.c */
-void svm_start(struct vcpu *v, const struct vcpu_start *start);
-void svm_get_mode(struct vcpu *v, struct vcpu_mode *out);
+void svm_reset(struct vcpu *v);
+u64 svm_get(struct vcpu *v, enum vcpu_reg reg);
+void svm_set(struct vcpu *v, enum vcpu_reg reg, u64 value);
 bool svm_mode_is(struct vcpu *v, const struct vcpu_mode *mode);
-void svm_get_segment(struct vcpu *v, enum vcpu_seg seg, struct vcpu_segment *out);
-bool svm_read_msr(struct vcpu *v, u32 msr, u64 *value);
-bool svm_write_msr(struct vcpu *v, u32 msr, u64 value);
+void svm_get_segment(struct vcpu *v, unsigned seg, struct vcpu_segment *out);
+void svm_set_segment(struct vcpu *v, unsigned seg, const struct vcpu_segment *in);
 void svm_dump(struct vcpu *v);
 
 /* svm_exit.c */

@@ -5,13 +5,7 @@
 #ifndef ARCH_SVM_VMCB_H
 #define ARCH_SVM_VMCB_H
 
-#include "arch/types.h"
-
-struct vmcb_segment {
-    u16 selector, attrib;
-    u32 limit;
-    u64 base;
-};
+#include "arch/vcpu.h"
 
 struct vmcb {
     /* Control area. */
@@ -47,8 +41,7 @@ struct vmcb {
     u8 reserved_0e0[0x400 - 0xe0];
 
     /* State save area. */
-    struct vmcb_segment es, cs, ss, ds, fs, gs; /* 0x400 */
-    struct vmcb_segment gdtr, ldtr, idtr, tr;   /* 0x460 */
+    struct vcpu_segment segments[NR_TABLES]; /* 0x400 */
     u8 reserved_4a0[0x4cb - 0x4a0];
     u8 cpl; /* 0x4cb */
     u32 reserved_4cc;
@@ -81,8 +74,8 @@ _Static_assert(offsetof(struct vmcb, exit_int_info) == 0x088, "APM 2, table B-1"
 _Static_assert(offsetof(struct vmcb, event_inj) == 0x0a8, "APM 2, table B-1");
 _Static_assert(offsetof(struct vmcb, clean_bits) == 0x0c0, "APM 2, table B-1");
 _Static_assert(offsetof(struct vmcb, next_rip) == 0x0c8, "APM 2, table B-1");
-_Static_assert(offsetof(struct vmcb, es) == 0x400, "APM 2, table B-2");
-_Static_assert(offsetof(struct vmcb, tr) == 0x490, "APM 2, table B-2");
+_Static_assert(offsetof(struct vmcb, segments[SEG_GDTR]) == 0x460, "APM 2, table B-2");
+_Static_assert(offsetof(struct vmcb, segments[SEG_TR]) == 0x490, "APM 2, table B-2");
 _Static_assert(offsetof(struct vmcb, cpl) == 0x4cb, "APM 2, table B-2");
 _Static_assert(offsetof(struct vmcb, efer) == 0x4d0, "APM 2, table B-2");
 _Static_assert(offsetof(struct vmcb, cr4) == 0x548, "APM 2, table B-2");

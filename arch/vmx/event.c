@@ -38,7 +38,7 @@ void vmx_inject_exception(struct vcpu *v, u8 vector, bool has_code, u32 code)
 
 void vmx_inject_page_fault(struct vcpu *v, u64 cr2, u32 code)
 {
-    __asm__ volatile("mov %0, %%cr2" ::"r"(cr2) : "memory");
+    vmx_set(v, REG_CR2, cr2);
     vmx_inject_exception(v, VEC_PF, true, code);
 }
 

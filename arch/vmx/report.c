@@ -224,12 +224,7 @@ void vmx_dump(struct vcpu *v)
     log_err("guest CPU %u: exit %u (%s) qualification %lx; delivering %lx, to deliver %x", v->index,
             vm->reason & 0xffff, vmx_reason_name(vm->reason), vm->qualification, vmread(VECTORING_EVENT),
             vm->event);
-    log_err("cr0 really %08lx cr4 really %06lx cr2 %016lx", vmread(GUEST_CR0), vmread(GUEST_CR4), read_cr2());
-    log_err("tr %04lx access %05lx limit %08lx base %016lx", vmread(GUEST_SELECTOR + 2 * VMCS_TR),
-            vmread(GUEST_ACCESS + 2 * VMCS_TR), vmread(GUEST_LIMIT + 2 * VMCS_TR),
-            vmread(GUEST_BASE + 2 * VMCS_TR));
-    log_err("gdt base %016lx limit %04lx, idt base %016lx limit %04lx", vmread(GUEST_GDTR_BASE),
-            vmread(GUEST_GDTR_LIMIT), vmread(GUEST_IDTR_BASE), vmread(GUEST_IDTR_LIMIT));
+    log_err("cr0 really %08lx cr4 really %06lx", vmread(GUEST_CR0), vmread(GUEST_CR4));
     log_err("activity %lu interruptibility %lx pending debug %lx", vmread(GUEST_ACTIVITY),
             vmread(GUEST_INTERRUPTIBILITY), vmread(GUEST_PENDING_DEBUG));
 }

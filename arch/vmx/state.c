@@ -7,77 +7,15 @@
  * through: so paging, PDPTEs, long mode and every #GP stay the CPU's own work.
  */
 #include "arch/cpu.h"
-#include "arch/log.h"
-#include "arch/string.h"
 #include "arch/vmx/vmx_int.h"
 
 #define DR7_RESET 0x400
-#define ATTRIB_L  BIT(9)
 
-static void write_segment(unsigned seg, u16 selector, u64 base, u32 limit, u32 access)
-{
-    vmwrite(GUEST_SELECTOR + 2 * seg, selector);
-    vmwrite(GUEST_BASE + 2 * seg, base);
-    vmwrite(GUEST_LIMIT + 2 * seg, limit);
-    vmwrite(GUEST_ACCESS + 2 * seg, access);
-}
-
-static void write_cr0(u64 value)
-{
-    vmwrite(GUEST_CR0, value | vmx_controls.cr0_set);
-    vmwrite(CR0_SHADOW, value);
-}
-
-static void write_cr4_state(u64 value)
-{
-    vmwrite(GUEST_CR4, value | vmx_controls.cr4_set);
-    vmwrite(CR4_SHADOW, value);
-}
-
-void vmx_vcpu_start(struct vcpu *v, const struct vcpu_start *s)
+/* What v holds goes with it into a VMCS that may hold anything. */
+void vmx_reset(struct vcpu *v)
 {
     struct vmx_vcpu *vm = vmx_of(v);
-    u64 efer = 0;
 
-    memcpy(v->gpr, s->gpr, sizeof(v->gpr));
-    v->rip = s->mode == START_REAL ? 0 : s->rip;
-    v->rflags = RFLAGS_FIXED;
-
-    switch (s->mode) {
-    case START_REAL:
-        write_segment(SEG_CS, (u16)(s->sipi_vector << 8), (u64)s->sipi_vector << 12, 0xffff, 0x9b);
-        for (unsigned i = 0; i < NR_SEG; i++)
-            if (i != SEG_CS)
-                write_segment(i, 0, 0, 0xffff, 0x93);
-        write_cr0(CR0_ET);
-        write_cr4_state(0);
-        break;
-    case START_PROT32:
-        for (unsigned i = 0; i < NR_SEG; i++)
-            write_segment(i, 0x10, 0, ~0u, 0xc093);
-        write_segment(SEG_CS, 0x08, 0, ~0u, 0xc09b);
-        write_cr0(CR0_PE | CR0_ET);
-        write_cr4_state(0);
-        break;
-    case START_LONG64:
-        for (unsigned i = 0; i < NR_SEG; i++)
-            write_segment(i, 0x18, 0, ~0u, 0xc093);
-        write_segment(SEG_CS, 0x10, 0, ~0u, 0xa09b);
-        write_cr0(CR0_PE | CR0_ET | CR0_PG);
-        write_cr4_state(CR4_PAE);
-        efer = EFER_LME | EFER_LMA;
-        break;
-    }
-    write_segment(VMCS_LDTR, 0, 0, 0xffff, ACCESS_UNUSABLE | 0x82);
-    write_segment(VMCS_TR, 0, 0, 0xffff, 0x8b);
-    vmwrite(GUEST_GDTR_BASE, s->gdt_base);
-    vmwrite(GUEST_GDTR_LIMIT, s->gdt_base ? s->gdt_limit : 0xffff);
-    vmwrite(GUEST_IDTR_BASE, 0);
-    vmwrite(GUEST_IDTR_LIMIT, s->mode == START_REAL ? 0xffff : 0);
-    vmwrite(GUEST_CR3, s->mode == START_LONG64 ? s->cr3 : 0);
-    vmwrite(GUEST_EFER, efer);
-    vmwrite(ENTRY_CONTROLS, vmx_controls.entry | (efer & EFER_LMA ? ENTRY_IA32E : 0));
-    vmwrite(GUEST_PAT, PAT_POWER_ON);
     vmwrite(GUEST_DEBUGCTL, 0);
     vmwrite(GUEST_DR7, DR7_RESET);
     vmwrite(GUEST_SYSENTER_CS, 0);
@@ -99,44 +37,88 @@ void vmx_vcpu_start(struct vcpu *v, const struct vcpu_start *s)
     vmx_flush_vpid(vm);
 }
 
-static u64 shadowed(u64 real, u64 mask, u64 shadow)
+/* By enum vcpu_reg. */
+static const u16 fields[] = { GUEST_CR0, GUEST_CR3, GUEST_CR4, GUEST_EFER, GUEST_PAT, TSC_OFFSET };
+
+u64 vmx_get(struct vcpu *v, enum vcpu_reg reg)
 {
-    return (real & ~mask) | (shadow & mask);
+    (void)v;
+    switch (reg) {
+    case REG_CR0:
+        return (vmread(GUEST_CR0) & ~vmx_controls.cr0_mask) | (vmread(CR0_SHADOW) & vmx_controls.cr0_mask);
+    case REG_CR2:
+        return read_cr2();
+    case REG_CR4:
+        return (vmread(GUEST_CR4) & ~vmx_controls.cr4_mask) | (vmread(CR4_SHADOW) & vmx_controls.cr4_mask);
+    case REG_CPL:
+        return vmread(GUEST_ACCESS + 2 * SEG_SS) >> 5 & 3;
+    default:
+        return vmread(fields[reg]);
+    }
 }
 
-void vmx_get_mode(struct vcpu *v, struct vcpu_mode *out)
+void vmx_set(struct vcpu *v, enum vcpu_reg reg, u64 value)
 {
-    struct vcpu_segment cs;
-
-    vmx_get_segment(v, SEG_CS, &cs);
-    out->cr0 = shadowed(vmread(GUEST_CR0), vmx_controls.cr0_mask, vmread(CR0_SHADOW));
-    out->cr3 = vmread(GUEST_CR3);
-    out->cr4 = shadowed(vmread(GUEST_CR4), vmx_controls.cr4_mask, vmread(CR4_SHADOW));
-    out->efer = vmread(GUEST_EFER);
-    out->cs_attrib = cs.attrib;
-    out->cs_base = (out->efer & EFER_LMA) && (cs.attrib & ATTRIB_L) ? 0 : cs.base;
-    out->cpl = vmread(GUEST_ACCESS + 2 * SEG_SS) >> 5 & 3;
-    out->v86 = v->rflags & RFLAGS_VM;
+    switch (reg) {
+    case REG_CR0:
+        value &= ~(CR0_CD | CR0_NW); /* of the CPU: an entry does not load them */
+        vmwrite(CR0_SHADOW, value);
+        value |= vmx_controls.cr0_set;
+        break;
+    case REG_CR2:
+        __asm__ volatile("mov %0, %%cr2" ::"r"(value) : "memory");
+        return;
+    case REG_CR4:
+        vmwrite(CR4_SHADOW, value);
+        value |= vmx_controls.cr4_set;
+        break;
+    case REG_EFER: /* an entry is refused where the control does not agree */
+        vmwrite(ENTRY_CONTROLS, vmx_controls.entry | (value & EFER_LMA ? ENTRY_IA32E : 0));
+        if ((value ^ vmread(GUEST_EFER)) & EFER_NXE)
+            vmx_flush_vpid(vmx_of(v));
+        break;
+    default:
+        break;
+    }
+    vmwrite(fields[reg], value);
 }
 
 bool vmx_mode_is(struct vcpu *v, const struct vcpu_mode *mode)
 {
     struct vcpu_mode now;
 
-    vmx_get_mode(v, &now);
+    vcpu_get_mode(v, &now);
     return now.cr0 == mode->cr0 && now.cr3 == mode->cr3 && now.cr4 == mode->cr4 && now.efer == mode->efer &&
            now.cs_base == mode->cs_base && now.cs_attrib == mode->cs_attrib && now.cpl == mode->cpl;
 }
 
-void vmx_get_segment(struct vcpu *v, enum vcpu_seg seg, struct vcpu_segment *out)
-{
-    (void)v;
-    u64 access = vmread(GUEST_ACCESS + 2 * seg);
+/* Where the VMCS has a segment; the last two have no selector and no access rights. */
+static const u8 numbers[NR_TABLES] = { 0, 1, 2, 3, 4, 5, VMCS_GDTR, VMCS_LDTR, VMCS_IDTR, VMCS_TR };
 
-    out->selector = (u16)vmread(GUEST_SELECTOR + 2 * seg);
-    out->base = vmread(GUEST_BASE + 2 * seg);
-    out->limit = (u32)vmread(GUEST_LIMIT + 2 * seg);
+void vmx_get_segment(struct vcpu *v, unsigned seg, struct vcpu_segment *out)
+{
+    unsigned at = 2u * numbers[seg];
+
+    (void)v;
+    *out = (struct vcpu_segment){ .limit = (u32)vmread(GUEST_LIMIT + at), .base = vmread(GUEST_BASE + at) };
+    if (at >= 2 * NR_VMCS_SEG)
+        return;
+    u64 access = vmread(GUEST_ACCESS + at);
+    out->selector = (u16)vmread(GUEST_SELECTOR + at);
     out->attrib = access & ACCESS_UNUSABLE ? 0 : (u16)((access & 0xff) | (access >> 4 & 0xf00));
+}
+
+void vmx_set_segment(struct vcpu *v, unsigned seg, const struct vcpu_segment *in)
+{
+    unsigned at = 2u * numbers[seg];
+
+    (void)v;
+    vmwrite(GUEST_LIMIT + at, in->limit);
+    vmwrite(GUEST_BASE + at, in->base);
+    if (at >= 2 * NR_VMCS_SEG)
+        return;
+    vmwrite(GUEST_SELECTOR + at, in->selector);
+    vmwrite(GUEST_ACCESS + at, (in->attrib & 0xffu) | (in->attrib & 0xf00u) << 4);
 }
 
 void vmx_cr_exit(struct vmx_vcpu *vm, u64 qualification)
@@ -150,49 +132,4 @@ void vmx_cr_exit(struct vmx_vcpu *vm, u64 qualification)
         vmx_inject_exception(vm->v, VEC_GP, true, 0);
     else
         vmwrite(CR4_SHADOW, value);
-}
-
-bool vmx_read_msr(struct vcpu *v, u32 msr, u64 *value)
-{
-    (void)v;
-    switch (msr) {
-    case MSR_EFER:
-        *value = vmread(GUEST_EFER);
-        return true;
-    case MSR_PAT:
-        *value = vmread(GUEST_PAT);
-        return true;
-    default:
-        return vcpu_read_tsc_msr(msr, vmread(TSC_OFFSET), value);
-    }
-}
-
-/* LMA follows LME and PG in the CPU; an entry is refused where it does not. */
-static void write_efer(const struct vmx_vcpu *vm, u64 value)
-{
-    u64 old = vmread(GUEST_EFER);
-
-    vmwrite(GUEST_EFER, (value & ~EFER_LMA) | (old & EFER_LMA));
-    if ((value ^ old) & EFER_NXE)
-        vmx_flush_vpid(vm);
-}
-
-bool vmx_write_msr(struct vcpu *v, u32 msr, u64 value)
-{
-    switch (msr) {
-    case MSR_EFER:
-        write_efer(vmx_of(v), value);
-        return true;
-    case MSR_PAT:
-        if (!vcpu_pat_valid(value))
-            return false;
-        vmwrite(GUEST_PAT, value);
-        return true;
-    default:
-        break;
-    }
-    u64 offset = vmread(TSC_OFFSET);
-    bool done = vcpu_write_tsc_msr(msr, &offset, value);
-    vmwrite(TSC_OFFSET, offset);
-    return done;
 }

@@ -244,7 +244,7 @@ void vmx_task_switch(struct vmx_vcpu *vm)
     u64 linear, raw;
     struct tss32 new;
 
-    vmx_get_mode(vm->v, &t.mode);
+    vcpu_get_mode(vm->v, &t.mode);
     t.mode.cpl = 0;
     vm->event = 0; /* the switch is the delivery */
     if (selector & SEL_LOCAL || !locate(selector, &linear)) {

@@ -11,7 +11,8 @@
 enum vmcs_field {
     VPID = 0x0000,
 
-    /* Eight segments each, in the order ES CS SS DS FS GS LDTR TR; 2 apart. */
+    /* Eight segments each, in the order ES CS SS DS FS GS LDTR TR; 2 apart. Bases and limits of GDTR and IDTR
+     * follow. */
     GUEST_SELECTOR = 0x0800,
     GUEST_LIMIT = 0x4800,
     GUEST_ACCESS = 0x4814,
@@ -63,7 +64,6 @@ enum vmcs_field {
     VECTORING_ERROR_CODE = 0x440a,
     EXIT_INSN_LENGTH = 0x440c,
     GUEST_GDTR_LIMIT = 0x4810,
-    GUEST_IDTR_LIMIT = 0x4812,
     GUEST_INTERRUPTIBILITY = 0x4824,
     GUEST_ACTIVITY = 0x4826,
     GUEST_SYSENTER_CS = 0x482a,
@@ -80,7 +80,6 @@ enum vmcs_field {
     GUEST_CR3 = 0x6802,
     GUEST_CR4 = 0x6804,
     GUEST_GDTR_BASE = 0x6816,
-    GUEST_IDTR_BASE = 0x6818,
     GUEST_DR7 = 0x681a,
     GUEST_RSP = 0x681c,
     GUEST_RIP = 0x681e,
@@ -102,8 +101,8 @@ enum vmcs_field {
     HOST_RIP = 0x6c16,
 };
 
-/* Numbers of the segments in the VMCS; the first six are those of enum vcpu_seg. */
-enum { VMCS_LDTR = 6, VMCS_TR = 7, NR_VMCS_SEG };
+/* Numbers of the segments in the VMCS; the first six are those of arch/vcpu.h. */
+enum { VMCS_LDTR = 6, VMCS_TR = 7, NR_VMCS_SEG, VMCS_GDTR = NR_VMCS_SEG, VMCS_IDTR };
 
 #define ACCESS_UNUSABLE BIT(16)
 

@@ -44,11 +44,6 @@ static bool allowed_by_firmware(void)
     return !rdmsr_safe(MSR_FEATURE_CONTROL, &control) || vmx_allow(&control);
 }
 
-static void trap_port(u16 port, bool on)
-{
-    vcpu_trap(vmx_io_bitmap, port, on);
-}
-
 /* SDM 3C, 25.6.9: 1 KiB each for reads of 0 to 1FFFh and of C0000000h to C0001FFFh, then for writes. All
  * others always exit. */
 static void set_msr_bits(u32 msr, bool read, bool write)
@@ -131,19 +126,19 @@ struct vcpu_backend vmx_backend = {
     .hypercall = { 0x0f, 0x01, 0xc1 },
     .probe = probe,
     .vcpu_create = create,
-    .vcpu_start = vmx_vcpu_start,
+    .reset = vmx_reset,
+    .get = vmx_get,
+    .set = vmx_set,
+    .get_segment = vmx_get_segment,
+    .set_segment = vmx_set_segment,
+    .mode_is = vmx_mode_is,
     .run = vmx_run,
     .take_nmi = vmx_take_nmi,
     .inject_exception = vmx_inject_exception,
     .inject_page_fault = vmx_inject_page_fault,
     .inject_nmi = vmx_inject_nmi,
     .retired = vmx_retired,
-    .get_mode = vmx_get_mode,
-    .mode_is = vmx_mode_is,
-    .get_segment = vmx_get_segment,
-    .read_msr = vmx_read_msr,
-    .write_msr = vmx_write_msr,
-    .trap_port = trap_port,
+    .ports = vmx_io_bitmap,
     .pass_msr = pass_msr,
     .nested_flush = vmx_nested_flush,
     .idle = idle,

@@ -56,12 +56,12 @@ static inline struct vmx_vcpu *vmx_of(struct vcpu *v)
 int vmx_vcpu_create(struct vcpu *v) __must_check;
 
 /* state.c */
-void vmx_vcpu_start(struct vcpu *v, const struct vcpu_start *start);
-void vmx_get_mode(struct vcpu *v, struct vcpu_mode *out);
+void vmx_reset(struct vcpu *v);
+u64 vmx_get(struct vcpu *v, enum vcpu_reg reg);
+void vmx_set(struct vcpu *v, enum vcpu_reg reg, u64 value);
 bool vmx_mode_is(struct vcpu *v, const struct vcpu_mode *mode);
-void vmx_get_segment(struct vcpu *v, enum vcpu_seg seg, struct vcpu_segment *out);
-bool vmx_read_msr(struct vcpu *v, u32 msr, u64 *value);
-bool vmx_write_msr(struct vcpu *v, u32 msr, u64 value);
+void vmx_get_segment(struct vcpu *v, unsigned seg, struct vcpu_segment *out);
+void vmx_set_segment(struct vcpu *v, unsigned seg, const struct vcpu_segment *in);
 void vmx_cr_exit(struct vmx_vcpu *vm, u64 qualification);
 
 /* run.c, entry.asm */

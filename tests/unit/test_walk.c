@@ -61,7 +61,7 @@ static struct vcpu_mode mode;
 static struct walk w;
 static unsigned retired;
 
-static void get_mode(struct vcpu *v, struct vcpu_mode *out)
+void vcpu_get_mode(struct vcpu *v, struct vcpu_mode *out)
 {
     (void)v;
     *out = mode;
@@ -79,7 +79,7 @@ static void count_retired(struct vcpu *v)
     retired++;
 }
 
-static struct vcpu_backend backend = { .get_mode = get_mode, .mode_is = mode_is, .retired = count_retired };
+static struct vcpu_backend backend = { .mode_is = mode_is, .retired = count_retired };
 const struct vcpu_backend *vcpu_ops = &backend;
 
 enum { P = 1, W = 2, U = 4, A = 0x20, D = 0x40, PS = 0x80 };
