@@ -39,6 +39,22 @@ struct vcpu_exit {
     u64 code, info1, info2; /* raw, for reports */
 };
 
+/* An event in the form that both vendors have (APM 2, 15.20; SDM 3C, 25.8.3), with AMD's place for the code.
+ */
+#define EVENT_VECTOR   MASK(7, 0)
+#define EVENT_TYPE     MASK(10, 8)
+#define EVENT_HAS_CODE BIT(11)
+#define EVENT_VALID    BIT(31)
+#define EVENT_CODE     MASK(63, 32)
+enum {
+    EVENT_INTERRUPT = 0,
+    EVENT_NMI = 2,
+    EVENT_HARD = 3,
+    EVENT_SOFT_INT = 4,
+    EVENT_PRIV = 5,
+    EVENT_SOFT = 6
+};
+
 /* What the access was, as in AMD's EXITINFO1 (APM 2, 15.25.6). */
 #define NESTED_WRITE    BIT(1)
 #define NESTED_FETCH    BIT(4)
@@ -90,10 +106,15 @@ struct vcpu {
     u64 gpr[NR_GPR]; /* valid between run() and the next run(); RSP, RAX included */
     u64 rip;
     u64 rflags;
-    u32 index;                        /* of its CPU */
-    struct vcpu_exit exit;            /* the last */
-    void *backend;                    /* the backend's own state: VMCB page and so on */
-    void *emulator;                   /* hv/fetch.c's */
+    u32 index;             /* of its CPU */
+    struct vcpu_exit exit; /* the last */
+    void *backend;         /* the backend's own state: VMCB page and so on */
+    void *emulator;        /* hv/fetch.c's */
+    /* Of vcpu_inject_...(), which see to it that the backend looks before the next entry. */
+    u64 event;        /* what that entry delivers: EVENT_*; 0 = nothing */
+    bool nmi_pending; /* waits until the guest can take it */
+    bool shutdown;    /* a fault on the way into the double-fault handler */
+    bool attention;
     unsigned mismatches;              /* hv/mmio.c: accesses in a row that found other bytes */
     u64 exits, apic_exits, eoi_exits; /* the last two: writes to the APIC's page, in xAPIC mode */
 
@@ -146,12 +167,6 @@ struct vcpu_backend {
      * came meanwhile and was taken by the host's handler. NULL: the guest may raise SMIs by itself. */
     bool (*software_smi)(struct vcpu *v, u16 port, u8 value);
 
-    /* Where the CPU was delivering another event (vcpu_exit.delivery), the two combine as in hardware: double
-     * fault, then triple fault at the next entry. At most one per exit. */
-    void (*inject_exception)(struct vcpu *v, u8 vector, bool has_code, u32 code);
-    void (*inject_page_fault)(struct vcpu *v, u64 cr2, u32 code);
-    void (*inject_nmi)(struct vcpu *v); /* with NMI blocking kept: queued while the guest is in an NMI */
-
     /* After an instruction was emulated and RIP moved: ends an interrupt shadow, and raises the #DB that
      * RFLAGS.TF asks for. */
     void (*retired)(struct vcpu *v);
@@ -198,8 +213,11 @@ extern bool (*vcpu_guest_access)(struct vcpu *v, const struct vcpu_mode *mode, u
 void vcpu_trap(u8 *map, u32 bit, bool on);
 /* The guest's state, for the report of what it died of. */
 void vcpu_dump(struct vcpu *v);
-/* Does the second exception, raised by the delivery of the first, make a double fault? */
-bool vcpu_double_fault(u8 first, u8 second);
+/* Where the CPU was delivering another event (NESTED_DELIVERY), the two combine as in hardware: double fault,
+ * then triple fault at the next entry. At most one per exit. */
+void vcpu_inject_exception(struct vcpu *v, u8 vector, bool has_code, u32 code);
+void vcpu_inject_page_fault(struct vcpu *v, u64 cr2, u32 code);
+void vcpu_inject_nmi(struct vcpu *v); /* with NMI blocking kept: queued while the guest is in an NMI */
 void vcpu_start(struct vcpu *v, const struct vcpu_start *start);
 void vcpu_get_mode(struct vcpu *v, struct vcpu_mode *out);
 /* MSRs whose guest value is not the CPU's: EFER, as judged by the caller, PAT, and the TSC's, which is the

@@ -31,12 +31,41 @@ static bool is_contributory(u8 vector)
     return vector == VEC_DE || (vector >= VEC_TS && vector <= VEC_GP);
 }
 
-/* APM 2, 8.2.9; SDM 3A, table 6-5. */
-bool vcpu_double_fault(u8 first, u8 second)
+/* Does the second, raised by the delivery of the first, make a double fault (APM 2, 8.2.9; SDM 3A, table
+ * 6-5)? */
+static bool double_fault(u8 first, u8 second)
 {
-    if (first == VEC_PF)
-        return second == VEC_PF || is_contributory(second);
-    return is_contributory(first) && is_contributory(second);
+    return (is_contributory(first) && is_contributory(second)) ||
+           (first == VEC_PF && (second == VEC_PF || is_contributory(second)));
+}
+
+void vcpu_inject_exception(struct vcpu *v, u8 vector, bool has_code, u32 code)
+{
+    u64 event = EVENT_VALID | EVENT_HARD << 8 | vector;
+    u64 type = field_get(v->event, EVENT_TYPE);
+    u8 first = (u8)(v->event & EVENT_VECTOR);
+
+    if (has_code)
+        event |= EVENT_HAS_CODE | field_prep(EVENT_CODE, code);
+    if (v->event && type == EVENT_NMI)
+        v->nmi_pending = true;
+    else if (v->event && type == EVENT_HARD && first == VEC_DF)
+        v->shutdown = true;
+    else if (v->event && type == EVENT_HARD && double_fault(first, vector))
+        event = EVENT_VALID | EVENT_HAS_CODE | EVENT_HARD << 8 | VEC_DF;
+    v->event = event;
+    v->attention = true;
+}
+
+void vcpu_inject_page_fault(struct vcpu *v, u64 cr2, u32 code)
+{
+    vcpu_ops->set(v, REG_CR2, cr2);
+    vcpu_inject_exception(v, VEC_PF, true, code);
+}
+
+void vcpu_inject_nmi(struct vcpu *v)
+{
+    v->nmi_pending = v->attention = true;
 }
 
 #define ATTR_LONG BIT(9)
@@ -75,6 +104,8 @@ void vcpu_start(struct vcpu *v, const struct vcpu_start *start)
     __builtin_memcpy(v->gpr, start->gpr, sizeof(v->gpr));
     v->rip = real ? 0 : start->rip;
     v->rflags = RFLAGS_FIXED;
+    v->event = 0;
+    v->nmi_pending = v->shutdown = false;
     vcpu_ops->reset(v);
     vcpu_ops->set(v, REG_CR0, mode->cr0);
     vcpu_ops->set(v, REG_CR2, 0);

@@ -49,7 +49,7 @@ static bool is_target(const struct vcpu *sender, const struct vcpu *v, u32 low, 
 static void deliver(struct vcpu *sender, struct vcpu *v, unsigned mode, u8 vector)
 {
     if (mode == MODE_NMI && v == sender)
-        vcpu_ops->inject_nmi(v);
+        vcpu_inject_nmi(v);
     else if (mode == MODE_NMI)
         vcpu_request(v, VCPU_NMI);
     else if (mode == MODE_STARTUP)

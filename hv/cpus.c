@@ -99,6 +99,6 @@ void cpu_serve(struct vcpu *v)
     } else if (asked & (VCPU_WAITING | VCPU_INIT)) {
         wait_for_start(v);
     } else if (asked & VCPU_NMI) {
-        vcpu_ops->inject_nmi(v);
+        vcpu_inject_nmi(v);
     }
 }

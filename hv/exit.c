@@ -64,9 +64,9 @@ static void handle_xsetbv(struct vcpu *v)
 
     vcpu_get_mode(v, &mode);
     if (!(mode.cr4 & CR4_OSXSAVE))
-        vcpu_ops->inject_exception(v, VEC_UD, false, 0);
+        vcpu_inject_exception(v, VEC_UD, false, 0);
     else if (mode.cpl || !xsetbv_safe((u32)v->gpr[RCX], (u32)v->gpr[RAX] | v->gpr[RDX] << 32))
-        vcpu_ops->inject_exception(v, VEC_GP, true, 0);
+        vcpu_inject_exception(v, VEC_GP, true, 0);
     else
         (void)!fetch_skip(v, opcode, sizeof(opcode));
 }
@@ -84,7 +84,7 @@ void judge_nmi(struct vcpu *v)
             ours = iommu_echo();
     }
     if (!ours)
-        vcpu_ops->inject_nmi(v);
+        vcpu_inject_nmi(v);
 }
 
 static __attribute__((noinline)) void dispatch(struct vcpu *v, const struct vcpu_exit *exit)
@@ -115,7 +115,7 @@ static __attribute__((noinline)) void dispatch(struct vcpu *v, const struct vcpu
         handle_hypercall(v);
         break;
     case VEXIT_VIRT_INSN:
-        vcpu_ops->inject_exception(v, VEC_UD, false, 0);
+        vcpu_inject_exception(v, VEC_UD, false, 0);
         break;
     case VEXIT_XSETBV:
         handle_xsetbv(v);

@@ -36,7 +36,7 @@ static void reject(struct vcpu *v, u64 gpa, const char *why)
             used += (size_t)fmt_string(text + used, sizeof(text) - used, " %02x", bytes[i]);
         log_warn("guest        #UD at rip %lx for address %lx: %s;%s", v->rip, gpa, why, text);
     }
-    vcpu_ops->inject_exception(v, VEC_UD, false, 0);
+    vcpu_inject_exception(v, VEC_UD, false, 0);
 }
 
 /* What is not the guest's: reads give ones, writes go nowhere, and we say so. */
@@ -89,7 +89,7 @@ static int linear_piece(const struct operand *o, enum insn_access how, u64 linea
     struct walk w;
 
     if (fetch_mode(o->mode) == INSN_64 && !is_canonical(o->mode, linear)) {
-        vcpu_ops->inject_exception(o->v, VEC_GP, true, 0);
+        vcpu_inject_exception(o->v, VEC_GP, true, 0);
         return ERR_INVAL;
     }
     if (!guest_reach(o->v, o->mode, linear, how == INSN_READ ? WALK_READ : WALK_WRITE, &w))
@@ -267,7 +267,7 @@ static void walk_through_nothing(struct vcpu *v, const struct vcpu_exit *exit)
             !guest_reach(v, &mode, insn_linear(insn, &cpu, bases, false), WALK_READ, &w))
             return;
     }
-    vcpu_ops->inject_page_fault(v, v->gpr[RSP], PF_PRESENT | PF_RESERVED | (mode.cpl == 3 ? PF_USER : 0));
+    vcpu_inject_page_fault(v, v->gpr[RSP], PF_PRESENT | PF_RESERVED | (mode.cpl == 3 ? PF_USER : 0));
 }
 
 static bool fill(u64 gpa)
@@ -288,7 +288,7 @@ void handle_nested_fault(struct vcpu *v, const struct vcpu_exit *exit)
     if (exit->access & NESTED_WALK)
         walk_through_nothing(v, exit);
     else if (exit->access & NESTED_DELIVERY)
-        vcpu_ops->inject_exception(v, VEC_GP, true, 0); /* a gate or a stack of ones */
+        vcpu_inject_exception(v, VEC_GP, true, 0); /* a gate or a stack of ones */
     else if (exit->access & NESTED_FETCH)
         reject(v, v->exit.gpa, "a jump to what is not the guest's"); /* FF FF is no instruction */
     else

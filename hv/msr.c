@@ -335,7 +335,7 @@ void handle_rdmsr(struct vcpu *v)
     u64 value;
 
     if (!at_cpl0(v) || !read_msr(v, (u32)v->gpr[RCX], &value)) {
-        vcpu_ops->inject_exception(v, VEC_GP, true, 0);
+        vcpu_inject_exception(v, VEC_GP, true, 0);
         return;
     }
     if (!fetch_skip(v, opcode, sizeof(opcode)))
@@ -350,7 +350,7 @@ void handle_wrmsr(struct vcpu *v)
     u64 value = (u32)v->gpr[RAX] | v->gpr[RDX] << 32;
 
     if (!at_cpl0(v) || !write_msr(v, (u32)v->gpr[RCX], value)) {
-        vcpu_ops->inject_exception(v, VEC_GP, true, 0);
+        vcpu_inject_exception(v, VEC_GP, true, 0);
         return;
     }
     /* Written, but the bytes are others now: the guest that rewrites its own WRMSR may write again. */

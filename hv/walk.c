@@ -225,6 +225,6 @@ bool guest_reach(struct vcpu *v, const struct vcpu_mode *mode, u64 linear, enum 
     bool done = guest_walk(v, mode, linear, access, w);
 
     if (!done)
-        vcpu_ops->inject_page_fault(v, linear, w->fault);
+        vcpu_inject_page_fault(v, linear, w->fault);
     return done;
 }

@@ -57,7 +57,7 @@ static int svm_vcpu_create(struct vcpu *v)
     s->vmcb = b;
     s->vmcb_pa = virt_to_phys(b);
     s->host_pa = virt_to_phys(host);
-    s->flush = s->attention = true;
+    s->flush = v->attention = true;
     v->backend = s;
 
     /* Neither INTR nor INIT: interrupts are the guest's, and an INIT must never arrive (hv/apic.c). */
@@ -87,7 +87,7 @@ static void svm_pass_msr(u32 msr, bool read, bool write)
 
 static void svm_nested_flush(struct vcpu *v)
 {
-    svm_of(v)->flush = svm_of(v)->attention = true;
+    svm_of(v)->flush = v->attention = true;
 }
 
 static void svm_idle(struct vcpu *v, u32 unless)
@@ -125,9 +125,6 @@ struct vcpu_backend svm_backend = {
     .run = svm_run,
     .take_nmi = svm_take_nmi,
     .software_smi = svm_software_smi,
-    .inject_exception = svm_inject_exception,
-    .inject_page_fault = svm_inject_page_fault,
-    .inject_nmi = svm_inject_nmi,
     .retired = svm_retired,
     .ports = svm_iopm,
     .pass_msr = svm_pass_msr,

@@ -16,13 +16,9 @@ struct svm_vcpu {
     u64 vmcb_pa;
     u64 host_pa; /* what VMLOAD gives the host back on this CPU */
 
-    /* Something must be done before the next entry: the flags below and nmi_pending are looked at. */
-    bool attention;
-    bool flush;    /* the nested table has changed */
-    bool shutdown; /* a fault on the way into the double-fault handler */
+    bool flush; /* the nested table has changed */
 
     /* NMIs. Blocking by the CPU itself is not relied upon: not every emulator has it. */
-    bool nmi_pending;
     bool nmi_blocked;  /* from injection until the guest's IRET is done */
     bool iret_pending; /* the guest stands at the IRET at iret_rip */
     bool stepping;     /* RFLAGS.TF and the exception intercepts are ours for this IRET */
@@ -51,9 +47,6 @@ void svm_dump(struct vcpu *v);
 void svm_run(struct vcpu *v);
 void svm_take_nmi(struct vcpu *v);
 bool svm_software_smi(struct vcpu *v, u16 port, u8 value);
-void svm_inject_exception(struct vcpu *v, u8 vector, bool has_code, u32 code);
-void svm_inject_page_fault(struct vcpu *v, u64 cr2, u32 code);
-void svm_inject_nmi(struct vcpu *v);
 void svm_retired(struct vcpu *v);
 
 #endif

@@ -11,17 +11,12 @@ _Static_assert(RCX == 1 && RDX == 2 && RBX == 3 && RBP == 5 && RSI == 6 && RDI =
 
 /* ---- NMI: one at a time, the next after the guest's IRET --------------------------------------------- */
 
-static void try_nmi(struct svm_vcpu *s)
+static void try_nmi(struct vcpu *v, struct svm_vcpu *s)
 {
-    struct vmcb *b = s->vmcb;
-
-    if (!s->nmi_pending || s->nmi_blocked || (b->event_inj & EVENT_VALID))
+    if (!v->nmi_pending || s->nmi_blocked || v->event)
         return;
-    s->nmi_pending = false;
-    s->nmi_blocked = true;
-    b->event_inj = EVENT_VALID | EVENT_TYPE_NMI | VEC_NMI;
-    b->interrupt_state &= ~SHADOW;
-    b->intercept_misc1 |= INTERCEPT1_IRET;
+    v->nmi_pending = false;
+    v->event = EVENT_VALID | EVENT_NMI << 8 | VEC_NMI;
 }
 
 /*
@@ -65,9 +60,7 @@ static void iret_seen(struct vcpu *v, struct svm_vcpu *s)
     s->vmcb->intercept_misc1 &= ~INTERCEPT1_IRET;
     s->iret_pending = true;
     s->iret_rip = v->rip;
-    s->attention = true;
-    if (s->nmi_pending)
-        step_begin(v, s);
+    v->attention = true;
 }
 
 /* An exception while stepping. */
@@ -75,28 +68,16 @@ static void step_exit(struct vcpu *v, struct svm_vcpu *s, u8 vector)
 {
     struct vmcb *b = s->vmcb;
 
+    step_end(v, s);
     if (vector == VEC_DB) {
-        step_end(v, s);
         iret_done(s);
         b->dr6 = s->step_dr6;
-        try_nmi(s);
         return;
     }
-    step_end(v, s);
     if (vector == VEC_PF)
         b->cr2 = b->exit_info2;
     bool has_code = vector == VEC_DF || (vector >= 10 && vector <= 14) || vector == 17 || vector == 21;
-    svm_inject_exception(v, vector, has_code, (u32)b->exit_info1);
-}
-
-void svm_inject_nmi(struct vcpu *v)
-{
-    struct svm_vcpu *s = svm_of(v);
-
-    s->nmi_pending = true;
-    s->attention = true;
-    if (s->iret_pending && v->rip == s->iret_rip)
-        step_begin(v, s);
+    vcpu_inject_exception(v, vector, has_code, (u32)b->exit_info1);
 }
 
 /* The host's handler counts it. GIF is 0 again afterwards. */
@@ -109,38 +90,6 @@ void svm_take_nmi(struct vcpu *v)
 /* ---- other events ---------------------------------------------------------------------------------------
  */
 
-void svm_inject_exception(struct vcpu *v, u8 vector, bool has_code, u32 code)
-{
-    struct svm_vcpu *s = svm_of(v);
-    struct vmcb *b = s->vmcb;
-    u64 event = EVENT_VALID | EVENT_TYPE_EXCP | vector;
-
-    if (has_code)
-        event |= EVENT_HAS_CODE | (u64)code << EVENT_CODE_SHIFT;
-    if (b->event_inj & EVENT_VALID) {
-        u8 first = (u8)(b->event_inj & EVENT_VECTOR);
-        u64 type = b->event_inj & EVENT_TYPE;
-
-        if (type == EVENT_TYPE_NMI) {
-            s->nmi_pending = true;
-            s->nmi_blocked = false;
-            s->attention = true;
-        } else if (type == EVENT_TYPE_EXCP && first == VEC_DF) {
-            s->shutdown = s->attention = true;
-        } else if (type == EVENT_TYPE_EXCP && vcpu_double_fault(first, vector)) {
-            event = EVENT_VALID | EVENT_TYPE_EXCP | EVENT_HAS_CODE | VEC_DF;
-        }
-    }
-    step_end(v, s);
-    b->event_inj = event;
-}
-
-void svm_inject_page_fault(struct vcpu *v, u64 cr2, u32 code)
-{
-    svm_of(v)->vmcb->cr2 = cr2;
-    svm_inject_exception(v, VEC_PF, true, code);
-}
-
 void svm_retired(struct vcpu *v)
 {
     struct vmcb *b = svm_of(v)->vmcb;
@@ -148,7 +97,7 @@ void svm_retired(struct vcpu *v)
     b->interrupt_state = 0;
     if (v->rflags & RFLAGS_TF) {
         b->dr6 |= DR6_BS;
-        svm_inject_exception(v, VEC_DB, false, 0);
+        vcpu_inject_exception(v, VEC_DB, false, 0);
     }
 }
 
@@ -156,17 +105,20 @@ void svm_retired(struct vcpu *v)
  * The exit came while the CPU delivered an event: it must be delivered again. Software interrupts and the
  * exceptions of INT3 and INTO repeat themselves, as RIP is still at the instruction.
  */
-static void redeliver(struct vmcb *b)
+static void redeliver(struct vcpu *v, struct svm_vcpu *s, u64 event)
 {
-    u64 event = b->exit_int_info, type = event & EVENT_TYPE;
+    u64 type = field_get(event, EVENT_TYPE);
     u8 vector = (u8)(event & EVENT_VECTOR);
 
-    if (type == EVENT_TYPE_SOFT || (type == EVENT_TYPE_EXCP && (vector == VEC_BP || vector == VEC_OF)))
+    if (type == EVENT_SOFT_INT || (type == EVENT_HARD && (vector == VEC_BP || vector == VEC_OF)))
         return;
+    if (type == EVENT_NMI)
+        s->nmi_blocked = false;
     /* An emulator calls everything that is no software interrupt an exception. */
-    if (type == EVENT_TYPE_EXCP && vector >= 32)
+    if (type == EVENT_HARD && vector >= 32)
         event &= ~EVENT_TYPE;
-    b->event_inj = event;
+    v->event = event;
+    v->attention = true;
 }
 
 /* ---- the way in and out -----------------------------------------------------------------------------------
@@ -174,18 +126,30 @@ static void redeliver(struct vmcb *b)
 
 static bool before_entry(struct vcpu *v, struct svm_vcpu *s)
 {
-    if (s->shutdown)
+    struct vmcb *b = s->vmcb;
+
+    if (v->shutdown)
         return false;
-    s->attention = false;
     if (s->flush) {
         s->flush = false;
-        s->vmcb->tlb_control = TLB_FLUSH_ALL;
+        b->tlb_control = TLB_FLUSH_ALL;
     }
     if (s->iret_pending && v->rip != s->iret_rip)
         iret_done(s);
-    try_nmi(s);
+    if (v->event) /* an exception in the place of the IRET */
+        step_end(v, s);
+    else if (s->iret_pending && v->nmi_pending)
+        step_begin(v, s);
+    try_nmi(v, s);
+    if (v->event && field_get(v->event, EVENT_TYPE) == EVENT_NMI) {
+        s->nmi_blocked = true;
+        b->interrupt_state &= ~SHADOW;
+        b->intercept_misc1 |= INTERCEPT1_IRET;
+    }
+    b->event_inj = v->event;
+    v->event = 0;
     /* Looked at again after each exit while anything is left. */
-    s->attention |= s->nmi_pending || s->iret_pending;
+    v->attention = v->nmi_pending || s->iret_pending;
     return true;
 }
 
@@ -281,7 +245,7 @@ void svm_run(struct vcpu *v)
     struct svm_vcpu *s = svm_of(v);
     struct vcpu_exit *exit = &v->exit;
 
-    if (unlikely(s->attention) && !before_entry(v, s)) {
+    if (unlikely(v->attention) && !before_entry(v, s)) {
         exit->kind = VEXIT_SHUTDOWN;
         return;
     }
@@ -294,7 +258,7 @@ void svm_run(struct vcpu *v)
     b->event_inj = 0;
     u64 delivery = b->exit_int_info & EVENT_VALID;
     if (unlikely(delivery))
-        redeliver(b);
+        redeliver(v, s, b->exit_int_info);
 
     u32 code = (u32)b->exit_code;
     if (likely(code == SVM_EXIT_NPF)) {

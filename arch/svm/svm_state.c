@@ -14,10 +14,10 @@ void svm_reset(struct vcpu *v)
     struct svm_vcpu *s = svm_of(v);
     struct vmcb *b = s->vmcb;
 
-    s->shutdown = s->nmi_pending = s->nmi_blocked = s->iret_pending = s->stepping = false;
+    s->nmi_blocked = s->iret_pending = s->stepping = false;
     b->intercept_misc1 &= ~INTERCEPT1_IRET;
     b->intercept_exceptions = 0;
-    s->flush = s->attention = true; /* what the CPU cached belongs to a life before */
+    s->flush = v->attention = true; /* what the CPU cached belongs to a life before */
     b->dr6 = DR6_RESET;
     b->dr7 = DR7_RESET;
     b->cpl = 0;
@@ -71,5 +71,5 @@ void svm_dump(struct vcpu *v)
     const struct vmcb *b = svm_of(v)->vmcb;
 
     log_err("guest CPU %u: exit %lx info %lx %lx event %lx injected %lx", v->index, b->exit_code,
-            b->exit_info1, b->exit_info2, b->exit_int_info, b->event_inj);
+            b->exit_info1, b->exit_info2, b->exit_int_info, v->event);
 }

@@ -110,17 +110,6 @@ _Static_assert(offsetof(struct vmcb, last_excp_to) == 0x690, "APM 2, table B-2")
 #define NP_ENABLE     BIT(0)
 #define SHADOW        BIT(0)
 
-/* EXITINTINFO and EVENTINJ, APM 2, 15.20 */
-#define EVENT_VECTOR     MASK(7, 0)
-#define EVENT_TYPE       MASK(10, 8)
-#define EVENT_TYPE_INTR  (0ull << 8)
-#define EVENT_TYPE_NMI   (2ull << 8)
-#define EVENT_TYPE_EXCP  (3ull << 8)
-#define EVENT_TYPE_SOFT  (4ull << 8)
-#define EVENT_HAS_CODE   BIT(11)
-#define EVENT_VALID      BIT(31)
-#define EVENT_CODE_SHIFT 32
-
 /* EXITINFO1 of an I/O exit, APM 2, 15.10.2; EXITINFO2 is the next RIP. */
 #define IOIO_IN   BIT(0)
 #define IOIO_STR  BIT(2)

@@ -13,35 +13,6 @@
 #define DEBUGCTL_BTF  BIT(1)
 #define BLOCKED_STEPS (BLOCKED_STI | BLOCKED_MOVSS)
 
-/* SDM 3A, 6.15, table 6-5. */
-void vmx_inject_exception(struct vcpu *v, u8 vector, bool has_code, u32 code)
-{
-    struct vmx_vcpu *vm = vmx_of(v);
-    u32 event = (u32)EVENT_VALID | EVENT_HARD << 8 | vector | (has_code ? (u32)EVENT_HAS_CODE : 0);
-    u32 type = (u32)field_get(vm->event, EVENT_TYPE);
-    u8 first = (u8)(vm->event & EVENT_VECTOR);
-
-    if (vm->event & EVENT_VALID) {
-        if (type == EVENT_NMI) {
-            vm->nmi_pending = true;
-        } else if (type == EVENT_HARD && first == VEC_DF) {
-            vm->shutdown = true;
-        } else if (type == EVENT_HARD && vcpu_double_fault(first, vector)) {
-            event = (u32)EVENT_VALID | EVENT_HARD << 8 | VEC_DF | (u32)EVENT_HAS_CODE;
-            code = 0;
-        }
-    }
-    vm->event = event;
-    vm->event_code = code;
-    vm->event_length = 0;
-}
-
-void vmx_inject_page_fault(struct vcpu *v, u64 cr2, u32 code)
-{
-    vmx_set(v, REG_CR2, cr2);
-    vmx_inject_exception(v, VEC_PF, true, code);
-}
-
 void vmx_retired(struct vcpu *v)
 {
     u64 blocked = vmread(GUEST_INTERRUPTIBILITY);
@@ -53,13 +24,6 @@ void vmx_retired(struct vcpu *v)
 }
 
 /* ---- NMI ----------------------------------------------------------------------------------------- */
-
-void vmx_inject_nmi(struct vcpu *v)
-{
-    struct vmx_vcpu *vm = vmx_of(v);
-
-    vm->nmi_pending = true;
-}
 
 /* After an NMI exit further NMIs are held back until an IRET: that of the handler which runs now. An NMI that
  * came in root mode has had its handler. */
@@ -85,15 +49,14 @@ void vmx_nmi_window(struct vmx_vcpu *vm, bool on)
 static void try_nmi(struct vmx_vcpu *vm)
 {
     u64 blocked = vmread(GUEST_INTERRUPTIBILITY);
-
     /* Some CPUs refuse an NMI in the shadow of STI too (27.3.1.5). */
-    if (vm->event & EVENT_VALID || blocked & (BLOCKED_NMI | BLOCKED_STEPS)) {
-        vmx_nmi_window(vm, true);
+    bool wait = vm->v->event || blocked & (BLOCKED_NMI | BLOCKED_STEPS);
+
+    vmx_nmi_window(vm, wait);
+    if (wait)
         return;
-    }
-    vmx_nmi_window(vm, false);
-    vm->nmi_pending = false;
-    vm->event = (u32)EVENT_VALID | EVENT_NMI << 8 | VEC_NMI;
+    vm->v->nmi_pending = false;
+    vm->v->event = EVENT_VALID | EVENT_NMI << 8 | VEC_NMI;
 }
 
 /* ---- before an entry and after an exit ------------------------------------------------------------------
@@ -101,14 +64,15 @@ static void try_nmi(struct vmx_vcpu *vm)
 
 void vmx_prepare_event(struct vmx_vcpu *vm)
 {
-    if (vm->nmi_pending)
+    if (vm->v->nmi_pending)
         try_nmi(vm);
-    if (!(vm->event & EVENT_VALID))
+    u64 event = vm->v->event;
+    if (!event)
         return;
-    vmwrite(ENTRY_EVENT, vm->event);
-    if (vm->event & EVENT_HAS_CODE)
+    vmwrite(ENTRY_EVENT, (u32)event);
+    if (event & EVENT_HAS_CODE)
         /* The CPU accepts 15 bits in every case (27.2.1.3). */
-        vmwrite(ENTRY_ERROR_CODE, vm->event_code & MASK(14, 0));
+        vmwrite(ENTRY_ERROR_CODE, field_get(event, EVENT_CODE) & MASK(14, 0));
     if (vm->event_length)
         vmwrite(ENTRY_INSN_LENGTH, vm->event_length);
     /* What is delivered wakes a halted CPU; only some events may say so in the VMCS (27.3.1.5). */
@@ -122,19 +86,18 @@ void vmx_prepare_event(struct vmx_vcpu *vm)
  */
 bool vmx_recover_event(struct vmx_vcpu *vm)
 {
-    u32 info = (u32)vmread(VECTORING_EVENT), type = (u32)field_get(info, EVENT_TYPE);
+    u64 info = vmread(VECTORING_EVENT), type = field_get(info, EVENT_TYPE);
 
-    vm->event = 0;
+    vm->v->event = vm->event_length = 0;
     if (!(info & EVENT_VALID))
         return false;
     if (type == EVENT_SOFT_INT || type == EVENT_SOFT || type == EVENT_PRIV)
         return true;
     if (type == EVENT_NMI)
         vmwrite(GUEST_INTERRUPTIBILITY, vmread(GUEST_INTERRUPTIBILITY) & ~BLOCKED_NMI);
-    vm->event = info & ~(u32)EVENT_NMI_UNBLOCK;
-    vm->event_length = 0;
+    vm->v->event = info & ~EVENT_NMI_UNBLOCK;
     if (info & EVENT_HAS_CODE)
-        vm->event_code = (u32)vmread(VECTORING_ERROR_CODE);
+        vm->v->event |= field_prep(EVENT_CODE, vmread(VECTORING_ERROR_CODE));
     return true;
 }
 
@@ -164,10 +127,10 @@ void vmx_reflect_exception(struct vmx_vcpu *vm, u32 info)
         vmwrite(GUEST_INTERRUPTIBILITY, vmread(GUEST_INTERRUPTIBILITY) | BLOCKED_NMI);
     if (vector == VEC_DB)
         prepare_debug(vm);
-    vmx_inject_exception(vm->v, vector, info & EVENT_HAS_CODE, (u32)vmread(EXIT_ERROR_CODE));
+    vcpu_inject_exception(vm->v, vector, info & EVENT_HAS_CODE, (u32)vmread(EXIT_ERROR_CODE));
     /* INT1 is a #DB with an instruction to skip. */
-    if (field_get(info, EVENT_TYPE) != EVENT_HARD && field_get(vm->event, EVENT_VECTOR) == vector) {
-        vm->event = info & ~(u32)EVENT_NMI_UNBLOCK;
+    if (field_get(info, EVENT_TYPE) != EVENT_HARD && field_get(vm->v->event, EVENT_VECTOR) == vector) {
+        vm->v->event = info & ~EVENT_NMI_UNBLOCK;
         vm->event_length = (u32)vmread(EXIT_INSN_LENGTH);
     }
 }

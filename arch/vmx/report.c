@@ -221,9 +221,9 @@ void vmx_dump(struct vcpu *v)
 {
     struct vmx_vcpu *vm = vmx_of(v);
 
-    log_err("guest CPU %u: exit %u (%s) qualification %lx; delivering %lx, to deliver %x", v->index,
+    log_err("guest CPU %u: exit %u (%s) qualification %lx; delivering %lx, to deliver %lx", v->index,
             vm->reason & 0xffff, vmx_reason_name(vm->reason), vm->qualification, vmread(VECTORING_EVENT),
-            vm->event);
+            v->event);
     log_err("cr0 really %08lx cr4 really %06lx", vmread(GUEST_CR0), vmread(GUEST_CR4));
     log_err("activity %lu interruptibility %lx pending debug %lx", vmread(GUEST_ACTIVITY),
             vmread(GUEST_INTERRUPTIBILITY), vmread(GUEST_PENDING_DEBUG));

@@ -166,7 +166,7 @@ void vmx_run(struct vcpu *v)
     struct vcpu_exit *exit = &v->exit;
 
     *exit = (struct vcpu_exit){ .kind = VEXIT_UNKNOWN };
-    if (vm->shutdown) {
+    if (v->shutdown) {
         exit->kind = VEXIT_SHUTDOWN;
         return;
     }

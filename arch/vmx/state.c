@@ -29,9 +29,7 @@ void vmx_reset(struct vcpu *v)
     vmwrite(GUEST_RIP, vm->rip = v->rip);
     vmwrite(GUEST_RSP, vm->rsp = v->gpr[RSP]);
     vmwrite(GUEST_RFLAGS, vm->rflags = v->rflags);
-    vm->event = 0;
     vmwrite(ENTRY_EVENT, 0);
-    vm->nmi_pending = vm->shutdown = false;
     vmx_nmi_window(vm, false);
     /* What the CPU cached under this VPID belongs to a life before. */
     vmx_flush_vpid(vm);
@@ -129,7 +127,7 @@ void vmx_cr_exit(struct vmx_vcpu *vm, u64 qualification)
     if (cr == 0)
         vmwrite(CR0_SHADOW, value);
     else if (value & ~vmx_controls.cr4_guest)
-        vmx_inject_exception(vm->v, VEC_GP, true, 0);
+        vcpu_inject_exception(vm->v, VEC_GP, true, 0);
     else
         vmwrite(CR4_SHADOW, value);
 }

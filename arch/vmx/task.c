@@ -48,7 +48,7 @@ static bool access(struct task_switch *t, u64 linear, void *data, unsigned size,
 
 static bool fault(struct task_switch *t, u8 vector, u64 selector)
 {
-    vmx_inject_exception(t->vm->v, vector, true, (u32)(selector & ~SEL_RPL));
+    vcpu_inject_exception(t->vm->v, vector, true, (u32)(selector & ~SEL_RPL));
     return false;
 }
 
@@ -239,14 +239,14 @@ void vmx_task_switch(struct vmx_vcpu *vm)
 {
     unsigned source = (unsigned)field_get(vm->qualification, Q_SOURCE);
     u64 selector = field_get(vm->qualification, Q_SELECTOR), old = vmread(GUEST_SELECTOR + 2 * VMCS_TR);
-    u32 event = vm->event, code = vm->event_code;
+    u64 event = vm->v->event;
     struct task_switch t = { .vm = vm };
     u64 linear, raw;
     struct tss32 new;
 
     vcpu_get_mode(vm->v, &t.mode);
     t.mode.cpl = 0;
-    vm->event = 0; /* the switch is the delivery */
+    vm->v->event = 0; /* the switch is the delivery */
     if (selector & SEL_LOCAL || !locate(selector, &linear)) {
         fault(&t, VEC_TS, selector);
         return;
@@ -275,10 +275,10 @@ void vmx_task_switch(struct vmx_vcpu *vm)
             return;
         new.eflags |= RFLAGS_NT;
     }
-    if (field_get(event, EVENT_TYPE) == EVENT_NMI && event & EVENT_VALID)
+    if (event && field_get(event, EVENT_TYPE) == EVENT_NMI)
         vmwrite(GUEST_INTERRUPTIBILITY, vmread(GUEST_INTERRUPTIBILITY) | BLOCKED_NMI);
     if (!load_new(&t, &new, selector, d))
         return;
-    if (event & EVENT_VALID && event & EVENT_HAS_CODE)
-        (void)!push_code(&t, code);
+    if (event & EVENT_HAS_CODE)
+        (void)!push_code(&t, (u32)field_get(event, EVENT_CODE));
 }

@@ -140,20 +140,7 @@ enum exit_reason {
     REASON_ENTRY_FAILED = 1u << 31,
 };
 
-/* Interruption information (25.8.3, 25.9.2). */
-#define EVENT_VECTOR      MASK(7, 0)
-#define EVENT_TYPE        MASK(10, 8)
-#define EVENT_HAS_CODE    BIT(11)
-#define EVENT_NMI_UNBLOCK BIT(12) /* of an exit: IRET had just ended NMI blocking */
-#define EVENT_VALID       BIT(31)
-enum {
-    EVENT_INTERRUPT = 0,
-    EVENT_NMI = 2,
-    EVENT_HARD = 3,
-    EVENT_SOFT_INT = 4,
-    EVENT_PRIV = 5,
-    EVENT_SOFT = 6
-};
+#define EVENT_NMI_UNBLOCK BIT(12) /* of an exit: IRET had just ended NMI blocking (25.9.2) */
 
 /* Interruptibility (25.4.2). */
 #define BLOCKED_STI   BIT(0)

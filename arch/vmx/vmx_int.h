@@ -28,11 +28,8 @@ struct vmx_vcpu {
     u64 rip, rsp, rflags; /* as in the VMCS */
     bool ept_stale;       /* INVEPT before the next entry */
 
-    /* The event the next entry delivers; as in the VMCS. */
-    u32 event, event_code, event_length;
-    bool shutdown;    /* a fault on the way into the double-fault handler */
+    u32 event_length; /* of the instruction that is v->event, 0 = none */
     bool nmi_window;  /* its control is on */
-    bool nmi_pending; /* waits for the guest's NMI window */
     u32 nmi_seen;     /* this CPU's count at the last take_nmi() */
     bool nmi_exit;    /* the last exit was an NMI that no handler has seen */
 
@@ -72,10 +69,7 @@ int vmx_enter(u64 gpr[NR_GPR], bool launched, u32 nmi_seen) __must_check;
 void vmx_exit(void);
 
 /* event.c */
-void vmx_inject_exception(struct vcpu *v, u8 vector, bool has_code, u32 code);
-void vmx_inject_page_fault(struct vcpu *v, u64 cr2, u32 code);
 void vmx_retired(struct vcpu *v);
-void vmx_inject_nmi(struct vcpu *v);
 void vmx_take_nmi(struct vcpu *v);
 void vmx_prepare_event(struct vmx_vcpu *vm); /* before an entry */
 bool vmx_recover_event(struct vmx_vcpu *vm); /* after an exit: false = it interrupted nothing */
