@@ -11,9 +11,10 @@
 struct mtrr_state;
 
 enum vcpu_exit_kind {
-    VEXIT_AGAIN,  /* the backend has dealt with it: enter again */
-    VEXIT_NESTED, /* nested-paging fault */
-    VEXIT_IO,     /* port access to an intercepted port */
+    VEXIT_UNKNOWN, /* an exit the guest cannot cause: a bug or broken hardware */
+    VEXIT_AGAIN,   /* the backend has dealt with it: enter again */
+    VEXIT_NESTED,  /* nested-paging fault */
+    VEXIT_IO,      /* port access to an intercepted port */
     VEXIT_CPUID,
     VEXIT_RDMSR, /* MSR number in RCX */
     VEXIT_WRMSR,
@@ -22,10 +23,8 @@ enum vcpu_exit_kind {
     VEXIT_XSETBV,
     VEXIT_INVD, /* becomes WBINVD */
     VEXIT_NMI,  /* the host's handler has not run yet: vcpu_take_nmi() */
-    VEXIT_MCE,  /* machine check while the guest ran */
     VEXIT_INIT,
     VEXIT_SHUTDOWN, /* triple fault */
-    VEXIT_UNKNOWN,  /* an exit the guest cannot cause: a bug or broken hardware */
 };
 
 struct vcpu_exit {

@@ -126,10 +126,6 @@ static __attribute__((noinline)) void dispatch(struct vcpu *v, const struct vcpu
     case VEXIT_INIT:
         log_err("INIT from outside the processors: resetting the machine");
         machine_reset();
-    case VEXIT_MCE:
-        report(v);
-        log_err("machine check: resetting the machine");
-        machine_reset();
     case VEXIT_SHUTDOWN:
         shutdown(v);
     default:

@@ -165,46 +165,31 @@ static enum vcpu_exit_kind io_exit(const struct vmcb *b, struct vcpu_exit *exit)
     return VEXIT_IO;
 }
 
+/* Exits that need no more than to be named (APM 2, appendix C). */
+static const enum vcpu_exit_kind kinds[] = {
+    [0x61] = VEXIT_NMI,       [0x72] = VEXIT_CPUID,
+    [0x76] = VEXIT_INVD,      [0x7a] = VEXIT_VIRT_INSN,          /* INVLPGA */
+    [0x7f] = VEXIT_SHUTDOWN,  [0x80] = VEXIT_VIRT_INSN,          /* VMRUN */
+    [0x81] = VEXIT_HYPERCALL, [0x82 ... 0x86] = VEXIT_VIRT_INSN, /* VMLOAD, VMSAVE, STGI, CLGI, SKINIT */
+    [0x8d] = VEXIT_XSETBV,
+};
+
 static enum vcpu_exit_kind other_exit(struct vcpu *v, struct svm_vcpu *s, u32 code, struct vcpu_exit *exit)
 {
-    const struct vmcb *b = s->vmcb;
-
     switch (code) {
-    case SVM_EXIT_NMI:
-        return VEXIT_NMI;
-    case SVM_EXIT_INTR: /* cannot be: not intercepted */
-        return VEXIT_AGAIN;
-    case SVM_EXIT_CPUID:
-        return VEXIT_CPUID;
     case SVM_EXIT_MSR:
-        return b->exit_info1 ? VEXIT_WRMSR : VEXIT_RDMSR;
+        return s->vmcb->exit_info1 ? VEXIT_WRMSR : VEXIT_RDMSR;
     case SVM_EXIT_IOIO:
-        return io_exit(b, exit);
-    case SVM_EXIT_VMMCALL:
-        return VEXIT_HYPERCALL;
-    case SVM_EXIT_XSETBV:
-        return VEXIT_XSETBV;
-    case SVM_EXIT_INVD:
-        return VEXIT_INVD;
-    case SVM_EXIT_SHUTDOWN:
-        return VEXIT_SHUTDOWN;
+        return io_exit(s->vmcb, exit);
     case SVM_EXIT_IRET:
         iret_seen(v, s);
         return VEXIT_AGAIN;
-    case SVM_EXIT_VMRUN:
-    case SVM_EXIT_VMLOAD:
-    case SVM_EXIT_VMSAVE:
-    case SVM_EXIT_STGI:
-    case SVM_EXIT_CLGI:
-    case SVM_EXIT_SKINIT:
-    case SVM_EXIT_INVLPGA:
-        return VEXIT_VIRT_INSN;
     default:
         if (s->stepping && code - SVM_EXIT_EXCEPTION < 32) {
             step_exit(v, s, (u8)(code - SVM_EXIT_EXCEPTION));
             return VEXIT_AGAIN;
         }
-        return VEXIT_UNKNOWN;
+        return code < ARRAY_SIZE(kinds) ? kinds[code] : VEXIT_UNKNOWN;
     }
 }
 

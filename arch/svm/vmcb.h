@@ -116,26 +116,12 @@ _Static_assert(offsetof(struct vmcb, last_excp_to) == 0x690, "APM 2, table B-2")
 #define IOIO_SIZE MASK(6, 4) /* one bit each: 1, 2, 4 bytes */
 #define IOIO_PORT MASK(31, 16)
 
-/* APM 2, appendix C */
+/* APM 2, appendix C; those that are only named are in svm_exit.c. */
 enum svm_exit_code {
     SVM_EXIT_EXCEPTION = 0x40, /* 32 of them */
-    SVM_EXIT_INTR = 0x60,
-    SVM_EXIT_NMI = 0x61,
-    SVM_EXIT_CPUID = 0x72,
     SVM_EXIT_IRET = 0x74,
-    SVM_EXIT_INVD = 0x76,
-    SVM_EXIT_INVLPGA = 0x7a,
     SVM_EXIT_IOIO = 0x7b,
     SVM_EXIT_MSR = 0x7c,
-    SVM_EXIT_SHUTDOWN = 0x7f,
-    SVM_EXIT_VMRUN = 0x80,
-    SVM_EXIT_VMMCALL = 0x81,
-    SVM_EXIT_VMLOAD = 0x82,
-    SVM_EXIT_VMSAVE = 0x83,
-    SVM_EXIT_STGI = 0x84,
-    SVM_EXIT_CLGI = 0x85,
-    SVM_EXIT_SKINIT = 0x86,
-    SVM_EXIT_XSETBV = 0x8d,
     SVM_EXIT_NPF = 0x400, /* INVALID is all ones: an exit nobody knows */
 };
 

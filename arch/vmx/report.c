@@ -1,82 +1,90 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * For people: exit reasons by name, the guest's state, and why an entry failed, in the manual's words. The
- * CPU only says that a check failed; the common ones are repeated here.
+ * Exit reasons by name and kind, the guest's state, and why an entry failed, in the manual's words. The CPU
+ * only says that a check failed; the common ones are repeated here.
  */
 #include "arch/cpu.h"
 #include "arch/log.h"
 #include "arch/vmx/vmx_int.h"
 
-static const char *const reasons[NR_REASONS] = {
-    [REASON_EXCEPTION] = "exception or NMI",
-    [REASON_INTERRUPT] = "external interrupt",
-    [REASON_TRIPLE_FAULT] = "triple fault",
-    [REASON_INIT] = "INIT",
-    [REASON_SIPI] = "SIPI",
-    [5] = "I/O SMI",
-    [6] = "other SMI",
-    [7] = "interrupt window",
-    [REASON_NMI_WINDOW] = "NMI window",
-    [REASON_TASK_SWITCH] = "task switch",
-    [REASON_CPUID] = "CPUID",
-    [REASON_GETSEC] = "GETSEC",
-    [12] = "HLT",
-    [REASON_INVD] = "INVD",
-    [14] = "INVLPG",
-    [15] = "RDPMC",
-    [16] = "RDTSC",
-    [17] = "RSM",
-    [REASON_VMCALL] = "VMCALL",
-    [REASON_VMCLEAR] = "VMCLEAR",
-    [20] = "VMLAUNCH",
-    [21] = "VMPTRLD",
-    [22] = "VMPTRST",
-    [23] = "VMREAD",
-    [24] = "VMRESUME",
-    [25] = "VMWRITE",
-    [26] = "VMXOFF",
-    [REASON_VMXON] = "VMXON",
-    [REASON_CR] = "control-register access",
-    [29] = "MOV DR",
-    [REASON_IO] = "I/O instruction",
-    [REASON_RDMSR] = "RDMSR",
-    [REASON_WRMSR] = "WRMSR",
-    [REASON_GUEST_STATE] = "invalid guest state",
-    [REASON_MSR_LOAD] = "MSR loading",
-    [36] = "MWAIT",
-    [37] = "monitor trap flag",
-    [39] = "MONITOR",
-    [40] = "PAUSE",
-    [REASON_ENTRY_MCE] = "machine check during the entry",
-    [43] = "TPR below threshold",
-    [44] = "APIC access",
-    [46] = "access to GDTR or IDTR",
-    [47] = "access to LDTR or TR",
-    [REASON_EPT_VIOLATION] = "EPT violation",
-    [REASON_EPT_MISCONFIG] = "EPT misconfiguration",
-    [REASON_INVEPT] = "INVEPT",
-    [51] = "RDTSCP",
-    [REASON_TIMER] = "preemption timer",
-    [REASON_INVVPID] = "INVVPID",
-    [54] = "WBINVD",
-    [REASON_XSETBV] = "XSETBV",
-    [58] = "INVPCID",
-    [REASON_VMFUNC] = "VMFUNC",
-    [REASON_ENCLS] = "ENCLS",
-    [63] = "XSAVES",
-    [64] = "XRSTORS",
-    [REASON_PCONFIG] = "PCONFIG",
-    [67] = "UMWAIT",
-    [68] = "TPAUSE",
-    [74] = "bus lock",
-    [75] = "notify",
+static const struct {
+    const char *name;
+    enum vcpu_exit_kind kind; /* of those that need no more than that */
+} reasons[] = {
+    [REASON_EXCEPTION] = { "exception or NMI", VEXIT_UNKNOWN },
+    [1] = { "external interrupt", VEXIT_UNKNOWN },
+    [2] = { "triple fault", VEXIT_SHUTDOWN },
+    [3] = { "INIT", VEXIT_INIT },
+    [4] = { "SIPI", VEXIT_UNKNOWN },
+    [5] = { "I/O SMI", VEXIT_UNKNOWN },
+    [6] = { "other SMI", VEXIT_UNKNOWN },
+    [7] = { "interrupt window", VEXIT_UNKNOWN },
+    [8] = { "NMI window", VEXIT_AGAIN }, /* before the next entry the NMI is looked at again */
+    [REASON_TASK_SWITCH] = { "task switch", VEXIT_UNKNOWN },
+    [10] = { "CPUID", VEXIT_CPUID },
+    [11] = { "GETSEC", VEXIT_VIRT_INSN },
+    [12] = { "HLT", VEXIT_UNKNOWN },
+    [13] = { "INVD", VEXIT_INVD },
+    [14] = { "INVLPG", VEXIT_UNKNOWN },
+    [15] = { "RDPMC", VEXIT_UNKNOWN },
+    [16] = { "RDTSC", VEXIT_UNKNOWN },
+    [17] = { "RSM", VEXIT_UNKNOWN },
+    [18] = { "VMCALL", VEXIT_HYPERCALL },
+    [19] = { "VMCLEAR", VEXIT_VIRT_INSN },
+    [20] = { "VMLAUNCH", VEXIT_VIRT_INSN },
+    [21] = { "VMPTRLD", VEXIT_VIRT_INSN },
+    [22] = { "VMPTRST", VEXIT_VIRT_INSN },
+    [23] = { "VMREAD", VEXIT_VIRT_INSN },
+    [24] = { "VMRESUME", VEXIT_VIRT_INSN },
+    [25] = { "VMWRITE", VEXIT_VIRT_INSN },
+    [26] = { "VMXOFF", VEXIT_VIRT_INSN },
+    [27] = { "VMXON", VEXIT_VIRT_INSN },
+    [REASON_CR] = { "control-register access", VEXIT_UNKNOWN },
+    [29] = { "MOV DR", VEXIT_UNKNOWN },
+    [REASON_IO] = { "I/O instruction", VEXIT_UNKNOWN },
+    [31] = { "RDMSR", VEXIT_RDMSR },
+    [32] = { "WRMSR", VEXIT_WRMSR },
+    [REASON_GUEST_STATE] = { "invalid guest state", VEXIT_UNKNOWN },
+    [34] = { "MSR loading", VEXIT_UNKNOWN },
+    [36] = { "MWAIT", VEXIT_UNKNOWN },
+    [37] = { "monitor trap flag", VEXIT_UNKNOWN },
+    [39] = { "MONITOR", VEXIT_UNKNOWN },
+    [40] = { "PAUSE", VEXIT_UNKNOWN },
+    [REASON_ENTRY_MCE] = { "machine check during the entry", VEXIT_UNKNOWN },
+    [43] = { "TPR below threshold", VEXIT_UNKNOWN },
+    [44] = { "APIC access", VEXIT_UNKNOWN },
+    [46] = { "access to GDTR or IDTR", VEXIT_UNKNOWN },
+    [47] = { "access to LDTR or TR", VEXIT_UNKNOWN },
+    [REASON_EPT_VIOLATION] = { "EPT violation", VEXIT_UNKNOWN },
+    [REASON_EPT_MISCONFIG] = { "EPT misconfiguration", VEXIT_UNKNOWN },
+    [50] = { "INVEPT", VEXIT_VIRT_INSN },
+    [51] = { "RDTSCP", VEXIT_UNKNOWN },
+    [52] = { "preemption timer", VEXIT_AGAIN },
+    [53] = { "INVVPID", VEXIT_VIRT_INSN },
+    [54] = { "WBINVD", VEXIT_UNKNOWN },
+    [55] = { "XSETBV", VEXIT_XSETBV },
+    [58] = { "INVPCID", VEXIT_UNKNOWN },
+    [59] = { "VMFUNC", VEXIT_VIRT_INSN },
+    [60] = { "ENCLS", VEXIT_VIRT_INSN },
+    [63] = { "XSAVES", VEXIT_UNKNOWN },
+    [64] = { "XRSTORS", VEXIT_UNKNOWN },
+    [65] = { "PCONFIG", VEXIT_VIRT_INSN },
+    [67] = { "UMWAIT", VEXIT_UNKNOWN },
+    [68] = { "TPAUSE", VEXIT_UNKNOWN },
+    [74] = { "bus lock", VEXIT_UNKNOWN },
+    [75] = { "notify", VEXIT_UNKNOWN },
 };
 
 const char *vmx_reason_name(u32 reason)
 {
     u32 basic = reason & 0xffff;
 
-    return basic < NR_REASONS && reasons[basic] ? reasons[basic] : "unknown";
+    return basic < ARRAY_SIZE(reasons) && reasons[basic].name ? reasons[basic].name : "unknown";
+}
+
+enum vcpu_exit_kind vmx_reason_kind(u32 reason)
+{
+    return reason < ARRAY_SIZE(reasons) ? reasons[reason].kind : VEXIT_UNKNOWN;
 }
 
 /* Table 31-1, those that can come from an entry. */

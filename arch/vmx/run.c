@@ -61,40 +61,6 @@ static enum vcpu_exit_kind io_exit(const struct vmx_vcpu *vm, struct vcpu_exit *
     return VEXIT_IO;
 }
 
-/* Exits of instructions, for which the CPU tells the length. */
-static enum vcpu_exit_kind instruction_exit(struct vmx_vcpu *vm, struct vcpu_exit *exit)
-{
-    exit->next_rip = vm->v->rip + vmread(EXIT_INSN_LENGTH);
-    switch (vm->reason) {
-    case REASON_CPUID:
-        return VEXIT_CPUID;
-    case REASON_RDMSR:
-        return VEXIT_RDMSR;
-    case REASON_WRMSR:
-        return VEXIT_WRMSR;
-    case REASON_IO:
-        return io_exit(vm, exit);
-    case REASON_VMCALL:
-        return VEXIT_HYPERCALL;
-    case REASON_XSETBV:
-        return VEXIT_XSETBV;
-    case REASON_INVD:
-        return VEXIT_INVD;
-    case REASON_CR:
-        vmx_cr_exit(vm, vm->qualification);
-        return VEXIT_AGAIN;
-    case REASON_GETSEC:
-    case REASON_INVEPT:
-    case REASON_INVVPID:
-    case REASON_VMFUNC:
-    case REASON_ENCLS:
-    case REASON_PCONFIG:
-        return VEXIT_VIRT_INSN;
-    default:
-        return vm->reason >= REASON_VMCLEAR && vm->reason <= REASON_VMXON ? VEXIT_VIRT_INSN : VEXIT_UNKNOWN;
-    }
-}
-
 static enum vcpu_exit_kind exit_kind(struct vmx_vcpu *vm, struct vcpu_exit *exit)
 {
     switch (vm->reason) {
@@ -102,19 +68,15 @@ static enum vcpu_exit_kind exit_kind(struct vmx_vcpu *vm, struct vcpu_exit *exit
         return nested_exit(vm, exit);
     case REASON_EXCEPTION:
         return exception_exit(vm);
-    case REASON_TIMER:
-        return VEXIT_AGAIN;
-    case REASON_NMI_WINDOW:
-        return VEXIT_AGAIN; /* before the next entry the NMI is looked at again */
-    case REASON_TRIPLE_FAULT:
-        return VEXIT_SHUTDOWN;
-    case REASON_INIT:
-        return VEXIT_INIT;
     case REASON_TASK_SWITCH:
         vmx_task_switch(vm);
         return VEXIT_AGAIN;
-    default:
-        return instruction_exit(vm, exit);
+    case REASON_CR:
+        vmx_cr_exit(vm, vm->qualification);
+        return VEXIT_AGAIN;
+    default: /* of instructions the CPU tells the length */
+        exit->next_rip = vm->v->rip + vmread(EXIT_INSN_LENGTH);
+        return vm->reason == REASON_IO ? io_exit(vm, exit) : vmx_reason_kind(vm->reason);
     }
 }
 

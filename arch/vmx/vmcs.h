@@ -106,37 +106,16 @@ enum { VMCS_LDTR = 6, VMCS_TR = 7, NR_VMCS_SEG, VMCS_GDTR = NR_VMCS_SEG, VMCS_ID
 
 #define ACCESS_UNUSABLE BIT(16)
 
+/* Those that somebody looks at; all of them with their names are in report.c. */
 enum exit_reason {
     REASON_EXCEPTION = 0, /* or NMI */
-    REASON_INTERRUPT = 1,
-    REASON_TRIPLE_FAULT = 2,
-    REASON_INIT = 3,
-    REASON_SIPI = 4,
-    REASON_NMI_WINDOW = 8,
     REASON_TASK_SWITCH = 9,
-    REASON_CPUID = 10,
-    REASON_GETSEC = 11,
-    REASON_INVD = 13,
-    REASON_VMCALL = 18,
-    REASON_VMCLEAR = 19,
-    REASON_VMXON = 27, /* 19 to 27: VMX instructions */
     REASON_CR = 28,
     REASON_IO = 30,
-    REASON_RDMSR = 31,
-    REASON_WRMSR = 32,
     REASON_GUEST_STATE = 33, /* entry failed */
-    REASON_MSR_LOAD = 34,    /* entry failed */
     REASON_ENTRY_MCE = 41,
     REASON_EPT_VIOLATION = 48,
     REASON_EPT_MISCONFIG = 49,
-    REASON_INVEPT = 50,
-    REASON_TIMER = 52,
-    REASON_INVVPID = 53,
-    REASON_XSETBV = 55,
-    REASON_VMFUNC = 59,
-    REASON_ENCLS = 60,
-    REASON_PCONFIG = 65,
-    NR_REASONS = 80,
     REASON_ENTRY_FAILED = 1u << 31,
 };
 

@@ -93,5 +93,6 @@ void vmx_flush_vpid(const struct vmx_vcpu *vm); /* the guest's own translations 
 void vmx_dump(struct vcpu *v);
 void vmx_explain_failure(struct vmx_vcpu *vm, int how); /* `how`: what vmx_enter() returned; 0 = by reason */
 const char *vmx_reason_name(u32 reason);
+enum vcpu_exit_kind vmx_reason_kind(u32 reason);
 
 #endif
