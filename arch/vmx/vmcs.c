@@ -30,20 +30,14 @@ static void write_host_state(void)
     vmwrite(HOST_SS, ss);
     vmwrite(HOST_DS, ss);
     vmwrite(HOST_ES, ss);
-    vmwrite(HOST_FS, 0);
-    vmwrite(HOST_GS, 0);
     vmwrite(HOST_TR, tr);
     vmwrite(HOST_CR0, read_cr0());
     vmwrite(HOST_CR3, read_cr3());
     vmwrite(HOST_CR4, read_cr4());
-    vmwrite(HOST_FS_BASE, 0);
     vmwrite(HOST_GS_BASE, (u64)cpu);
     vmwrite(HOST_TR_BASE, (u64)cpu->tss);
     vmwrite(HOST_GDTR_BASE, gdtr.base);
     vmwrite(HOST_IDTR_BASE, idtr.base);
-    vmwrite(HOST_SYSENTER_CS, 0);
-    vmwrite(HOST_SYSENTER_ESP, 0);
-    vmwrite(HOST_SYSENTER_EIP, 0);
     vmwrite(HOST_PAT, rdmsr(MSR_PAT));
     vmwrite(HOST_EFER, rdmsr(MSR_EFER));
     vmwrite(HOST_RIP, (u64)vmx_exit);
@@ -51,8 +45,14 @@ static void write_host_state(void)
 
 static void write_controls(const struct vmx_vcpu *vm)
 {
+    static const u16 unused[] = { HOST_FS,          HOST_GS,          HOST_FS_BASE,     PF_ERROR_MASK,
+                                  PF_ERROR_MATCH,   CR3_TARGET_COUNT, EXIT_MSR_STORES,  EXIT_MSR_LOADS,
+                                  ENTRY_MSR_LOADS,  TSC_OFFSET,       HOST_SYSENTER_CS, HOST_SYSENTER_ESP,
+                                  HOST_SYSENTER_EIP };
     const struct vmx_controls *c = &vmx_controls;
 
+    for (unsigned i = 0; i < ARRAY_SIZE(unused); i++)
+        vmwrite(unused[i], 0);
     vmwrite(PIN_CONTROLS, c->pin);
     vmwrite(PROC_CONTROLS, c->proc);
     vmwrite(PROC2_CONTROLS, c->proc2);
@@ -60,13 +60,6 @@ static void write_controls(const struct vmx_vcpu *vm)
     vmwrite(ENTRY_CONTROLS, c->entry);
     /* A guest could keep the CPU in the delivery of #AC or #DB for ever, where no NMI gets in. */
     vmwrite(EXCEPTION_BITMAP, BIT(VEC_DB) | BIT(VEC_AC) | BIT(VEC_MC));
-    vmwrite(PF_ERROR_MASK, 0);
-    vmwrite(PF_ERROR_MATCH, 0);
-    vmwrite(CR3_TARGET_COUNT, 0);
-    vmwrite(EXIT_MSR_STORES, 0);
-    vmwrite(EXIT_MSR_LOADS, 0);
-    vmwrite(ENTRY_MSR_LOADS, 0);
-    vmwrite(TSC_OFFSET, 0);
     if (c->proc2 & PROC2_XSAVES)
         vmwrite(XSS_BITMAP, 0);
     vmwrite(LINK_POINTER, ~0ull);
