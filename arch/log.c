@@ -8,13 +8,7 @@
 #include "arch/logring.h"
 #include "arch/screen.h"
 #include "arch/serial.h"
-#include "arch/string.h"
 #include "arch/vcpu.h"
-
-#define LINE_MAX 512
-static const char line_prefix[] = "sluice: ";
-
-enum log_level log_threshold = LOG_INFO;
 
 static struct spinlock console_lock;
 
@@ -36,41 +30,13 @@ size_t log_read(u64 *at, char *to, size_t room)
     return n;
 }
 
-static void console_line(const char *lead, const char *fmt, va_list args)
+void console_write(const char *line, size_t len)
 {
-    char line[LINE_MAX];
-    size_t room = sizeof(line) - 2; /* for the line's end */
-    size_t len = sizeof(line_prefix) - 1;
-
-    memcpy(line, line_prefix, len);
-    len += (size_t)fmt_string(line + len, room - len, "%s", lead);
-    len += (size_t)fmt_vstring(line + len, room - len, fmt, args);
-    if (len >= room) {
-        len = room - 1;
-        memcpy(line + len - 3, "...", 3);
-    }
-    memcpy(line + len, "\r\n", 2);
-
     console_lock_take();
-    log_ring_add(line, len + 2);
-    screen_write(line, len + 2);
-    serial_write(line, len + 2);
+    log_ring_add(line, len);
+    screen_write(line, len);
+    serial_write(line, len);
     spin_unlock(&console_lock);
-}
-
-void log_vline(enum log_level level, const char *fmt, va_list args)
-{
-    if (level <= log_threshold)
-        console_line("", fmt, args);
-}
-
-void log_line(enum log_level level, const char *fmt, ...)
-{
-    va_list args;
-
-    va_start(args, fmt);
-    log_vline(level, fmt, args);
-    va_end(args);
 }
 
 #define BUCKET_BURST 10

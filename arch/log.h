@@ -17,6 +17,12 @@ extern enum log_level log_threshold;
 /* %s %c %d %u %x %p with l/ll/z, width, 0 and - flags. No floats. One call is one line; no newline in fmt. */
 void log_line(enum log_level level, const char *fmt, ...) __printf(2, 3);
 void log_vline(enum log_level level, const char *fmt, va_list args);
+
+/* A line at once, whatever the level: "sluice: ", `lead`, and the rest. It goes out by console_write(). */
+#define LINE_MAX 512
+void console_line(const char *lead, const char *fmt, va_list args);
+void console_write(const char *line, size_t len);
+
 int fmt_string(char *buf, size_t size, const char *fmt, ...) __printf(3, 4);
 int fmt_vstring(char *buf, size_t size, const char *fmt, va_list args);
 

@@ -140,8 +140,8 @@ struct vcpu_backend {
     const char *name; /* "SVM", "VMX" */
     u8 hypercall[3];  /* the instruction behind VEXIT_HYPERCALL */
 
-    /* NULL when this CPU can run guests; else what is missing and what to do, for refuse(). */
-    const char *(*probe)(void);
+    /* Once, after cpu_probe() has found nothing. */
+    void (*init)(void);
     /* On each CPU: switches virtualisation on, and makes its virtual CPU. */
     int (*vcpu_create)(struct vcpu *v);
 
@@ -194,7 +194,7 @@ struct vcpu_backend {
      * A leaf of 0 above level 1: the page has more than one memory type and must be split. */
     u64 (*nested_leaf)(u64 pa, unsigned level, bool write);
     u64 (*nested_link)(u64 table_pa);
-    bool nested_1g; /* set by probe */
+    bool nested_1g; /* set by init */
 
     /* What vcpu_dump() cannot know. */
     void (*dump)(struct vcpu *v);
@@ -259,7 +259,7 @@ static inline void vcpu_out(struct vcpu *v)
     __atomic_store_n(&v->in_guest, false, __ATOMIC_RELEASE);
 }
 
-extern struct vcpu_backend svm_backend;
+extern struct vcpu_backend svm_backend, vmx_backend;
 
 /* Sets an extended control register as the guest asked. False when the CPU raised #GP. */
 bool xsetbv_safe(u32 index, u64 value) __must_check;

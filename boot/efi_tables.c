@@ -38,22 +38,22 @@ static const struct efi_guid acpi_10_guid = {
     { 0x30, 0x2d, 0x9d, 0xeb, 0x88, 0x2d, 0xd3, 0x11, 0x9a, 0x16, 0x00, 0x90, 0x27, 0x3f, 0xc1, 0x4d },
 };
 
-static bool below_4g(u64 pa, u64 size)
+static bool below(u64 pa, u64 size, u64 limit)
 {
-    return pa && pa < BIT(32) && size <= BIT(32) - pa;
+    return pa && pa < limit && size <= limit - pa;
 }
 
-u64 efi_find_rsdp(u64 system_table)
+u64 efi_find_rsdp(u64 system_table, u64 limit)
 {
     u64 rsdp = 0;
 
-    if (!below_4g(system_table, sizeof(struct efi_system_table)))
+    if (!below(system_table, sizeof(struct efi_system_table), limit))
         return 0;
 
     const struct efi_system_table *st = phys_to_virt(system_table);
     u64 nr = MIN(st->nr_tables, MAX_CONFIG_TABLES);
     if (st->signature != EFI_SYSTEM_TABLE_SIGNATURE ||
-        !below_4g(st->tables, nr * sizeof(struct efi_config_table)))
+        !below(st->tables, nr * sizeof(struct efi_config_table), limit))
         return 0;
 
     const struct efi_config_table *tables = phys_to_virt(st->tables);

@@ -9,8 +9,8 @@
 
 /*
  * Physical address of ACPI's RSDP by the EFI system table's configuration tables; 0 when there is none or the
- * tables lie above 4 GiB. Only before paging_relocate().
+ * tables do not lie below `limit`. Only before paging_relocate().
  */
-u64 efi_find_rsdp(u64 system_table);
+u64 efi_find_rsdp(u64 system_table, u64 limit);
 
 #endif

@@ -38,7 +38,7 @@ static void from_multiboot2(u64 mbi_pa)
 
     if (multiboot2_parse(mbi, MIN(mbi->total_size, MB2_MAX_SIZE), &info))
         refuse("the boot loader's multiboot2 information is broken; use another loader or version");
-    info.rsdp = efi_find_rsdp(info.efi_system_table);
+    info.rsdp = efi_find_rsdp(info.efi_system_table, BIT(32));
 }
 
 /* A device may have written on the image before it was shut out. What has run so far may be wrong then, so

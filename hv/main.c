@@ -12,7 +12,7 @@
 #include "arch/pci.h"
 #include "arch/screen.h"
 #include "arch/vcpu.h"
-#include "arch/vmx/vmx.h"
+#include "arch/probe.h"
 #include "hv/bus.h"
 #include "hv/cpus.h"
 #include "hv/env.h"
@@ -41,10 +41,11 @@ static void move_high(const struct boot_info *info)
 static void choose_backend(void)
 {
     vcpu_guest_access = guest_access;
-    vcpu_ops = vmx_present() ? &vmx_backend : &svm_backend;
-    const char *missing = vcpu_ops->probe();
+    const char *missing = cpu_probe();
     if (missing)
         refuse("%s", missing);
+    vcpu_ops = vmx_present() ? &vmx_backend : &svm_backend;
+    vcpu_ops->init();
 }
 
 static struct acpi_header *find_units(void)

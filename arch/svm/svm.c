@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * AMD's SVM: what the CPU must have, switching it on, and what exits.
+ * AMD's SVM: switching it on, and what exits.
  */
 #include "arch/svm/svm.h"
 #include "arch/cpu.h"
@@ -8,33 +8,19 @@
 #include "arch/paging.h"
 #include "arch/string.h"
 
-#define CPUID_SVM_ECX BIT(2)  /* of 80000001h */
-#define CPUID_1G_EDX  BIT(26) /* of 80000001h */
-#define CPUID_NPT_EDX BIT(0)  /* of 8000000Ah */
-#define GUEST_ASID    1
+#define CPUID_1G_EDX BIT(26) /* of 80000001h */
+#define GUEST_ASID   1
 
 u8 svm_iopm[3 * PAGE_SIZE] __attribute__((aligned(PAGE_SIZE)));
 u8 svm_msrpm[2 * PAGE_SIZE] __attribute__((aligned(PAGE_SIZE)));
 
-static const char *svm_probe(void)
+static void svm_init(void)
 {
     u32 r[4];
-    u64 vm_cr;
 
-    cpuid(0x80000000, 0, r);
-    u32 max = r[0];
-    if (max >= 0x80000001)
-        cpuid(0x80000001, 0, r);
-    if (max < 0x8000000a || !(r[2] & CPUID_SVM_ECX))
-        return "this CPU has no virtualization extension (AMD SVM); use another, or give QEMU `-cpu max`";
+    cpuid(0x80000001, 0, r);
     svm_backend.nested_1g = r[3] & CPUID_1G_EDX;
-    if (!rdmsr_safe(MSR_VM_CR, &vm_cr) || (vm_cr & VM_CR_SVMDIS))
-        return "firmware has turned virtualization (AMD SVM) off; turn it on in the firmware's setup";
-    cpuid(0x8000000a, 0, r);
-    if (!(r[3] & CPUID_NPT_EDX))
-        return "this CPU has no nested paging; use a newer one, or give QEMU `-cpu max`";
     memset(svm_msrpm, 0xff, sizeof(svm_msrpm));
-    return NULL;
 }
 
 static void vmsave(u64 pa)
@@ -114,7 +100,7 @@ static u64 svm_nested_link(u64 table_pa)
 struct vcpu_backend svm_backend = {
     .name = "AMD SVM",
     .hypercall = { 0x0f, 0x01, 0xd9 },
-    .probe = svm_probe,
+    .init = svm_init,
     .vcpu_create = svm_vcpu_create,
     .reset = svm_reset,
     .get = svm_get,

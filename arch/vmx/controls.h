@@ -17,8 +17,7 @@ struct vmx_caps {
     u64 vmcs_enum, proc2, ept_vpid;
     u64 true_pin, true_proc, true_exit, true_entry;
 };
-#define NR_VMX_CAPS 17
-_Static_assert(sizeof(struct vmx_caps) == NR_VMX_CAPS * 8, "one MSR each");
+_Static_assert(sizeof(struct vmx_caps) == 17 * 8, "one MSR each");
 
 #define BASIC_REVISION   MASK(30, 0)
 #define BASIC_MEM_TYPE   MASK(53, 50)

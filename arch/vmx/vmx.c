@@ -1,48 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Can this CPU run guests, and switching it on.
+ * Switching VMX on, and what exits.
  */
-#include "arch/vmx/vmx.h"
 #include "arch/cpu.h"
-#include "arch/log.h"
 #include "arch/paging.h"
 #include "arch/string.h"
 #include "arch/vmx/vmx_int.h"
 
-#define CPUID_1_VMX BIT(5) /* ECX */
-
 #define MSR_RTIT_CTL  0x570
 #define RTIT_TRACE_EN BIT(0)
 
-struct vmx_controls vmx_controls;
-struct vmx_caps vmx_caps;
 u8 vmx_io_bitmap[2 * PAGE_SIZE] __attribute__((aligned(PAGE_SIZE)));
 u8 vmx_msr_bitmap[PAGE_SIZE] __attribute__((aligned(PAGE_SIZE)));
-
-bool vmx_present(void)
-{
-    u32 r[4];
-
-    cpuid(1, 0, r);
-    return r[2] & CPUID_1_VMX;
-}
-
-static void read_caps(struct vmx_caps *caps)
-{
-    u64 *value = (u64 *)caps;
-
-    /* A CPU without a feature lacks its MSR, which then counts as 0. */
-    for (u32 i = 0; i < NR_VMX_CAPS; i++)
-        if (!rdmsr_safe(MSR_VMX_BASIC + i, &value[i]))
-            value[i] = 0;
-}
-
-static bool allowed_by_firmware(void)
-{
-    u64 control;
-
-    return !rdmsr_safe(MSR_FEATURE_CONTROL, &control) || vmx_allow(&control);
-}
 
 /* SDM 3C, 25.6.9: 1 KiB each for reads of 0 to 1FFFh and of C0000000h to C0001FFFh, then for writes. All
  * others always exit. */
@@ -57,30 +26,14 @@ static void set_msr_bits(u32 msr, bool read, bool write)
     vcpu_trap(vmx_msr_bitmap, 8 * 0x800 + bit, !write);
 }
 
-static const char *probe(void)
+static void init(void)
 {
-    static char text[160];
-
-    if (!vmx_present())
-        return "this CPU has no VMX; use one with Intel VT-x";
-    if (!allowed_by_firmware())
-        return "firmware has locked VMX off; enable virtualisation (Intel VT-x) in the firmware's setup";
-    read_caps(&vmx_caps);
-    const char *missing = vmx_choose_controls(&vmx_caps, &vmx_controls);
-    if (missing) {
-        fmt_string(text, sizeof(text),
-                   "this CPU's VMX lacks %s; use one from Intel's Westmere (2010) on, or in Bochs "
-                   "corei7_skylake_x",
-                   missing);
-        return text;
-    }
     memset(vmx_msr_bitmap, 0xff, sizeof(vmx_msr_bitmap));
     /* The guest's is loaded and saved with each entry and exit, and 0 meanwhile. */
     set_msr_bits(MSR_DEBUGCTL, true, true);
     vmx_mtrrs_read();
     vmx_backend.nested_1g = vmx_controls.ept_1g;
     vmx_backend.exit_within = vmx_controls.timer ? vmx_exit_within : NULL;
-    return NULL;
 }
 
 static int create(struct vcpu *v)
@@ -124,7 +77,7 @@ static void pass_msr(u32 msr, bool read, bool write)
 struct vcpu_backend vmx_backend = {
     .name = "Intel VMX",
     .hypercall = { 0x0f, 0x01, 0xc1 },
-    .probe = probe,
+    .init = init,
     .vcpu_create = create,
     .reset = vmx_reset,
     .get = vmx_get,

@@ -2,7 +2,7 @@
 /*
  * What the files of the backend share.
  *
- *   vmx.c       can this CPU do it, switch it on, the operations' table
+ *   vmx.c       switch it on, the operations' table
  *   controls.c  which controls on which CPU; MTRR arithmetic (pure)
  *   vmcs.c      a VMCS from its first to its last constant field
  *   state.c     the guest's registers: start, CRs, segments, MSRs
@@ -16,7 +16,7 @@
 #define ARCH_VMX_VMX_INT_H
 
 #include "arch/vcpu.h"
-#include "arch/vmx/controls.h"
+#include "arch/probe.h"
 #include "arch/vmx/vmcs.h"
 
 #define VPID_OF(v) ((v)->index + 1u) /* 0 is Sluice's own */
@@ -40,8 +40,6 @@ struct vmx_vcpu {
     u64 qualification;
 };
 
-extern struct vmx_controls vmx_controls; /* valid after probe */
-extern struct vmx_caps vmx_caps;
 extern u8 vmx_io_bitmap[2 * PAGE_SIZE], vmx_msr_bitmap[PAGE_SIZE];
 
 static inline struct vmx_vcpu *vmx_of(struct vcpu *v)

@@ -6,56 +6,21 @@
 #include "boot/efi/efi_app.h"
 #include "arch/acpi.h"
 #include "arch/cpu.h"
-#include "arch/x86.h"
+#include "arch/probe.h"
 #include "hv/loader.h"
 #include "hv/options.h"
 #include "hv/mem.h"
 
-#define CPUID_1_VMX  BIT(5)  /* ECX */
-#define CPUID_81_SVM BIT(2)  /* ECX */
-#define CPUID_81_NX  BIT(20) /* EDX */
-#define CPUID_8A_NPT BIT(0)  /* EDX */
-
-static void check_svm(void)
-{
-    u32 highest[4], features[4] = { 0 };
-
-    if (rdmsr(MSR_VM_CR) & VM_CR_SVMDIS)
-        refuse("virtualization (SVM) is switched off by firmware; enable SVM or AMD-V in its settings");
-    cpuid(0x80000000, 0, highest);
-    if (highest[0] >= 0x8000000a)
-        cpuid(0x8000000a, 0, features);
-    if (!(features[3] & CPUID_8A_NPT))
-        refuse("this CPU's virtualization (SVM) has no nested paging");
-}
-
-static void check_vmx(void)
-{
-    u64 control = rdmsr(MSR_FEATURE_CONTROL);
-
-    if (control & FEATURE_LOCK && !(control & FEATURE_VMX))
-        refuse("virtualization (VMX) is locked off by firmware; enable VT-x in its settings");
-}
-
-static void check_cpu(void)
-{
-    u32 basic[4], extended[4];
-
-    cpuid(1, 0, basic);
-    cpuid(0x80000001, 0, extended);
-    if (!(extended[3] & CPUID_81_NX))
-        refuse("this CPU has no no-execute pages, or firmware has turned them off");
-    if (extended[2] & CPUID_81_SVM)
-        check_svm();
-    else if (basic[2] & CPUID_1_VMX)
-        check_vmx();
-    else
-        refuse("this CPU has no virtualization (SVM or VMX), or firmware hides it");
-}
-
 void machine_check(u64 rsdp)
 {
-    check_cpu();
+    const char *missing = cpu_probe();
+    u32 r[4];
+
+    cpuid(0x80000001, 0, r);
+    if (!(r[3] & BIT(20)))
+        refuse("this CPU has no no-execute pages, or firmware has turned them off");
+    if (missing)
+        refuse("%s", missing);
     if (acpi_init(rsdp))
         refuse("no ACPI tables; Sluice finds the VT-d units through them");
     if (!acpi_find("DMAR"))

@@ -6,7 +6,7 @@
 EFI_OUT    := $(BUILD)/efi
 EFI_APP    := $(BUILD)/sluice.efi
 # What judges machine, options and guest is shared, so that both ways of booting refuse the same things.
-EFI_SHARED := boot/ranges.c arch/acpi.c arch/fmt.c arch/string.c hv/options.c hv/region.c hv/mem.c \
+EFI_SHARED := boot/ranges.c boot/efi_tables.c arch/acpi.c arch/fmt.c arch/lines.c arch/probe.c arch/string.c arch/vmx/controls.c hv/options.c hv/region.c hv/mem.c \
               hv/loader.c hv/loader_linux.c hv/loader_elf.c hv/loader_multiboot.c hv/loader_pvh.c hv/loader_firmware.c
 EFI_SRC    := $(sort $(wildcard boot/efi/*.c)) $(EFI_SHARED)
 EFI_OBJ    := $(EFI_SRC:%.c=$(EFI_OUT)/obj/%.o)

@@ -35,11 +35,6 @@ void *app_pages(u64 bytes, u64 limit, const char *what);
 /* A protocol on a handle, NULL = it has none. */
 void *app_protocol(EFI_HANDLE handle, const EFI_GUID *guid);
 
-/* Address of the configuration table with this GUID, NULL = none. */
-void *app_config_table(const EFI_GUID *guid);
-
-bool guid_equal(const EFI_GUID *a, const EFI_GUID *b);
-
 /* UTF-16 to ASCII. False: it does not fit, has no end in `units`, or holds something else. */
 bool ascii_of(char *out, size_t room, const CHAR16 *in, size_t units);
 

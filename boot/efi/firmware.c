@@ -8,10 +8,7 @@
 #include "arch/serial.h"
 #include "arch/string.h"
 
-#define LINE_MAX 400
-
 struct app app;
-enum log_level log_threshold = LOG_INFO;
 
 #define MAX_TAKEN 64
 static struct {
@@ -68,19 +65,6 @@ void *app_protocol(EFI_HANDLE handle, const EFI_GUID *guid)
     return protocol;
 }
 
-bool guid_equal(const EFI_GUID *a, const EFI_GUID *b)
-{
-    return !memcmp(a, b, sizeof(*a));
-}
-
-void *app_config_table(const EFI_GUID *guid)
-{
-    for (UINTN i = 0; i < app.st->NumberOfTableEntries; i++)
-        if (guid_equal(&app.st->ConfigurationTable[i].VendorGuid, guid))
-            return app.st->ConfigurationTable[i].VendorTable;
-    return NULL;
-}
-
 bool ascii_of(char *out, size_t room, const CHAR16 *in, size_t units)
 {
     for (size_t i = 0; i < units && i < room; i++) {
@@ -121,42 +105,15 @@ void serial_use(u16 port)
     (void)port;
 }
 
-static void put(const char *text)
+void console_write(const char *line, size_t len)
 {
-    CHAR16 wide[LINE_MAX];
-    size_t n = 0;
+    CHAR16 wide[LINE_MAX + 1];
 
-    for (; text[n] && n < LINE_MAX - 1; n++)
-        wide[n] = (CHAR16)(unsigned char)text[n];
-    wide[n] = 0;
+    for (size_t i = 0; i < len; i++)
+        wide[i] = (CHAR16)(unsigned char)line[i];
+    wide[len] = 0;
     if (app.st->ConOut)
         (void)app.st->ConOut->OutputString(app.st->ConOut, wide);
-}
-
-static void console_line(const char *lead, const char *fmt, va_list args)
-{
-    char line[LINE_MAX - 16];
-
-    fmt_vstring(line, sizeof(line), fmt, args);
-    put("sluice: ");
-    put(lead);
-    put(line);
-    put("\r\n");
-}
-
-void log_vline(enum log_level level, const char *fmt, va_list args)
-{
-    if (level <= log_threshold)
-        console_line("", fmt, args);
-}
-
-void log_line(enum log_level level, const char *fmt, ...)
-{
-    va_list args;
-
-    va_start(args, fmt);
-    log_vline(level, fmt, args);
-    va_end(args);
 }
 
 #define READING_TIME_US 2000000 /* boot managers clear the screen */

@@ -4,21 +4,14 @@
  */
 #include "boot/efi/efi_app.h"
 #include "arch/string.h"
+#include "boot/efi_tables.h"
 
 EFI_STATUS efi_main(EFI_HANDLE self, EFI_SYSTEM_TABLE *st);
-
-static u64 find_rsdp(void)
-{
-    EFI_GUID acpi_20 = ACPI_20_TABLE_GUID, acpi_10 = ACPI_TABLE_GUID;
-    void *rsdp = app_config_table(&acpi_20);
-
-    return (u64)(rsdp ? rsdp : app_config_table(&acpi_10));
-}
 
 EFI_STATUS efi_main(EFI_HANDLE self, EFI_SYSTEM_TABLE *st)
 {
     app_init(self, st);
-    u64 rsdp = find_rsdp();
+    u64 rsdp = efi_find_rsdp((u64)st, ~0ull);
     machine_check(rsdp);
 
     /* Where 32-bit code can reach it. */
