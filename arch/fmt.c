@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Formatting for the log: the integer and string conversions of printf, nothing that needs a float or memory.
+ * Formatting for the log: what is used of printf, which needs neither floats nor memory.
  */
 #include "arch/log.h"
 
@@ -23,61 +23,36 @@ static void pad(struct out *o, char c, int n)
         put(o, c);
 }
 
-struct spec {
-    bool left, zero, alt;
-    int width;
-    int precision; /* -1 = none */
-    int longs;     /* 0 = int, 1 = long, 2 = long long; all but int are 64 bits here */
-};
-
 /* Wider is a mistake in the format, and width is what bounds the padding. */
 #define MAX_WIDTH 128
 
-static void put_number(struct out *o, const struct spec *s, u64 v, bool negative, unsigned base, bool upper)
+static void put_number(struct out *o, u64 v, bool negative, unsigned base, int width, char fill)
 {
-    const char *digits = upper ? "0123456789ABCDEF" : "0123456789abcdef";
-    const char *prefix = negative ? "-" : s->alt && base == 16 ? (upper ? "0X" : "0x") : "";
     char text[24];
-    int len = 0, prefix_len = 0;
+    int len = 0;
 
     do {
-        text[len++] = digits[v % base];
+        text[len++] = "0123456789abcdef"[v % base];
         v /= base;
     } while (v);
-    while (prefix[prefix_len])
-        prefix_len++;
-
-    int zeros = s->precision > len ? s->precision - len : 0;
-    int fill = s->width - len - zeros - prefix_len;
-    if (s->zero && !s->left && s->precision < 0 && fill > 0) {
-        zeros = fill;
-        fill = 0;
-    }
-    if (!s->left)
-        pad(o, ' ', fill);
-    for (int i = 0; i < prefix_len; i++)
-        put(o, prefix[i]);
-    pad(o, '0', zeros);
+    if (negative)
+        text[len++] = '-';
+    pad(o, fill, width - len);
     while (len)
         put(o, text[--len]);
-    if (s->left)
-        pad(o, ' ', fill);
 }
 
-static void put_string(struct out *o, const struct spec *s, const char *text)
+static void put_string(struct out *o, const char *text, int width, int precision)
 {
     int len = 0;
 
     if (!text)
         text = "(null)";
-    while ((s->precision < 0 || len < s->precision) && text[len])
+    while ((precision < 0 || len < precision) && text[len])
         len++;
-    if (!s->left)
-        pad(o, ' ', s->width - len);
+    pad(o, ' ', width - len);
     for (int i = 0; i < len; i++)
         put(o, text[i]);
-    if (s->left)
-        pad(o, ' ', s->width - len);
 }
 
 static const char *parse_count(const char *f, int *value)
@@ -88,32 +63,10 @@ static const char *parse_count(const char *f, int *value)
     return f;
 }
 
-static const char *parse_spec(const char *f, struct spec *s)
-{
-    *s = (struct spec){ .precision = -1 };
-    for (;; f++) {
-        if (*f == '-')
-            s->left = true;
-        else if (*f == '0')
-            s->zero = true;
-        else if (*f == '#')
-            s->alt = true;
-        else
-            break;
-    }
-    f = parse_count(f, &s->width);
-    if (*f == '.')
-        f = parse_count(f + 1, &s->precision);
-    for (; *f == 'l' || *f == 'z'; f++)
-        s->longs++;
-    return f;
-}
-
 int fmt_vstring(char *buf, size_t size, const char *fmt, va_list args)
 {
     struct out o = { .buf = buf, .size = size };
     va_list ap;
-    struct spec s;
 
     va_copy(ap, args);
     for (const char *f = fmt; *f; f++) {
@@ -121,41 +74,30 @@ int fmt_vstring(char *buf, size_t size, const char *fmt, va_list args)
             put(&o, *f);
             continue;
         }
-        f = parse_spec(f + 1, &s);
-        switch (*f) {
-        case 'd':
-        case 'i': {
-            s64 v = s.longs ? va_arg(ap, s64) : va_arg(ap, int);
-            put_number(&o, &s, v < 0 ? 0 - (u64)v : (u64)v, v < 0, 10, false);
-            break;
-        }
-        case 'u':
-        case 'x':
-        case 'X': {
-            u64 v = s.longs ? va_arg(ap, u64) : va_arg(ap, unsigned int);
-            put_number(&o, &s, v, false, *f == 'u' ? 10 : 16, *f == 'X');
-            break;
-        }
-        case 'p':
-            s.alt = true;
-            put_number(&o, &s, (uintptr_t)va_arg(ap, void *), false, 16, false);
-            break;
-        case 's':
-            put_string(&o, &s, va_arg(ap, const char *));
-            break;
-        case 'c':
-            s.precision = 1;
-            put_string(&o, &s, (char[2]){ (char)va_arg(ap, int), 0 });
-            break;
-        case '%':
+        char fill = *++f == '0' ? '0' : ' ';
+        int width, precision = -1;
+        bool wide = false; /* all but int are 64 bits here */
+
+        f = parse_count(f, &width);
+        if (*f == '.')
+            f = parse_count(f + 1, &precision);
+        for (; *f == 'l' || *f == 'z'; f++)
+            wide = true;
+        if (*f == 'd') {
+            s64 v = wide ? va_arg(ap, s64) : va_arg(ap, int);
+            put_number(&o, v < 0 ? 0 - (u64)v : (u64)v, v < 0, 10, width, fill);
+        } else if (*f == 'u' || *f == 'x') {
+            u64 v = wide ? va_arg(ap, u64) : va_arg(ap, unsigned int);
+            put_number(&o, v, false, *f == 'u' ? 10 : 16, width, fill);
+        } else if (*f == 's') {
+            put_string(&o, va_arg(ap, const char *), width, precision);
+        } else if (*f == '%') {
             put(&o, '%');
-            break;
-        default:
+        } else {
             /* Which argument would follow is unknown: show the rest as it is. */
             for (put(&o, '%'); *f; f++)
                 put(&o, *f);
             f--;
-            break;
         }
     }
     va_end(ap);

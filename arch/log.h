@@ -14,7 +14,8 @@ enum log_level { LOG_ERR, LOG_WARN, LOG_INFO, LOG_DEBUG };
 /* Set by the command line (loglevel=err|warn|info|debug); info at start. */
 extern enum log_level log_threshold;
 
-/* %s %c %d %u %x %p with l/ll/z, width, 0 and - flags. No floats. One call is one line; no newline in fmt. */
+/* %s %d %u %x with l/ll/z and width, 0 before the width of what is not negative, %.4s. One call is one line;
+ * no newline in fmt. */
 void log_line(enum log_level level, const char *fmt, ...) __printf(2, 3);
 void log_vline(enum log_level level, const char *fmt, va_list args);
 
