@@ -63,9 +63,10 @@ static inline void wrmsr(u32 msr, u64 v)
 {
     __asm__ volatile("wrmsr" ::"c"(msr), "a"((u32)v), "d"((u32)(v >> 32)) : "memory");
 }
-/* False when the access raised #GP: for MSRs that only some CPUs have. */
+/* False when the access raised #GP: for MSRs that only some CPUs have, and what a guest asks for. */
 bool rdmsr_safe(u32 msr, u64 *value) __must_check;
 bool wrmsr_safe(u32 msr, u64 value) __must_check;
+bool xsetbv_safe(u32 index, u64 value) __must_check;
 
 static inline void cpuid(u32 leaf, u32 sub, u32 out[4])
 {

@@ -1,6 +1,6 @@
 ; SPDX-License-Identifier: Apache-2.0
 ;
-; Exception entries, and the instructions that are allowed to fault.
+; Exception entries.
 
 extern exception
 extern vmx_window, vmx_window_end, vmx_window_nmi
@@ -57,74 +57,31 @@ idle_window:
 idle_done:
         ret
 
+; All but RSP, in the order of struct regs (arch/except.h).
+%define GPRS rax, rcx, rdx, rbx, rbp, rsi, rdi, r8, r9, r10, r11, r12, r13, r14, r15
+%macro PUSH 1-*
+%rep %0
+        push %1
+%rotate 1
+%endrep
+%endmacro
+%macro POP 1-*
+%rep %0
+%rotate -1
+        pop %1
+%endrep
+%endmacro
+
 align 16
 exception_common:
-        push rax
-        push rcx
-        push rdx
-        push rbx
-        push rbp
-        push rsi
-        push rdi
-        push r8
-        push r9
-        push r10
-        push r11
-        push r12
-        push r13
-        push r14
-        push r15
+        PUSH GPRS
         cld
         mov rdi, rsp
         xor ebp, ebp
         call exception                  ; returns only after a fixup
-        pop r15
-        pop r14
-        pop r13
-        pop r12
-        pop r11
-        pop r10
-        pop r9
-        pop r8
-        pop rdi
-        pop rsi
-        pop rbp
-        pop rbx
-        pop rdx
-        pop rcx
-        pop rax
+        POP GPRS
         add rsp, 16
         iretq
-
-; bool rdmsr_safe(u32 msr, u64 *value)
-global rdmsr_safe
-rdmsr_safe:
-        mov ecx, edi
-.access:
-        rdmsr
-        shl rdx, 32
-        or rax, rdx
-        mov [rsi], rax
-        mov eax, 1
-        ret
-.fault:
-        xor eax, eax
-        ret
-
-; bool wrmsr_safe(u32 msr, u64 value)
-global wrmsr_safe
-wrmsr_safe:
-        mov ecx, edi
-        mov eax, esi
-        mov rdx, rsi
-        shr rdx, 32
-.access:
-        wrmsr
-        mov eax, 1
-        ret
-.fault:
-        xor eax, eax
-        ret
 
 ; void switch_space(void *dst, const void *src, u64 size, u64 cr3): the last write before the copy is the
 ; return address, so that the copy is complete when it becomes the running image.
@@ -136,10 +93,6 @@ switch_space:
         rep movsq
         mov cr3, rax
         ret
-
-section .extable progbits alloc noexec nowrite align=8
-        dq rdmsr_safe.access, rdmsr_safe.fault
-        dq wrmsr_safe.access, wrmsr_safe.fault
 
 section .rodata
 align 8

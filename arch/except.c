@@ -184,6 +184,40 @@ static void __printf(2, 3) report(const struct regs *regs, const char *fmt, ...)
     va_end(args);
 }
 
+/* The instruction before it may raise #GP, and then goes on at `fault`. */
+#define FIXUP "\n\t.pushsection .extable, \"a\"\n\t.quad 1b, %l[fault]\n\t.popsection"
+
+bool rdmsr_safe(u32 msr, u64 *value)
+{
+    u32 lo = 0, hi = 0;
+
+    __asm__ goto("1: rdmsr" FIXUP : "=a"(lo), "=d"(hi) : "c"(msr) : : fault);
+    *value = (u64)hi << 32 | lo;
+    return true;
+fault:
+    return false;
+}
+
+bool wrmsr_safe(u32 msr, u64 value)
+{
+    __asm__ goto("1: wrmsr" FIXUP : : "c"(msr), "a"((u32)value), "d"((u32)(value >> 32)) : "memory" : fault);
+    return true;
+fault:
+    return false;
+}
+
+bool xsetbv_safe(u32 index, u64 value)
+{
+    __asm__ goto("1: xsetbv" FIXUP
+                 :
+                 : "c"(index), "a"((u32)value), "d"((u32)(value >> 32))
+                 : "memory"
+                 : fault);
+    return true;
+fault:
+    return false;
+}
+
 static bool fix_up(struct regs *regs)
 {
     for (const struct fixup *f = extable; f->fault; f++) {

@@ -261,9 +261,6 @@ static inline void vcpu_out(struct vcpu *v)
 
 extern struct vcpu_backend svm_backend, vmx_backend;
 
-/* Sets an extended control register as the guest asked. False when the CPU raised #GP. */
-bool xsetbv_safe(u32 index, u64 value) __must_check;
-
 /* Chosen once at boot, by CPUID. */
 extern const struct vcpu_backend *vcpu_ops;
 

@@ -5,6 +5,27 @@
 HOST_RSP_FIELD  equ 0x6c14              ; arch/vmx/vmcs.h
 NMI_COUNT       equ 24                  ; in struct percpu, asserted in arch/cpu.h
 
+; All but RSP, which is in the VMCS, and RDI, which points to them: a register and its number each.
+%macro GPRS 1
+        %1 rax, 0
+        %1 rcx, 1
+        %1 rdx, 2
+        %1 rbx, 3
+        %1 rbp, 5
+        %1 rsi, 6
+%assign n 8
+%rep 8
+        %1 r%[n], n
+%assign n n + 1
+%endrep
+%endmacro
+%macro LOAD 2
+        mov %1, [rdi + 8 * %2]
+%endmacro
+%macro STORE 2
+        mov [rdi + 8 * %2], %1
+%endmacro
+
 section .text
 
 ; int vmx_enter(u64 gpr[16], bool launched, u32 nmi_seen)
@@ -30,20 +51,7 @@ vmx_window:
         cmp edx, [gs:NMI_COUNT]
         jne vmx_window_nmi
         test sil, sil
-        mov rax, [rdi]
-        mov rcx, [rdi + 8]
-        mov rdx, [rdi + 16]
-        mov rbx, [rdi + 24]
-        mov rbp, [rdi + 40]
-        mov rsi, [rdi + 48]
-        mov r8,  [rdi + 64]
-        mov r9,  [rdi + 72]
-        mov r10, [rdi + 80]
-        mov r11, [rdi + 88]
-        mov r12, [rdi + 96]
-        mov r13, [rdi + 104]
-        mov r14, [rdi + 112]
-        mov r15, [rdi + 120]
+        GPRS LOAD
         mov rdi, [rdi + 56]
         jz .launch
         vmresume
@@ -63,20 +71,7 @@ vmx_window_nmi:
 vmx_exit:
         push rdi
         mov rdi, [rsp + 8]
-        mov [rdi], rax
-        mov [rdi + 8], rcx
-        mov [rdi + 16], rdx
-        mov [rdi + 24], rbx
-        mov [rdi + 40], rbp
-        mov [rdi + 48], rsi
-        mov [rdi + 64], r8
-        mov [rdi + 72], r9
-        mov [rdi + 80], r10
-        mov [rdi + 88], r11
-        mov [rdi + 96], r12
-        mov [rdi + 104], r13
-        mov [rdi + 112], r14
-        mov [rdi + 120], r15
+        GPRS STORE
         pop rax
         mov [rdi + 56], rax
         xor eax, eax
