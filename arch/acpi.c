@@ -136,16 +136,8 @@ u64 acpi_rsdp(void)
 static struct acpi_header *find_dsdt(void)
 {
     const struct acpi_header *fadt = acpi_find("FACP");
-    u64 wide = 0;
-    u32 narrow = 0;
+    u64 wide = acpi_field(fadt, FADT_X_DSDT, 8), pa = wide ? wide : acpi_field(fadt, FADT_DSDT, 4);
 
-    if (!fadt)
-        return NULL;
-    if (fadt->length >= FADT_X_DSDT + sizeof(wide))
-        memcpy(&wide, (const u8 *)fadt + FADT_X_DSDT, sizeof(wide));
-    if (fadt->length >= FADT_DSDT + sizeof(narrow))
-        memcpy(&narrow, (const u8 *)fadt + FADT_DSDT, sizeof(narrow));
-    u64 pa = wide ? wide : narrow;
     return pa ? table_at(pa, "DSDT") : NULL;
 }
 
@@ -158,9 +150,7 @@ struct acpi_header *acpi_find(const char signature[4])
     if (!memcmp(signature, "DSDT", 4))
         return find_dsdt();
     for (u64 off = sizeof(*root); off + entry_size <= root->length; off += entry_size) {
-        u64 pa = 0;
-
-        memcpy(&pa, (const u8 *)root + off, entry_size);
+        u64 pa = acpi_field(root, (u32)off, entry_size);
         struct acpi_header *table = pa ? table_at(pa, signature) : NULL;
         if (table)
             return table;

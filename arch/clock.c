@@ -6,7 +6,6 @@
 #include "arch/acpi.h"
 #include "arch/cpu.h"
 #include "arch/log.h"
-#include "arch/string.h"
 
 #define PM_HZ       3579545u
 #define PM_MASK     MASK(23, 0) /* some are only 24 bits wide */
@@ -18,6 +17,7 @@
 #define FADT_PM_TMR_LEN   91
 #define FADT_X_PM_TMR_BLK 208
 #define GAS_IO            1
+#define GAS_ADDRESS       4
 
 #define PIT_HZ         1193182u
 #define PIT_INTERVAL   (PIT_HZ / 1000)
@@ -45,41 +45,27 @@ static u64 rate_of(u64 tsc, u64 hz, u64 ticks)
 static u64 from_cpuid(void)
 {
     u32 r[4];
-    u64 ratio_num, ratio_den, crystal;
 
-    cpuid(0, 0, r);
-    u32 max = r[0];
-    if (max < 0x15)
-        return 0;
-    cpuid(0x15, 0, r);
-    ratio_den = r[0];
-    ratio_num = r[1];
-    crystal = r[2];
+    cpuid_or_0(0x15, 0, r);
+    u64 ratio_den = r[0], ratio_num = r[1], crystal = r[2];
     if (!ratio_den || !ratio_num)
         return 0;
     if (crystal)
         return rate_of(ratio_num, crystal, ratio_den);
-    if (max < 0x16)
-        return 0;
-    cpuid(0x16, 0, r);
+    cpuid_or_0(0x16, 0, r);
     return r[0] & 0xffff; /* the base frequency in MHz is the TSC's */
 }
 
 static u16 pm_timer_port(void)
 {
     const struct acpi_header *fadt = acpi_find("FACP");
-    const u8 *p = (const u8 *)fadt;
-    u32 port = 0;
-    u64 wide = 0;
+    u64 port = acpi_field(fadt, FADT_PM_TMR_BLK, 4),
+        wide = acpi_field(fadt, FADT_X_PM_TMR_BLK + GAS_ADDRESS, 8);
 
-    if (!fadt || fadt->length <= FADT_PM_TMR_LEN || p[FADT_PM_TMR_LEN] != 4)
+    if (acpi_field(fadt, FADT_PM_TMR_LEN, 1) != 4)
         return 0;
-    memcpy(&port, p + FADT_PM_TMR_BLK, sizeof(port));
-    if (fadt->length >= FADT_X_PM_TMR_BLK + 12) {
-        memcpy(&wide, p + FADT_X_PM_TMR_BLK + 4, sizeof(wide));
-        if (wide)
-            port = p[FADT_X_PM_TMR_BLK] == GAS_IO && wide <= 0xffff ? (u32)wide : 0;
-    }
+    if (wide)
+        port = acpi_field(fadt, FADT_X_PM_TMR_BLK, 1) == GAS_IO ? wide : 0;
     return port <= 0xffff ? (u16)port : 0;
 }
 

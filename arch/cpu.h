@@ -72,6 +72,23 @@ static inline void cpuid(u32 leaf, u32 sub, u32 out[4])
 {
     __asm__ volatile("cpuid" : "=a"(out[0]), "=b"(out[1]), "=c"(out[2]), "=d"(out[3]) : "a"(leaf), "c"(sub));
 }
+/* All 0 where the CPU does not have the leaf. */
+static inline void cpuid_or_0(u32 leaf, u32 sub, u32 out[4])
+{
+    cpuid(leaf & 0x80000000, 0, out);
+    if (out[0] >= leaf)
+        cpuid(leaf, sub, out);
+    else
+        out[0] = out[1] = out[2] = out[3] = 0;
+}
+/* Of a physical address; the same on every CPU. */
+static inline unsigned cpu_phys_bits(void)
+{
+    u32 r[4];
+
+    cpuid_or_0(0x80000008, 0, r);
+    return r[0] & 0xff ? MIN(r[0] & 0xff, 52) : 36;
+}
 static inline u64 rdtsc(void)
 {
     u32 lo, hi;

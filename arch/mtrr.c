@@ -38,17 +38,12 @@ void mtrr_read_all(struct mtrr_state *s)
     u64 cap;
     u32 r[4], msr;
 
-    *s = (struct mtrr_state){ .phys_bits = 36 };
+    *s = (struct mtrr_state){ .phys_bits = (u8)cpu_phys_bits() };
     cpuid(1, 0, r);
     if (!(r[3] & CPUID_1_MTRR) || !rdmsr_safe(MSR_MTRR_CAP, &cap))
         return;
     s->present = true;
     s->nr_variable = (u8)MIN(field_get(cap, CAP_COUNT), MTRR_MAX_VARIABLE);
-    cpuid(0x80000000, 0, r);
-    if (r[0] >= 0x80000008) {
-        cpuid(0x80000008, 0, r);
-        s->phys_bits = (u8)r[0];
-    }
     for (unsigned i = 0; (msr = mtrr_nth(s, i)) != 0; i++)
         if (!rdmsr_safe(msr, mtrr_place(s, msr)))
             *mtrr_place(s, msr) = 0;

@@ -61,12 +61,7 @@ void paging_early(u64 load_base)
     region_at.size = image_extent();
     cpuid(0x80000001, 0, r);
     max_leaf = r[3] & BIT(26) ? 3 : 2;
-    cpuid(0x80000000, 0, r);
-    phys_top = BIT(36);
-    if (r[0] >= 0x80000008) {
-        cpuid(0x80000008, 0, r);
-        phys_top = BIT(MIN(r[0] & 0xff, 52));
-    }
+    phys_top = BIT(cpu_phys_bits());
 }
 
 u64 region_base(void)

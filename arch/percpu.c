@@ -99,14 +99,11 @@ static void set_cpu_state(void)
         cr4 |= CR4_MCE;
     if (r[2] & CPUID_1_XSAVE)
         cr4 |= CR4_OSXSAVE;
-    cpuid(0, 0, r);
-    if (r[0] >= 7) {
-        cpuid(7, 0, r);
-        if (r[1] & CPUID_7_SMEP)
-            cr4 |= CR4_SMEP;
-        if (r[2] & CPUID_7_PKU)
-            cr4 |= CR4_PKE;
-    }
+    cpuid_or_0(7, 0, r);
+    if (r[1] & CPUID_7_SMEP)
+        cr4 |= CR4_SMEP;
+    if (r[2] & CPUID_7_PKU)
+        cr4 |= CR4_PKE;
     write_cr4(cr4);
 }
 
@@ -115,12 +112,9 @@ static u32 own_apic_id(void)
 {
     u32 r[4];
 
-    cpuid(0, 0, r);
-    if (r[0] >= 0xb) {
-        cpuid(0xb, 0, r);
-        if (r[1])
-            return r[3];
-    }
+    cpuid_or_0(0xb, 0, r);
+    if (r[1])
+        return r[3];
     cpuid(1, 0, r);
     return r[1] >> 24;
 }

@@ -190,13 +190,9 @@ static u64 efer_bits(void)
 
     if (bits)
         return bits;
-    cpuid(0x80000000, 0, r);
-    u32 max = r[0];
     u64 found = 0;
     for (unsigned i = 0; i < ARRAY_SIZE(table); i++) {
-        if (table[i].leaf > max)
-            continue;
-        cpuid(table[i].leaf, 0, r);
+        cpuid_or_0(table[i].leaf, 0, r);
         if (r[table[i].reg] & 1u << table[i].bit)
             found |= BIT(table[i].efer_bit);
     }

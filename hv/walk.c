@@ -42,17 +42,9 @@ volatile void *guest_page(u64 gpa)
 static u64 address_mask(void)
 {
     static u64 mask; /* the same on every CPU */
-    u32 r[4];
 
-    if (!mask) {
-        cpuid(0x80000000, 0, r);
-        u32 bits = 36;
-        if (r[0] >= 0x80000008) {
-            cpuid(0x80000008, 0, r);
-            bits = MIN(MAX(r[0] & 0xff, 32u), 52u);
-        }
-        mask = MASK(bits - 1, 0);
-    }
+    if (!mask)
+        mask = MASK(cpu_phys_bits() - 1, 0);
     return mask;
 }
 
