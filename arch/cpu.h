@@ -7,36 +7,20 @@
 
 #include "arch/types.h"
 
-static inline void outb(u16 port, u8 v)
-{
-    __asm__ volatile("outb %0, %1" ::"a"(v), "Nd"(port));
-}
-static inline void outw(u16 port, u16 v)
-{
-    __asm__ volatile("outw %0, %1" ::"a"(v), "Nd"(port));
-}
-static inline void outl(u16 port, u32 v)
-{
-    __asm__ volatile("outl %0, %1" ::"a"(v), "Nd"(port));
-}
-static inline u8 inb(u16 port)
-{
-    u8 v;
-    __asm__ volatile("inb %1, %0" : "=a"(v) : "Nd"(port));
-    return v;
-}
-static inline u16 inw(u16 port)
-{
-    u16 v;
-    __asm__ volatile("inw %1, %0" : "=a"(v) : "Nd"(port));
-    return v;
-}
-static inline u32 inl(u16 port)
-{
-    u32 v;
-    __asm__ volatile("inl %1, %0" : "=a"(v) : "Nd"(port));
-    return v;
-}
+#define PORT_ACCESS(suffix, type)                                        \
+    static inline void out##suffix(u16 port, type v)                     \
+    {                                                                    \
+        __asm__ volatile("out" #suffix " %0, %1" ::"a"(v), "Nd"(port));  \
+    }                                                                    \
+    static inline type in##suffix(u16 port)                              \
+    {                                                                    \
+        type v;                                                          \
+        __asm__ volatile("in" #suffix " %1, %0" : "=a"(v) : "Nd"(port)); \
+        return v;                                                        \
+    }
+PORT_ACCESS(b, u8)
+PORT_ACCESS(w, u16)
+PORT_ACCESS(l, u32)
 
 /* 1, 2 or 4 bytes. */
 static inline u32 port_in(u16 port, unsigned width)
@@ -99,30 +83,17 @@ static inline void cpu_pause(void)
 {
     __asm__ volatile("pause" ::: "memory");
 }
-static inline u64 read_cr0(void)
-{
-    u64 v;
-    __asm__ volatile("mov %%cr0, %0" : "=r"(v));
-    return v;
-}
-static inline u64 read_cr2(void)
-{
-    u64 v;
-    __asm__ volatile("mov %%cr2, %0" : "=r"(v));
-    return v;
-}
-static inline u64 read_cr3(void)
-{
-    u64 v;
-    __asm__ volatile("mov %%cr3, %0" : "=r"(v));
-    return v;
-}
-static inline u64 read_cr4(void)
-{
-    u64 v;
-    __asm__ volatile("mov %%cr4, %0" : "=r"(v));
-    return v;
-}
+#define READ_CR(n)                                        \
+    static inline u64 read_cr##n(void)                    \
+    {                                                     \
+        u64 v;                                            \
+        __asm__ volatile("mov %%cr" #n ", %0" : "=r"(v)); \
+        return v;                                         \
+    }
+READ_CR(0)
+READ_CR(2)
+READ_CR(3)
+READ_CR(4)
 static inline void write_cr4(u64 v)
 {
     __asm__ volatile("mov %0, %%cr4" ::"r"(v) : "memory");

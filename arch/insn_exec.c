@@ -118,17 +118,12 @@ static u64 add(u64 a, u64 b, u64 carry, unsigned int size, u64 *flags)
     return res;
 }
 
-/* a - b - borrow, likewise. */
+/* a - b - borrow, likewise: what is carried is the opposite of what is borrowed. */
 static u64 sub(u64 a, u64 b, u64 borrow, unsigned int size, u64 *flags)
 {
-    u64 res = (a - b - borrow) & mask_of(size);
+    u64 res = add(a, ~b & mask_of(size), !borrow, size, flags);
 
-    *flags = result_flags(res, size);
-    if (a < b || (borrow && a == b))
-        *flags |= RFLAGS_CF;
-    if ((a ^ b) & (a ^ res) & sign_of(size))
-        *flags |= RFLAGS_OF;
-    *flags |= (a ^ b ^ res) & RFLAGS_AF;
+    *flags ^= RFLAGS_CF | RFLAGS_AF;
     return res;
 }
 
@@ -169,11 +164,8 @@ static u64 compute(u8 op, u64 a, u64 b, unsigned int size, u64 *flags)
     case INSN_NEG:
         return sub(0, a, 0, size, flags);
     case INSN_INC:
-        res = add(a, 1, 0, size, flags);
-        *flags = (*flags & ~RFLAGS_CF) | carry;
-        return res;
     case INSN_DEC:
-        res = sub(a, 1, 0, size, flags);
+        res = op == INSN_INC ? add(a, 1, 0, size, flags) : sub(a, 1, 0, size, flags);
         *flags = (*flags & ~RFLAGS_CF) | carry;
         return res;
     case INSN_AND:

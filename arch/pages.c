@@ -3,10 +3,9 @@
  * The page pool: what is left of the region behind the image and its page tables. Pages that were never used
  * are taken from the front; freed ones form a list through themselves.
  */
-#include "arch/pages.h"
+#include "arch/paging.h"
 #include "arch/cpu.h"
 #include "arch/log.h"
-#include "arch/paging.h"
 #include "arch/string.h"
 
 struct free_page {

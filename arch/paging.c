@@ -6,7 +6,6 @@
 #include "arch/cpu.h"
 #include "arch/log.h"
 #include "arch/logring.h"
-#include "arch/pages.h"
 #include "arch/percpu.h"
 #include "arch/string.h"
 #include "arch/x86.h"
@@ -274,20 +273,39 @@ void *mmio_map(u64 pa, u64 size)
     return va;
 }
 
+/* The entry of one 4K page; a large page around it is split. NULL: no memory for that. */
+static u64 *small_entry(u64 va)
+{
+    u64 table = root;
+
+    for (unsigned level = 4; level > 1; level--) {
+        u64 *entry = table_entry(table, va, level);
+
+        if (*entry & PTE_PS) {
+            /* The small pages first, complete, then the entry that leads to them. */
+            u64 small = table_alloc(), step = 1ull << (PAGE_SHIFT + 9 * (level - 2));
+
+            if (!small)
+                return NULL;
+            for (u64 i = 0; i < 512; i++)
+                ((u64 *)phys_to_virt(small))[i] = (*entry & ~(level == 2 ? PTE_PS : 0)) + i * step;
+            *entry = small | PTE_P | PTE_W;
+        }
+        table = *entry & PTE_ADDR;
+    }
+    return table_entry(table, va, 1);
+}
+
 volatile void *mmio_window(u64 pa)
 {
     static u64 *entry;
     static u8 *va;
 
     if (!entry) {
-        u64 table = root;
-
         va = mmio_map(align_down(pa, PAGE_SIZE), PAGE_SIZE);
         if (!va)
             refuse("too little memory for a window to devices; give more with mem=");
-        for (unsigned level = 4; level > 1; level--)
-            table = *table_entry(table, (u64)va, level) & PTE_ADDR;
-        entry = table_entry(table, (u64)va, 1);
+        entry = small_entry((u64)va);
     }
     /* What this CPU saw here last may be of another page, and so may be what others did: each looks anew. */
     *entry = align_down(pa, PAGE_SIZE) | MAP_MMIO | PTE_P;
@@ -307,31 +325,11 @@ void paging_load(void)
 
 bool paging_guard(const void *page)
 {
-    u64 va = (u64)page, table = root;
-    bool done = false;
-
     spin_lock(&lock);
-    for (unsigned level = 4; level && root; level--) {
-        u64 *entry = table_entry(table, va, level);
-
-        if (level == 1) {
-            *entry = 0;
-            done = true;
-            break;
-        }
-        if (*entry & PTE_PS) {
-            /* The small pages first, complete, then the entry that leads to them. */
-            u64 small = table_alloc(), step = 1ull << (PAGE_SHIFT + 9 * (level - 2));
-
-            if (!small)
-                break;
-            for (u64 i = 0; i < 512; i++)
-                ((u64 *)phys_to_virt(small))[i] = (*entry & ~(level == 2 ? PTE_PS : 0)) + i * step;
-            *entry = small | PTE_P | PTE_W;
-        }
-        table = *entry & PTE_ADDR;
-    }
-    __asm__ volatile("invlpg (%0)" ::"r"(va) : "memory");
+    u64 *entry = small_entry((u64)page);
+    if (entry)
+        *entry = 0;
+    __asm__ volatile("invlpg (%0)" ::"r"(page) : "memory");
     spin_unlock(&lock);
-    return done;
+    return entry;
 }

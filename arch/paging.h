@@ -75,5 +75,6 @@ void *page_alloc(void) __must_check;
 void page_free(void *page);
 void *pages_alloc(size_t count) __must_check; /* contiguous; boot only, never freed */
 size_t pages_available(void);
+void pages_init(u64 start, u64 end); /* the pool: virtual, page-aligned; for paging.c */
 
 #endif

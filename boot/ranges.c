@@ -24,21 +24,10 @@ void boot_ranges_add(struct boot_info *info, u64 base, u64 size, u32 type)
     };
 }
 
-static unsigned restriction(enum boot_mem_type type)
-{
-    switch (type) {
-    case BOOT_MEM_RAM:
-        return 0;
-    case BOOT_MEM_ACPI:
-        return 1;
-    case BOOT_MEM_NVS:
-        return 2;
-    case BOOT_MEM_BAD:
-        return 4;
-    default:
-        return 3;
-    }
-}
+/* How little may be done with memory of a type. */
+static const u8 restriction[] = {
+    [BOOT_MEM_RAM] = 0, [BOOT_MEM_ACPI] = 1, [BOOT_MEM_NVS] = 2, [BOOT_MEM_RESERVED] = 3, [BOOT_MEM_BAD] = 4
+};
 
 /* Insertion sort: the input is short and nearly always in order already. */
 static void sort_by_base(struct boot_range *ranges, unsigned nr)
@@ -72,7 +61,7 @@ static bool type_at(const struct boot_range *ranges, unsigned nr, u64 at, enum b
         if (last <= at)
             continue;
         *end = MIN(*end, last);
-        if (!found || restriction(ranges[i].type) > restriction(*type))
+        if (!found || restriction[ranges[i].type] > restriction[*type])
             *type = ranges[i].type;
         found = true;
     }

@@ -116,7 +116,8 @@ void vmx_set_segment(struct vcpu *v, unsigned seg, const struct vcpu_segment *in
     if (at >= 2 * NR_VMCS_SEG)
         return;
     vmwrite(GUEST_SELECTOR + at, in->selector);
-    vmwrite(GUEST_ACCESS + at, (in->attrib & 0xffu) | (in->attrib & 0xf00u) << 4);
+    vmwrite(GUEST_ACCESS + at,
+            in->attrib ? (in->attrib & 0xffu) | (in->attrib & 0xf00u) << 4 : ACCESS_UNUSABLE);
 }
 
 void vmx_cr_exit(struct vmx_vcpu *vm, u64 qualification)

@@ -16,12 +16,12 @@ enum { TSS_AVAILABLE = 9, TSS_BUSY = 11, TYPE_LDT = 2 };
 #define SEL_INDEX MASK(15, 3)
 #define SEL_RPL   MASK(1, 0)
 
-#define RFLAGS_VALID   0x3f7fd7u
-#define DR7_LOCAL      0x155u
-#define ACCESS_TYPE    MASK(3, 0)
-#define ACCESS_S       BIT(4)
-#define ACCESS_PRESENT BIT(7)
-#define ACCESS_G       BIT(15)
+#define RFLAGS_VALID 0x3f7fd7u
+#define DR7_LOCAL    0x155u
+#define ATTR_TYPE    MASK(3, 0)
+#define ATTR_S       BIT(4)
+#define ATTR_PRESENT BIT(7)
+#define ATTR_G       BIT(11)
 
 struct tss32 {
     u32 link, stacks[6], cr3, eip, eflags, gpr[8];
@@ -30,11 +30,6 @@ struct tss32 {
     u16 trap, io_map;
 };
 _Static_assert(sizeof(struct tss32) == 104, "SDM 3A, figure 8-2");
-
-struct descriptor {
-    u64 base;
-    u32 limit, access; /* access as in the VMCS */
-};
 
 struct task_switch {
     struct vmx_vcpu *vm;
@@ -55,35 +50,26 @@ static bool fault(struct task_switch *t, u8 vector, u64 selector)
 /* Where a selector's descriptor lies. False: it names none. */
 static bool locate(u64 selector, u64 *linear)
 {
-    bool local = selector & SEL_LOCAL;
-    u64 base = local ? vmread(GUEST_BASE + 2 * VMCS_LDTR) : vmread(GUEST_GDTR_BASE);
-    u64 limit = local ? vmread(GUEST_LIMIT + 2 * VMCS_LDTR) : vmread(GUEST_GDTR_LIMIT);
+    struct vcpu_segment table;
 
-    if (local && vmread(GUEST_ACCESS + 2 * VMCS_LDTR) & ACCESS_UNUSABLE)
-        return false;
-    *linear = base + (selector & SEL_INDEX);
-    return (selector & SEL_INDEX) + 7 <= limit && selector & ~SEL_RPL;
+    vmx_get_segment(NULL, selector & SEL_LOCAL ? SEG_LDTR : SEG_GDTR, &table);
+    *linear = table.base + (selector & SEL_INDEX);
+    return (selector & SEL_INDEX) + 7 <= table.limit && selector & ~SEL_RPL &&
+           (table.attrib || !(selector & SEL_LOCAL));
 }
 
-static struct descriptor unpack(u64 raw)
+static struct vcpu_segment unpack(u64 selector, u64 raw)
 {
-    struct descriptor d = {
+    struct vcpu_segment d = {
+        .selector = (u16)selector,
         .base = (raw >> 16 & 0xffffff) | (raw >> 56) << 24,
         .limit = (u32)((raw & 0xffff) | (raw >> 32 & 0xf0000)),
-        .access = (u32)(raw >> 40 & 0xf0ff),
+        .attrib = (u16)((raw >> 40 & 0xff) | (raw >> 44 & 0xf00)),
     };
 
-    if (d.access & ACCESS_G)
+    if (d.attrib & ATTR_G)
         d.limit = d.limit << 12 | 0xfff;
     return d;
-}
-
-static void load(unsigned seg, u64 selector, struct descriptor d)
-{
-    vmwrite(GUEST_SELECTOR + 2 * seg, selector & 0xffff);
-    vmwrite(GUEST_BASE + 2 * seg, d.base);
-    vmwrite(GUEST_LIMIT + 2 * seg, d.limit);
-    vmwrite(GUEST_ACCESS + 2 * seg, d.access);
 }
 
 static bool set_busy(struct task_switch *t, u64 selector, bool busy)
@@ -143,7 +129,7 @@ static bool fits(unsigned seg, u32 bits, u8 rpl, u8 cpl)
     bool code = bits & BIT(3), conforming = code && bits & BIT(2), read_write = bits & BIT(1);
     u8 dpl = bits >> 5 & 3;
 
-    if (!(bits & ACCESS_S))
+    if (!(bits & ATTR_S))
         return false;
     if (seg == SEG_CS)
         return code && (conforming ? dpl <= rpl : dpl == rpl);
@@ -158,23 +144,23 @@ static bool load_segment(struct task_switch *t, unsigned seg, u64 selector, u8 c
     u64 linear, raw;
 
     if (null && !needed) {
-        load(seg, selector, (struct descriptor){ .access = ACCESS_UNUSABLE });
+        vmx_set_segment(NULL, seg, &(struct vcpu_segment){ .selector = (u16)selector });
         return true;
     }
     if (null || !locate(selector, &linear))
         return fault(t, VEC_TS, selector);
     if (!access(t, linear, &raw, sizeof(raw), false))
         return false;
-    struct descriptor d = unpack(raw);
-    if (!fits(seg, d.access, selector & SEL_RPL, cpl))
+    struct vcpu_segment d = unpack(selector, raw);
+    if (!fits(seg, d.attrib, selector & SEL_RPL, cpl))
         return fault(t, VEC_TS, selector);
-    if (!(d.access & ACCESS_PRESENT))
+    if (!(d.attrib & ATTR_PRESENT))
         return fault(t, VEC_NP, selector);
-    d.access |= 1; /* accessed */
-    u8 type = (u8)d.access;
+    d.attrib |= 1; /* accessed */
+    u8 type = (u8)d.attrib;
     if (!access(t, linear + 5, &type, 1, true))
         return false;
-    load(seg, selector, d);
+    vmx_set_segment(NULL, seg, &d);
     return true;
 }
 
@@ -184,25 +170,25 @@ static bool load_segments(struct task_switch *t, const struct tss32 *new)
     u8 cpl = new->eflags &RFLAGS_VM ? 3 : new->selector[SEG_CS] & SEL_RPL;
     u64 linear, raw;
 
-    load(VMCS_LDTR, new->ldt, (struct descriptor){ .access = ACCESS_UNUSABLE });
+    vmx_set_segment(NULL, SEG_LDTR, &(struct vcpu_segment){ .selector = (u16) new->ldt });
     for (unsigned i = 0; i < 6; i++) {
         u64 selector = new->selector[i] & 0xffff;
         /* Consistent whatever fails below: of virtual-8086 mode, or flat with this privilege. */
-        if (new->eflags & RFLAGS_VM)
-            load(i, selector, (struct descriptor){ selector << 4, 0xffff, 0xf3 });
-        else
-            load(i, i == SEG_SS ? cpl : selector,
-                 (struct descriptor){ 0, ~0u, (i == SEG_CS ? 0xc09bu : 0xc093u) | (u32)cpl << 5 });
+        struct vcpu_segment d = { (u16)selector, 0xf3, 0xffff, selector << 4 };
+        if (!(new->eflags &RFLAGS_VM))
+            d = (struct vcpu_segment){ i == SEG_SS ? cpl : (u16)selector,
+                                       (u16)((i == SEG_CS ? 0xc9b : 0xc93) | cpl << 5), ~0u, 0 };
+        vmx_set_segment(NULL, i, &d);
     }
     if (new->ldt & ~SEL_RPL & 0xffff) {
         if (new->ldt & SEL_LOCAL || !locate(new->ldt & 0xffff, &linear))
             return fault(t, VEC_TS, new->ldt);
         if (!access(t, linear, &raw, sizeof(raw), false))
             return false;
-        struct descriptor d = unpack(raw);
-        if ((d.access & (ACCESS_TYPE | ACCESS_S)) != TYPE_LDT || !(d.access & ACCESS_PRESENT))
+        struct vcpu_segment d = unpack(new->ldt, raw);
+        if ((d.attrib & (ATTR_TYPE | ATTR_S)) != TYPE_LDT || !(d.attrib & ATTR_PRESENT))
             return fault(t, VEC_TS, new->ldt);
-        load(VMCS_LDTR, new->ldt, d);
+        vmx_set_segment(NULL, SEG_LDTR, &d);
     }
     for (unsigned i = 0; i < sizeof(order) && !(new->eflags &RFLAGS_VM); i++)
         if (!load_segment(t, order[i], new->selector[order[i]] & 0xffff, cpl))
@@ -211,12 +197,12 @@ static bool load_segments(struct task_switch *t, const struct tss32 *new)
 }
 
 /* The new task's registers; what fails from here on is its own fault. */
-static bool load_new(struct task_switch *t, const struct tss32 *new, u64 selector, struct descriptor d)
+static bool load_new(struct task_switch *t, const struct tss32 *new, struct vcpu_segment d)
 {
     struct vcpu *v = t->vm->v;
 
-    d.access |= 2; /* busy */
-    load(VMCS_TR, selector, d);
+    d.attrib |= 2; /* busy */
+    vmx_set_segment(NULL, SEG_TR, &d);
     vmwrite(GUEST_CR0, vmread(GUEST_CR0) | CR0_TS);
     vmwrite(GUEST_DR7, vmread(GUEST_DR7) & ~(u64)DR7_LOCAL);
     vmwrite(GUEST_INTERRUPTIBILITY, vmread(GUEST_INTERRUPTIBILITY) & ~(BLOCKED_STI | BLOCKED_MOVSS));
@@ -253,13 +239,13 @@ void vmx_task_switch(struct vmx_vcpu *vm)
     }
     if (!access(&t, linear, &raw, sizeof(raw), false))
         return;
-    struct descriptor d = unpack(raw);
+    struct vcpu_segment d = unpack(selector, raw);
     u32 want = source == FROM_IRET ? TSS_BUSY : TSS_AVAILABLE;
-    if ((d.access & (ACCESS_TYPE | ACCESS_S)) != want || d.limit < sizeof(new) - 1) {
+    if ((d.attrib & (ATTR_TYPE | ATTR_S)) != want || d.limit < sizeof(new) - 1) {
         fault(&t, VEC_TS, selector);
         return;
     }
-    if (!(d.access & ACCESS_PRESENT)) {
+    if (!(d.attrib & ATTR_PRESENT)) {
         fault(&t, VEC_NP, selector);
         return;
     }
@@ -277,7 +263,7 @@ void vmx_task_switch(struct vmx_vcpu *vm)
     }
     if (event && field_get(event, EVENT_TYPE) == EVENT_NMI)
         vmwrite(GUEST_INTERRUPTIBILITY, vmread(GUEST_INTERRUPTIBILITY) | BLOCKED_NMI);
-    if (!load_new(&t, &new, selector, d))
+    if (!load_new(&t, &new, d))
         return;
     if (event & EVENT_HAS_CODE)
         (void)!push_code(&t, (u32)field_get(event, EVENT_CODE));

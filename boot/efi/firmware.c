@@ -30,12 +30,10 @@ static void read_secure_boot(void)
 
 void app_init(EFI_HANDLE self, EFI_SYSTEM_TABLE *st)
 {
-    EFI_GUID loaded_image = LOADED_IMAGE_PROTOCOL;
-
     app.self = self;
     app.st = st;
     app.bs = st->BootServices;
-    app.loaded = app_protocol(self, &loaded_image);
+    app.loaded = app_protocol(self, (EFI_GUID)LOADED_IMAGE_PROTOCOL);
     if (!app.loaded)
         refuse("firmware does not say where this file came from; it must be updated");
     read_secure_boot();
@@ -56,11 +54,11 @@ void *app_pages(u64 bytes, u64 limit, const char *what)
     return (void *)at;
 }
 
-void *app_protocol(EFI_HANDLE handle, const EFI_GUID *guid)
+void *app_protocol(EFI_HANDLE handle, EFI_GUID guid)
 {
     void *protocol = NULL;
 
-    if (!handle || EFI_ERROR(app.bs->HandleProtocol(handle, (EFI_GUID *)guid, &protocol)))
+    if (!handle || EFI_ERROR(app.bs->HandleProtocol(handle, &guid, &protocol)))
         return NULL;
     return protocol;
 }

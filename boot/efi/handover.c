@@ -54,24 +54,18 @@ void describe_framebuffer(struct boot_info *info)
     fb->size = gop->Mode->FrameBufferSize;
 }
 
+/* What is in none of these is reserved. */
 static enum boot_mem_type type_of(UINT32 efi_type)
 {
-    switch (efi_type) {
-    case EfiLoaderCode:
-    case EfiLoaderData:
-    case EfiBootServicesCode:
-    case EfiBootServicesData:
-    case EfiConventionalMemory:
-        return BOOT_MEM_RAM;
-    case EfiACPIReclaimMemory:
-        return BOOT_MEM_ACPI;
-    case EfiACPIMemoryNVS:
-        return BOOT_MEM_NVS;
-    case EfiUnusableMemory:
-        return BOOT_MEM_BAD;
-    default:
-        return BOOT_MEM_RESERVED;
-    }
+    static const u8 types[] = {
+        [EfiLoaderCode] = BOOT_MEM_RAM,         [EfiLoaderData] = BOOT_MEM_RAM,
+        [EfiBootServicesCode] = BOOT_MEM_RAM,   [EfiBootServicesData] = BOOT_MEM_RAM,
+        [EfiConventionalMemory] = BOOT_MEM_RAM, [EfiACPIReclaimMemory] = BOOT_MEM_ACPI,
+        [EfiACPIMemoryNVS] = BOOT_MEM_NVS,      [EfiUnusableMemory] = BOOT_MEM_BAD
+    };
+    enum boot_mem_type type = efi_type < ARRAY_SIZE(types) ? (enum boot_mem_type)types[efi_type] : 0;
+
+    return type ? type : BOOT_MEM_RESERVED;
 }
 
 static EFI_STATUS read_map(void)

@@ -13,6 +13,13 @@
 #define IPV4_NODE_SIZE 27  /* UEFI 10.3.4.12; the C structure is padded */
 #define ADDRESS_TRIES  150 /* of 100 ms: firmware may have to ask for an address once more */
 
+static const EFI_GUID binding_guid = {
+    0xbdc8e6af, 0xd9bc, 0x4379, { 0xa7, 0x2a, 0xe0, 0xc4, 0xe7, 0x5d, 0xae, 0x1c }
+};
+static const EFI_GUID http_guid = {
+    0x7a59b29b, 0x910b, 0x4171, { 0x82, 0x42, 0xa8, 0x5a, 0x0d, 0xf2, 0x5b, 0x5b }
+};
+
 static char base[URL_MAX]; /* of the application itself */
 static size_t host_at, path_at;
 static struct http_v4_access access_point = { .use_default = TRUE };
@@ -178,7 +185,6 @@ static bool receive(struct http_protocol *http, struct blob *out, const char **w
 /* A connection of its own for each file: not every server keeps one open. */
 static bool fetch(const char *path, struct blob *out, const char **why)
 {
-    EFI_GUID guid = HTTP_PROTOCOL_GUID;
     struct http_config config = { HTTP_VERSION_11, CONNECT_MS, FALSE, &access_point };
     EFI_HANDLE child = NULL;
     char url[URL_MAX];
@@ -190,7 +196,7 @@ static bool fetch(const char *path, struct blob *out, const char **why)
     *why = "firmware gives no connection";
     if (EFI_ERROR(binding->CreateChild(binding, &child)))
         return false;
-    struct http_protocol *http = app_protocol(child, &guid);
+    struct http_protocol *http = app_protocol(child, http_guid);
     if (http && !EFI_ERROR(http->configure(http, &config))) {
         *why = "no connection";
         ok = ask(http, url) && receive(http, out, why);
@@ -203,17 +209,16 @@ static bool fetch(const char *path, struct blob *out, const char **why)
 const struct source *http_source(void)
 {
     static const struct source source = { name, fetch };
-    EFI_GUID path_guid = DEVICE_PATH_PROTOCOL, guid = HTTP_SERVICE_BINDING_GUID;
-    EFI_DEVICE_PATH *path = app_protocol(app.loaded->DeviceHandle, &path_guid);
+    EFI_DEVICE_PATH *path = app_protocol(app.loaded->DeviceHandle, (EFI_GUID)DEVICE_PATH_PROTOCOL);
 
     if (!path)
         return NULL;
     read_path(path);
     if (!base[0])
         read_path(app.loaded->FilePath);
-    if (!split_base() || EFI_ERROR(app.bs->LocateDevicePath(&guid, &path, &nic)))
+    if (!split_base() || EFI_ERROR(app.bs->LocateDevicePath((EFI_GUID *)&binding_guid, &path, &nic)))
         return NULL;
-    binding = app_protocol(nic, &guid);
+    binding = app_protocol(nic, binding_guid);
     if (!binding)
         return NULL;
     char host[60] = "";

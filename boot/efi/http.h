@@ -7,21 +7,6 @@
 
 #include <efi.h>
 
-#define HTTP_SERVICE_BINDING_GUID                          \
-    {                                                      \
-        0xbdc8e6af, 0xd9bc, 0x4379,                        \
-        {                                                  \
-            0xa7, 0x2a, 0xe0, 0xc4, 0xe7, 0x5d, 0xae, 0x1c \
-        }                                                  \
-    }
-#define HTTP_PROTOCOL_GUID                                 \
-    {                                                      \
-        0x7a59b29b, 0x910b, 0x4171,                        \
-        {                                                  \
-            0x82, 0x42, 0xa8, 0x5a, 0x0d, 0xf2, 0x5b, 0x5b \
-        }                                                  \
-    }
-
 enum http_version { HTTP_VERSION_10, HTTP_VERSION_11 };
 enum http_method { HTTP_METHOD_GET };
 /* The protocol numbers the status codes in their order: 0 unknown, 1 = 100, 2 = 101, 3 = 200. */

@@ -103,9 +103,8 @@ static bool fetch(const char *path, struct blob *out, const char **why)
 const struct source *tftp_source(void)
 {
     static const struct source source = { name, fetch };
-    EFI_GUID guid = EFI_PXE_BASE_CODE_PROTOCOL_GUID;
 
-    pxe = app_protocol(app.loaded->DeviceHandle, &guid);
+    pxe = app_protocol(app.loaded->DeviceHandle, (EFI_GUID)EFI_PXE_BASE_CODE_PROTOCOL_GUID);
     if (!pxe || !pxe->Mode->Started || pxe->Mode->UsingIpv6)
         return NULL;
     const EFI_PXE_BASE_CODE_PACKET *packet = boot_packet(pxe->Mode);

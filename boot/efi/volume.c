@@ -89,8 +89,8 @@ static bool read_all(EFI_FILE_PROTOCOL *file, struct blob *out)
 
 static bool fetch(const char *path, struct blob *out, const char **why)
 {
-    EFI_GUID guid = SIMPLE_FILE_SYSTEM_PROTOCOL;
-    EFI_SIMPLE_FILE_SYSTEM_PROTOCOL *volume = app_protocol(app.loaded->DeviceHandle, &guid);
+    EFI_SIMPLE_FILE_SYSTEM_PROTOCOL *volume =
+        app_protocol(app.loaded->DeviceHandle, (EFI_GUID)SIMPLE_FILE_SYSTEM_PROTOCOL);
     EFI_FILE_PROTOCOL *root, *file;
     CHAR16 wide[PATH_UNITS];
 
@@ -110,9 +110,8 @@ static bool fetch(const char *path, struct blob *out, const char **why)
 const struct source *volume_source(void)
 {
     static const struct source source = { "the volume", fetch };
-    EFI_GUID guid = SIMPLE_FILE_SYSTEM_PROTOCOL;
 
-    if (!app_protocol(app.loaded->DeviceHandle, &guid))
+    if (!app_protocol(app.loaded->DeviceHandle, (EFI_GUID)SIMPLE_FILE_SYSTEM_PROTOCOL))
         return NULL;
     own_directory();
     return &source;
