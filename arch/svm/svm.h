@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Shared by the files of this backend. svm.c switches the CPU on and owns the bitmaps, svm_state.c is the
- * guest's registers, svm_exit.c goes in and out and keeps track of events.
+ * Shared by the files of this backend. svm.c switches the CPU on and owns the bitmaps and the guest's
+ * registers, svm_exit.c goes in and out and keeps track of events.
  */
 #ifndef ARCH_SVM_SVM_H
 #define ARCH_SVM_SVM_H
@@ -30,18 +30,6 @@ static inline struct svm_vcpu *svm_of(struct vcpu *v)
 {
     return v->backend;
 }
-
-/* svm.c */
-extern u8 svm_iopm[3 * PAGE_SIZE], svm_msrpm[2 * PAGE_SIZE];
-
-/* svm_state.c */
-void svm_reset(struct vcpu *v);
-u64 svm_get(struct vcpu *v, enum vcpu_reg reg);
-void svm_set(struct vcpu *v, enum vcpu_reg reg, u64 value);
-bool svm_mode_is(struct vcpu *v, const struct vcpu_mode *mode);
-void svm_get_segment(struct vcpu *v, unsigned seg, struct vcpu_segment *out);
-void svm_set_segment(struct vcpu *v, unsigned seg, const struct vcpu_segment *in);
-void svm_dump(struct vcpu *v);
 
 /* svm_exit.c */
 void svm_run(struct vcpu *v);

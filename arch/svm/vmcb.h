@@ -64,26 +64,19 @@ struct vmcb {
     u64 dbgctl, br_from, br_to, last_excp_from, last_excp_to;
     u8 reserved_698[0x1000 - 0x698];
 };
+/* Behind each gap. */
 _Static_assert(sizeof(struct vmcb) == 0x1000, "one page");
-_Static_assert(offsetof(struct vmcb, intercept_misc1) == 0x00c, "APM 2, table B-1");
 _Static_assert(offsetof(struct vmcb, iopm_base_pa) == 0x040, "APM 2, table B-1");
-_Static_assert(offsetof(struct vmcb, guest_asid) == 0x058, "APM 2, table B-1");
 _Static_assert(offsetof(struct vmcb, interrupt_state) == 0x068, "APM 2, table B-1");
-_Static_assert(offsetof(struct vmcb, exit_code) == 0x070, "APM 2, table B-1");
-_Static_assert(offsetof(struct vmcb, exit_int_info) == 0x088, "APM 2, table B-1");
 _Static_assert(offsetof(struct vmcb, event_inj) == 0x0a8, "APM 2, table B-1");
-_Static_assert(offsetof(struct vmcb, clean_bits) == 0x0c0, "APM 2, table B-1");
 _Static_assert(offsetof(struct vmcb, next_rip) == 0x0c8, "APM 2, table B-1");
-_Static_assert(offsetof(struct vmcb, segments[SEG_GDTR]) == 0x460, "APM 2, table B-2");
 _Static_assert(offsetof(struct vmcb, segments[SEG_TR]) == 0x490, "APM 2, table B-2");
 _Static_assert(offsetof(struct vmcb, cpl) == 0x4cb, "APM 2, table B-2");
 _Static_assert(offsetof(struct vmcb, efer) == 0x4d0, "APM 2, table B-2");
 _Static_assert(offsetof(struct vmcb, cr4) == 0x548, "APM 2, table B-2");
-_Static_assert(offsetof(struct vmcb, dr6) == 0x568, "APM 2, table B-2");
 _Static_assert(offsetof(struct vmcb, rip) == 0x578, "APM 2, table B-2");
 _Static_assert(offsetof(struct vmcb, rsp) == 0x5d8, "APM 2, table B-2");
 _Static_assert(offsetof(struct vmcb, rax) == 0x5f8, "APM 2, table B-2");
-_Static_assert(offsetof(struct vmcb, kernel_gs_base) == 0x620, "APM 2, table B-2");
 _Static_assert(offsetof(struct vmcb, cr2) == 0x640, "APM 2, table B-2");
 _Static_assert(offsetof(struct vmcb, g_pat) == 0x668, "APM 2, table B-2");
 _Static_assert(offsetof(struct vmcb, last_excp_to) == 0x690, "APM 2, table B-2");

@@ -2,15 +2,14 @@
 /*
  * What the files of the backend share.
  *
- *   vmx.c       switch it on, the operations' table
- *   controls.c  which controls on which CPU; MTRR arithmetic (pure)
- *   vmcs.c      a VMCS from its first to its last constant field
- *   state.c     the guest's registers: start, CRs, segments, MSRs
+ *   vmx.c       switch it on, a VMCS and its constant fields, the operations' table
+ *   controls.c  which controls on which CPU (pure); arch/probe.c asks it
+ *   state.c     where the guest's registers are
  *   run.c       enter, and what each exit means
  *   event.c     exceptions and NMIs into the guest
  *   task.c      task switches, which VMX leaves to software
  *   ept.c       entry format, memory types, INVEPT
- *   report.c    reasons and failed entries in words
+ *   report.c    exit reasons, by kind and in words; failed entries in words
  */
 #ifndef ARCH_VMX_VMX_INT_H
 #define ARCH_VMX_VMX_INT_H
@@ -40,15 +39,10 @@ struct vmx_vcpu {
     u64 qualification;
 };
 
-extern u8 vmx_io_bitmap[2 * PAGE_SIZE], vmx_msr_bitmap[PAGE_SIZE];
-
 static inline struct vmx_vcpu *vmx_of(struct vcpu *v)
 {
     return v->backend;
 }
-
-/* vmcs.c. The VMCS becomes the one of this CPU, which it stays. */
-int vmx_vcpu_create(struct vcpu *v) __must_check;
 
 /* state.c */
 void vmx_reset(struct vcpu *v);
