@@ -79,6 +79,12 @@ static void count_retired(struct vcpu *v)
     retired++;
 }
 
+/* Only where an instruction's operand is walked to, which no test here does. */
+void vcpu_inject_page_fault(struct vcpu *v, u64 cr2, u32 code)
+{
+    fail_msg("%p: a page fault at %llx, %x", (void *)v, (unsigned long long)cr2, code);
+}
+
 static struct vcpu_backend backend = { .mode_is = mode_is, .retired = count_retired };
 const struct vcpu_backend *vcpu_ops = &backend;
 
