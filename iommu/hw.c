@@ -232,10 +232,7 @@ int hw_set_irta(struct unit *u, u64 irta)
 
 int hw_remap(struct unit *u, bool compatibility)
 {
-    if (!(env_read64(u->regs, REG_IRTA) & IRTA_EIME)) /* with x2APIC destinations they are always blocked */
-        set_compatibility(u, compatibility);
-    if (env_read32(u->regs, REG_GSTS) & GCMD_IRE)
-        return 0;
+    set_compatibility(u, compatibility);
     return command(u, GCMD_IRE, true, "enabling interrupt remapping");
 }
 
@@ -270,9 +267,7 @@ static int protect_memory(struct unit *u, bool on)
 
 int hw_guard(struct unit *u, u64 base, u64 size, bool *bare)
 {
-    bool has_regions = u->cap & (CAP_PLMR | CAP_PHMR);
-
-    if (stays_on(u) || (has_regions && env_read32(u->regs, REG_PMEN) & PMEN_PRS))
+    if (stays_on(u) || env_read32(u->regs, REG_PMEN) & PMEN_PRS)
         return 0;
     *bare |= !(u->cap & CAP_PLMR);
     if (!(u->cap & CAP_PLMR))
@@ -317,7 +312,7 @@ int hw_takeover(struct unit *u)
 {
     int err = hw_translate(u);
 
-    if (!err && u->cap & (CAP_PLMR | CAP_PHMR) && env_read32(u->regs, REG_PMEN) & PMEN_PRS)
+    if (!err && env_read32(u->regs, REG_PMEN) & PMEN_PRS)
         err = protect_memory(u, false);
     if (!err)
         err = ir_apply(u);

@@ -51,7 +51,6 @@ int iommu_shut_out(void)
 
     for (unsigned i = 0; i < nr_units && !err; i++) {
         err = make_tables(units[i], false);
-        plan_reset(units[i]);
         if (!err)
             err = hw_translate(units[i]);
     }
@@ -67,7 +66,6 @@ int iommu_protect(const struct iommu_options *options)
 
         err = make_tables(u, true);
         vregs_init(u);
-        plan_reset(u);
         if (!err)
             err = hw_takeover(u);
     }
@@ -169,13 +167,7 @@ void iommu_dma_changed(u64 base, u64 size)
 
         replay_enter(u);
         shadow_sync(u, domain_get(u, DID_IDENTITY), &r);
-        for (u32 did = DID_FIRST; did < u->next_did; did++) {
-            struct domain *d = domain_get(u, (u16)did);
-
-            if (d)
-                plan_domain(u, d, true);
-        }
-        plan_everything(u);
+        plan_everything(u); /* and looks at every table again */
         replay_now(u);
         replay_leave(u);
     }

@@ -152,7 +152,7 @@ void replay_submit(struct unit *u);
 bool replay_continue(struct unit *u); /* finishes the outstanding batch if it is done; true when it was */
 /* Waits out what is outstanding, or forces it; afterwards the plan is empty and the queue is free. */
 void replay_settle(struct unit *u);
-/* Emits the plan and waits for it: rare operations that must be done on return. */
+/* Emits the plan and waits for it: rare operations that must be done on return. After replay_settle(). */
 void replay_now(struct unit *u);
 /*
  * Around what hv/ asks for beside the queue. It may have to wait for what is outstanding, and meanwhile the

@@ -231,7 +231,6 @@ void replay_leave(struct unit *u)
 
 void replay_now(struct unit *u)
 {
-    replay_settle(u);
     if (plan_empty(u))
         return;
     emit_batch(u);

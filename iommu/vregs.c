@@ -254,8 +254,7 @@ static void interrupt_command(struct unit *u, u32 gcmd)
                 u->v.ir_enabled     ? "contained: the guest uses interrupt remapping"
                 : iommu_opts.strict ? "contained: translated, as the guest stopped remapping"
                                     : "not contained any more");
-    replay_submit(u);
-    replay_settle(u);
+    replay_submit(u); /* the batch is done, but what is to show after it may not be, if it was refused */
 }
 
 static void command(struct unit *u, u32 gcmd)
@@ -276,10 +275,8 @@ static void command(struct unit *u, u32 gcmd)
         u->v.rules.scalable = field_get(rtaddr, RTADDR_TTM) == TTM_SCALABLE && u->v.ecap & ECAP_SMTS;
         if (rtaddr & RTADDR_TTM && !u->v.rules.scalable)
             u->v.root = RTADDR_RTA;
-        if (u->v.enabled) {
-            context_sync_all(u);
+        if (u->v.enabled)
             plan_everything(u);
-        }
         u->v.gsts_on_finish |= GCMD_SRTP;
         replay_submit(u);
         replay_settle(u);
