@@ -355,6 +355,7 @@ struct model {
 
     /* registers */
     u32 gsts, fsts, pmen, ics;
+    unsigned pmen_delay;     /* reads until PRS follows EPM */
     u64 rtaddr, rtaddr_live; /* as written; as latched by SRTP */
     u64 irta, irta_live;
     u64 ccmd, iva, iotlb;

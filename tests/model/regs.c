@@ -124,6 +124,8 @@ static u32 read32(struct model *m, u32 off)
     case R_FSTS:
         return m->fri_lies ? (m->fsts & ~0xff00u) | (u32)m->fri << 8 : m->fsts;
     case R_PMEN:
+        if (m->pmen_delay && !--m->pmen_delay)
+            m->pmen = (m->pmen & ~1u) | m->pmen >> 31;
         return m->pmen;
     case R_PLMBASE:
         return m->plmbase;
@@ -324,7 +326,11 @@ static void write32(struct model *m, u32 off, u32 value)
     case R_PMEN:
         if (!CAP_PLMR(m) && !CAP_PHMR(m))
             break;
-        m->pmen = (value & (1u << 31)) | value >> 31;
+        /* 11.4.15: PRS says when it is in force. */
+        m->pmen = (value & (1u << 31)) | (m->pmen & 1);
+        m->pmen_delay = mdl_delay(m);
+        if (!m->pmen_delay)
+            m->pmen = (m->pmen & ~1u) | value >> 31;
         return;
     case R_PLMBASE:
     case R_PLMLIMIT:

@@ -475,6 +475,7 @@ static void hostile_37_firmware_left_it_on(void **state)
                 model_reg_write(m, 0x68, 4, 0);
                 model_reg_write(m, 0x6c, 4, 0xffffffff);
                 model_reg_write(m, 0x64, 4, 1u << 31);
+                fw_wait(0x64, 1, true);
             }
             model_clear_violations(m);
             assert_int_equal(world_protect(), 0);

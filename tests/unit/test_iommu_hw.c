@@ -74,6 +74,8 @@ static void firmware(unsigned left)
     if (left & 4) {
         model_reg_write(m, 0x6c, 4, 0xffffffff);
         model_reg_write(m, 0x64, 4, 1u << 31);
+        while (!(model_reg_read(m, 0x64, 4) & 1))
+            ;
     }
 }
 

@@ -238,6 +238,29 @@ static void strict_is_bounded(void **state)
     assert_non_null(strstr(W.last_log, "interrupt remapping"));
 }
 
+/* Where the unit does not snoop, the table that nobody has written to is empty in memory, too; and a guest's
+ * table outside its memory has no entries. */
+static void tables_of_nobody(void **state)
+{
+    (void)state;
+    for (unsigned outside = 0; outside < 2; outside++) {
+        in_use(&(struct world_cfg){
+            .wait_us = 100, .pace = MODEL_PACE_DELAYED, .pace_max = 3, .ecap = ECAP_REMAPPING & ~E_C });
+        W.device_irqs_expected = true;
+        guest_w64(0, R_IRTA, (outside ? REGION_BASE : IRT) | 7);
+        guest_gcmd(0, G_SIRTP, true);
+        guest_gcmd(0, G_IRE, true);
+        guest_gcmd(0, G_IRE, false);
+        guest_gcmd(0, G_IRE, true);
+        for (u32 i = 0; i < 256; i++) {
+            assert_int_equal(msi(ATS, SENT_ALONE, i).status, MODEL_BLOCKED);
+            assert_int_equal(msi(ATS, SENT_ALONE, i).reason, 0x22);
+        }
+        assert_int_equal(W.device_irqs, 0);
+        finish();
+    }
+}
+
 static bool rotten;
 static u64 queue; /* IQA: reading it lets the unit work */
 
@@ -301,6 +324,7 @@ int main(void)
         cmocka_unit_test(flushes_of_every_width),
         cmocka_unit_test(an_error_loses_no_entry),
         cmocka_unit_test(the_units_pointer_follows),
+        cmocka_unit_test(tables_of_nobody),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

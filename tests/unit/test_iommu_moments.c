@@ -173,11 +173,34 @@ static void every_page_may_be_the_last(void **state)
     }
 }
 
+/* A large page that must become a table, and there is no memory for it: it is unmapped, not left as it was.
+ */
+static void a_leaf_without_memory_for_its_table(void **state)
+{
+    enum { AT = 0x40000000 };
+
+    (void)state;
+    in_use(&(struct world_cfg){ .wait_us = 100 });
+    guest_map_level(0, AT, RAM3_BASE, P_RW, 2);
+    q_iotlb(0, 2, 5, 0, 0);
+    assert_true(q_sync(0));
+    assert_int_equal(dma_lands(PLAIN, AT + 0x5000, true), RAM3_BASE + 0x5000);
+    W.free_pages = 0;
+    W.pages = W.bump;
+    poke64(guest_entry(0, AT, 2), 0);
+    guest_map(0, AT + 0x7000, GUEST_DATA, P_RW);
+    q_iotlb(0, 2, 5, 0, 0);
+    assert_true(q_sync(0));
+    assert_int_equal(dma_lands(PLAIN, AT + 0x5000, true), ~0ull);
+    finish();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(no_request_is_lost),
         cmocka_unit_test(every_page_may_be_the_last),
+        cmocka_unit_test(a_leaf_without_memory_for_its_table),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -411,6 +411,64 @@ static void a_response_outlives_a_time_out(void **state)
     }
 }
 
+/* More at once than the unit's own queue holds; once it was read it takes what comes next. */
+static void the_units_queue_overflows(void **state)
+{
+    (void)state;
+    with_pages(ECAP_SM | E_PRS | E_PDS, MODEL_PACE_AT_ONCE);
+    for (unsigned i = 0; i < 200; i++)
+        ask(ATS, (u16)i, 0x3000, false);
+    assert_true(model_reg_read(W.unit[0], R_PRS, 4) & PRO);
+    world_deliver();
+    assert_false(model_reg_read(W.unit[0], R_PRS, 4) & PRO);
+    guest_w64(0, R_PQH, guest_r32(0, R_PQT));
+    guest_w32(0, R_PRS, PPR | PRO);
+    assert_true(ask(ATS, 300, 0x3000, true));
+    world_deliver();
+    assert_int_not_equal(guest_r32(0, R_PQT), guest_read(0, R_PQH, 8));
+}
+
+/* --- takeover --- */
+
+static unsigned cleared;
+
+static void status_is_cleared(const struct model_event *e)
+{
+    if (e->type == MODEL_EV_REG_WRITE && e->a == R_PRS)
+        cleared |= (unsigned)e->b;
+}
+
+/* Whatever firmware left in the registers of its queue, ours begins empty. */
+static void firmwares_queue_is_over(void **state)
+{
+    (void)state;
+    world_boot(&(struct world_cfg){ .ecap = ECAP_SM | E_PRS, .ats = ATS_ALL, .wait_us = 100 });
+    model_reg_write(W.unit[0], R_PQH, 8, 64);
+    model_reg_write(W.unit[0], R_PQT, 8, 96);
+    cleared = 0;
+    W.on_trace = status_is_cleared;
+    assert_int_equal(world_protect(), 0);
+    W.on_trace = NULL;
+    assert_int_equal(model_reg_read(W.unit[0], R_PQH, 8), 0);
+    assert_int_equal(model_reg_read(W.unit[0], R_PQT, 8), 0);
+    assert_int_equal(cleared, PPR | PRO);
+}
+
+/* What was asked while the guest's entry allowed it, and is read after it does not, reaches nobody. */
+static void asked_before_it_was_forbidden(void **state)
+{
+    (void)state;
+    with_pages(ECAP_SM | E_PRS | E_PDS, MODEL_PACE_AT_ONCE);
+    assert_true(ask(ATS, 3, 0x3000, true));
+    assert_true(W.event_pending);
+    poke64(context_at(ATS), peek64(context_at(ATS)) & ~(u64)CTX_PRE);
+    q_context(0, 3, 0, SID_ATS, 0);
+    assert_true(q_sync(0));
+    assert_int_equal(guest_r32(0, R_PQT), 0);
+    assert_int_equal(guest_r32(0, R_PRS), 0);
+    finish();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -424,6 +482,9 @@ int main(void)
         cmocka_unit_test(teardown),
         cmocka_unit_test(who_may_ask),
         cmocka_unit_test(a_response_outlives_a_time_out),
+        cmocka_unit_test(firmwares_queue_is_over),
+        cmocka_unit_test(asked_before_it_was_forbidden),
+        cmocka_unit_test(the_units_queue_overflows),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

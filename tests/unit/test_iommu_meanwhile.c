@@ -1,0 +1,225 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* LINK: libworld.a libiommu.a libmodel.a */
+/*
+ * What hv/ asks for, and what the guest does, while a batch is outstanding or the guest's tables are changed
+ * as a whole: nothing of it is lost in what was planned before, and nothing waits for an event that never
+ * comes.
+ */
+#include "iommu/parts.h"
+#include "tests/unit/world_test.h"
+
+static const struct world_cfg slow = { .pace = MODEL_PACE_MANUAL,
+                                       .keep = { [MODEL_C_CONTEXT] = MODEL_KEEP_ALL,
+                                                 [MODEL_C_IOTLB] = MODEL_KEEP_ALL,
+                                                 [MODEL_C_DTLB] = MODEL_KEEP_ALL } };
+
+static u32 cookie, left_tail;
+
+/* One batch at a time: what the guest waits for is told before the next one begins. */
+static void one_at_a_time(void)
+{
+    if (units[0]->hq.tail != left_tail && !q_done(cookie))
+        world_fail("a batch was begun before the last one was done");
+}
+
+/* A batch that is left to its event, which has not come. */
+static void leave_one(void)
+{
+    host_clear();
+    W.on_write = NULL;
+    q_iotlb(0, 3, 5, 0x7000, 0);
+    cookie = q_wait(0);
+    W.event_pending = false;
+    iommu_write(0, UNIT_BASE + R_IQT, 4, G.tail[0] * 16);
+    assert_true(units[0]->hq.busy);
+    left_tail = units[0]->hq.tail;
+    W.on_write = one_at_a_time;
+}
+
+static void outstanding(void)
+{
+    in_use(&slow);
+    guest_map(0, 0x3000, GUEST_DATA, P_RW);
+    q_iotlb(0, 3, 5, 0x3000, 0);
+    assert_true(q_sync(0));
+    model_fill_all(W.unit[0]);
+    leave_one();
+}
+
+/* The entry of this function was flushed, and in vain would be whatever is left in the plan. */
+static void was_flushed(u16 sid)
+{
+    bool found = false;
+
+    for (unsigned i = 0; i < nr_host; i++)
+        found |= (host[i].q0 & 0xf) == 1 && ((host[i].q0 >> 4 & 3) < 3 || (host[i].q0 >> 32 & 0xffff) == sid);
+    if (!found)
+        fail_msg("no context-cache flush for %04x", sid);
+    assert_true(plan_empty(units[0]));
+    finish();
+}
+
+static void ats_goes_off(void **state)
+{
+    (void)state;
+    outstanding();
+    iommu_ats_change(0, SID_ATS, false, 0, SID_ATS, true);
+    was_flushed(SID_ATS);
+}
+
+static void a_function_disappears(void **state)
+{
+    (void)state;
+    outstanding();
+    iommu_function_gone(0, SID_ATS);
+    was_flushed(SID_ATS);
+}
+
+static void a_bar_closes(void **state)
+{
+    (void)state;
+    outstanding();
+    iommu_dma_changed(BAR_BASE, BAR_END - BAR_BASE);
+    was_flushed(SID_ATS);
+}
+
+static void a_hypercall_flushes(void **state)
+{
+    struct iommu_invalidation *e = world_mem(GUEST_STATUS + 0x800);
+    unsigned handled;
+
+    (void)state;
+    outstanding();
+    guest_map(0, 0x3000, GUEST_DATA + 0x1000, P_RW);
+    memset(e, 0, sizeof(*e));
+    e->address = 0x3000;
+    e->pages = 1;
+    assert_int_equal(iommu_invalidate(0, 5, INVALIDATE_NO_PASID, GUEST_STATUS + 0x800, 1, &handled), 0);
+    assert_int_equal(handled, 1);
+    only_outcome(PLAIN, 0x3000, GUEST_DATA + 0x1000);
+    only_outcome(ATS, 0x3000, GUEST_DATA + 0x1000);
+}
+
+/* The guest switches its tables as a whole while a batch is outstanding: what is shown then is true. */
+static void tables_as_a_whole(void **state)
+{
+    u64 root = RAM2_BASE, context = RAM2_BASE + 0x1000;
+
+    (void)state;
+    outstanding();
+    guest_domain_init(1, 6, 4);
+    guest_map(1, 0x3000, GUEST_DATA + 0x2000, P_RW);
+    memset(world_mem(root), 0, 0x2000);
+    memcpy(world_mem(context), world_mem(GUEST_CTX), 0x1000);
+    poke64(root, context | 1);
+    poke64(context + SID_PLAIN * 16 + 8, (peek64(context + SID_PLAIN * 16 + 8) & 7) | 6 << 8);
+    poke64(context + SID_PLAIN * 16, G.dom[1].root | 1);
+    guest_w64(0, R_RTADDR, root);
+    world_settle();
+    leave_one();
+    iommu_write(0, UNIT_BASE + R_GCMD, 4, G_TE | G_QIE | G_SRTP);
+    assert_true(guest_r32(0, R_GSTS) & G_SRTP);
+    only_outcome(PLAIN, 0x3000, GUEST_DATA + 0x2000);
+    only_outcome(ATS, 0x3000, ~0ull);
+    finish();
+}
+
+/* The same by registers. */
+static void flushed_by_registers(void **state)
+{
+    (void)state;
+    outstanding();
+    iommu_write(0, UNIT_BASE + R_CCMD, 8, 1ull << 63 | 1ull << 61);
+    world_settle();
+    assert_false(guest_read(0, R_CCMD, 8) >> 63);
+    was_flushed(SID_ATS);
+    leave_one();
+    iommu_write(0, UNIT_BASE + (guest_read(0, R_ECAP, 8) >> 8 & 0x3ff) * 16 + 8, 8, 1ull << 63 | 1ull << 60);
+    world_settle();
+    assert_true(host_count(2) > 1);
+    assert_true(plan_empty(units[0]));
+    finish();
+}
+
+/* A register write that finds the batch done goes on with what the guest has queued meanwhile. */
+static void any_access_goes_on(void **state)
+{
+    unsigned flushes;
+
+    (void)state;
+    for (unsigned write = 0; write < 2; write++) {
+        outstanding();
+        q_iotlb(0, 2, 5, 0, 0);
+        iommu_write(0, UNIT_BASE + R_IQT, 4, G.tail[0] * 16);
+        model_run(W.unit[0], 100);
+        flushes = host_count(2);
+        if (write)
+            iommu_write(0, UNIT_BASE + R_FEDATA, 4, 0x41);
+        else
+            (void)iommu_read(0, UNIT_BASE + R_GSTS, 4);
+        model_run(W.unit[0], 100);
+        assert_true(host_count(2) > flushes);
+    }
+}
+
+/* Where the unit does not take the table, the guest's command is over nevertheless. */
+static void a_lost_unit_answers(void **state)
+{
+    (void)state;
+    in_use(&(struct world_cfg){ .wait_us = 100, .ecap = ECAP_DEFAULT | E_IR | E_EIM });
+    guest_w64(0, R_IRTA, GUEST_IRT | 1 << 11 | 7);
+    guest_gcmd(0, G_SIRTP, true);
+    guest_gcmd(0, G_IRE, true);
+    guest_w64(0, R_IRTA, GUEST_IRT | 7);
+    model_set_dead(W.unit[0], true);
+    iommu_write(0, UNIT_BASE + R_GCMD, 4, G_TE | G_QIE | G_IRE | G_SIRTP);
+    assert_true(iommu_stopped(0, SID_PLAIN));
+    assert_true(iommu_read(0, UNIT_BASE + R_GSTS, 4) & G_SIRTP);
+}
+
+/* An event that is nobody's is not ours: it is an NMI of the guest's. */
+static void events_of_others(void **state)
+{
+    (void)state;
+    in_use(&(struct world_cfg){ .wait_us = 100 });
+    assert_false(iommu_event());
+    assert_false(iommu_echo());
+    (void)dma_lands(PLAIN, 0x123000, true);
+    world_settle();
+    assert_true(iommu_echo());
+    assert_false(iommu_event());
+    W.now_us += 9999;
+    assert_true(iommu_echo());
+    W.now_us += 2;
+    assert_false(iommu_echo());
+}
+
+/* Few ranges are flushed page by page, however many waits are between them. */
+static void ranges_stay_ranges(void **state)
+{
+    (void)state;
+    in_use(&(struct world_cfg){ .wait_us = 100 });
+    for (unsigned i = 0; i < 3; i++) {
+        q_iotlb(0, 3, 5, i << 24, 0);
+        q_wait(0);
+    }
+    assert_true(q_sync(0));
+    assert_int_equal(host_count(2), 3);
+    for (unsigned i = 0; i < nr_host; i++)
+        if ((host[i].q0 & 0xf) == 2)
+            assert_int_equal(host[i].q0 >> 4 & 3, 3);
+    finish();
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(ats_goes_off),       cmocka_unit_test(a_function_disappears),
+        cmocka_unit_test(a_bar_closes),       cmocka_unit_test(a_hypercall_flushes),
+        cmocka_unit_test(tables_as_a_whole),  cmocka_unit_test(flushed_by_registers),
+        cmocka_unit_test(any_access_goes_on), cmocka_unit_test(events_of_others),
+        cmocka_unit_test(ranges_stay_ranges), cmocka_unit_test(a_lost_unit_answers),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
