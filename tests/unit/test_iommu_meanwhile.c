@@ -85,11 +85,12 @@ static void a_bar_closes(void **state)
 
 static void a_hypercall_flushes(void **state)
 {
-    struct iommu_invalidation *e = world_mem(GUEST_STATUS + 0x800);
+    struct iommu_invalidation *e;
     unsigned handled;
 
     (void)state;
     outstanding();
+    e = world_mem(GUEST_STATUS + 0x800);
     guest_map(0, 0x3000, GUEST_DATA + 0x1000, P_RW);
     memset(e, 0, sizeof(*e));
     e->address = 0x3000;
