@@ -39,28 +39,21 @@ void console_write(const char *line, size_t len)
     spin_unlock(&console_lock);
 }
 
-#define BUCKET_BURST 10
+#define BUCKET_BURST  10
+#define BUCKET_REFILL 1000000
 
 bool log_limited(struct log_bucket *bucket)
 {
     static struct spinlock lock;
     u32 suppressed = 0;
-    bool silent = false;
 
     spin_lock(&lock);
-    u64 now = clock_us(), refill = (now - bucket->last_us) / 1000000;
-    if (!bucket->last_us && !bucket->tokens && !bucket->suppressed) {
-        bucket->tokens = BUCKET_BURST;
-        bucket->last_us = now | 1; /* 0 means never used */
-    } else if (refill) {
-        bucket->tokens = (u32)MIN(bucket->tokens + refill, BUCKET_BURST);
-        bucket->last_us = now | 1;
-    }
-    if (!bucket->tokens) {
+    u64 now = clock_us(), full = MAX(bucket->full_us, now);
+    bool silent = full - now > (BUCKET_BURST - 1) * BUCKET_REFILL;
+    if (silent) {
         bucket->suppressed++;
-        silent = true;
     } else {
-        bucket->tokens--;
+        bucket->full_us = full + BUCKET_REFILL;
         suppressed = bucket->suppressed;
         bucket->suppressed = 0;
     }

@@ -37,9 +37,8 @@ int fmt_vstring(char *buf, size_t size, const char *fmt, va_list args);
  * the number of suppressed lines is told with the next line let through.
  */
 struct log_bucket {
-    u32 tokens;
     u32 suppressed;
-    u64 last_us;
+    u64 full_us; /* when it will be full again: each line lets it last a second longer */
 };
 bool log_limited(struct log_bucket *bucket); /* true: say nothing now */
 

@@ -64,7 +64,7 @@ static u64 *descend(u64 *entry, u64 gpa, unsigned level)
     for (unsigned i = 0; i < 512; i++)
         table[i] =
             *entry & PRESENT ? vcpu_ops->nested_leaf(base + i * step, level - 1, *entry & WRITABLE) : *entry;
-    set_entry(entry, vcpu_ops->nested_link(virt_to_phys(table)));
+    set_entry(entry, virt_to_phys(table) | vcpu_ops->nested_link);
     return table;
 }
 

@@ -27,15 +27,14 @@ struct vcpu *vcpu_of(u32 index)
 /* At most one of our NMIs is under way to a CPU: that is how it tells them from the guest's. */
 static void kick(struct vcpu *v)
 {
-    if (!__atomic_exchange_n(&v->kicked, true, __ATOMIC_SEQ_CST))
+    if (v != this_cpu()->vcpu && !__atomic_exchange_n(&v->kicked, true, __ATOMIC_SEQ_CST))
         lapic_send((u32)(MODE_NMI << 8 | ICR_ASSERT), percpu_of(v->index)->apic_id);
 }
 
 void vcpu_request(struct vcpu *v, u32 what)
 {
     __atomic_fetch_or(&v->requests, what, __ATOMIC_SEQ_CST);
-    if (v != this_cpu()->vcpu)
-        kick(v);
+    kick(v);
 }
 
 void vcpu_init_ipi(struct vcpu *v)
@@ -45,8 +44,7 @@ void vcpu_init_ipi(struct vcpu *v)
     do
         new = (old & ~(VCPU_SIPI | VCPU_VECTOR | VCPU_NMI)) | VCPU_INIT;
     while (!__atomic_compare_exchange_n(&v->requests, &old, new, false, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED));
-    if (v != this_cpu()->vcpu)
-        kick(v);
+    kick(v);
 }
 
 void vcpu_sipi(struct vcpu *v, u8 vector)
@@ -58,8 +56,7 @@ void vcpu_sipi(struct vcpu *v, u8 vector)
             return;
     } while (!__atomic_compare_exchange_n(&v->requests, &old, old | VCPU_SIPI | vector, false,
                                           __ATOMIC_SEQ_CST, __ATOMIC_RELAXED));
-    if (v != this_cpu()->vcpu)
-        kick(v);
+    kick(v);
 }
 
 u32 vcpu_take_requests(struct vcpu *v)

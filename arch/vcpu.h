@@ -193,8 +193,8 @@ struct vcpu_backend {
      * present, bit 0 present, bit 1 writable, bit 7 a leaf above level 1, and 51:12 the address.
      * A leaf of 0 above level 1: the page has more than one memory type and must be split. */
     u64 (*nested_leaf)(u64 pa, unsigned level, bool write);
-    u64 (*nested_link)(u64 table_pa);
-    bool nested_1g; /* set by init */
+    u64 nested_link; /* what stands beside the address of a table */
+    bool nested_1g;  /* set by init */
 
     /* What vcpu_dump() cannot know. */
     void (*dump)(struct vcpu *v);

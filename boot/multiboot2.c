@@ -30,6 +30,15 @@ static bool next_tag(const u8 *mbi, size_t size, size_t *off, struct tag *tag)
     return true;
 }
 
+/* The fixed part of a tag's data. */
+static bool head_of(const struct tag *tag, void *out, size_t size)
+{
+    if (tag->size < size)
+        return false;
+    memcpy(out, tag->data, size);
+    return true;
+}
+
 /* Copies the string in [data, data+size); true when it had to be cut or has no end. */
 static bool copy_string(char *out, size_t room, const u8 *data, size_t size)
 {
@@ -46,10 +55,7 @@ static bool parse_module(const struct tag *tag, struct boot_info *out)
 {
     struct mb2_module m;
 
-    if (tag->size < sizeof(m))
-        return false;
-    memcpy(&m, tag->data, sizeof(m));
-    if (m.end < m.start)
+    if (!head_of(tag, &m, sizeof(m)) || m.end < m.start)
         return false;
     if (out->nr_modules == BOOT_MAX_MODULES) {
         out->modules_cut = true;
@@ -68,10 +74,8 @@ static bool parse_mmap(const struct tag *tag, struct boot_info *out)
 {
     struct mb2_mmap head;
 
-    if (tag->size < sizeof(head))
-        return false;
-    memcpy(&head, tag->data, sizeof(head));
-    if (head.entry_size < sizeof(struct mb2_mmap_entry) || (tag->size - sizeof(head)) % head.entry_size)
+    if (!head_of(tag, &head, sizeof(head)) || head.entry_size < sizeof(struct mb2_mmap_entry) ||
+        (tag->size - sizeof(head)) % head.entry_size)
         return false;
     for (size_t off = sizeof(head); off < tag->size; off += head.entry_size) {
         struct mb2_mmap_entry e;
@@ -87,9 +91,8 @@ static bool parse_efi_mmap(const struct tag *tag, struct boot_info *out)
 {
     struct mb2_efi_mmap head;
 
-    if (tag->size < sizeof(head))
+    if (!head_of(tag, &head, sizeof(head)))
         return false;
-    memcpy(&head, tag->data, sizeof(head));
     size_t size = tag->size - sizeof(head);
     if (size > sizeof(out->efi_map.bytes) || !head.entry_size)
         return true;
@@ -139,9 +142,7 @@ int multiboot2_parse(const void *mbi, size_t size, struct boot_info *out)
             good = parse_efi_mmap(&tag, out);
             break;
         case MB2_TAG_EFI64:
-            good = tag.size >= sizeof(out->efi_system_table);
-            if (good)
-                memcpy(&out->efi_system_table, tag.data, sizeof(out->efi_system_table));
+            good = head_of(&tag, &out->efi_system_table, sizeof(out->efi_system_table));
             break;
         default:
             break;

@@ -93,11 +93,6 @@ static u64 svm_nested_leaf(u64 pa, unsigned level, bool write)
     return leaf | (write ? PTE_W : 0) | (level > 1 ? PTE_PS : 0);
 }
 
-static u64 svm_nested_link(u64 table_pa)
-{
-    return table_pa | PTE_P | PTE_W | PTE_U | PTE_A;
-}
-
 #define DR6_RESET 0xffff0ff0u
 #define DR7_RESET 0x400u
 
@@ -186,6 +181,6 @@ struct vcpu_backend svm_backend = {
     .nested_flush = svm_nested_flush,
     .idle = svm_idle,
     .nested_leaf = svm_nested_leaf,
-    .nested_link = svm_nested_link,
+    .nested_link = PTE_P | PTE_W | PTE_U | PTE_A,
     .dump = svm_dump,
 };

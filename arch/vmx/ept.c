@@ -7,11 +7,8 @@
 #include "arch/nested.h"
 #include "arch/vmx/vmx_int.h"
 
-#define EPT_READ    BIT(0)
-#define EPT_WRITE   BIT(1)
-#define EPT_EXECUTE BIT(2)
-#define EPT_TYPE    MASK(5, 3)
-#define EPT_LEAF    BIT(7)
+#define EPT_TYPE MASK(5, 3)
+#define EPT_LEAF BIT(7)
 
 #define EPTP_TYPE   MASK(2, 0)
 #define EPTP_LENGTH MASK(5, 3) /* levels minus 1 */
@@ -40,11 +37,6 @@ u64 vmx_nested_leaf(u64 pa, unsigned level, bool write)
         return 0;
     return pa | EPT_READ | EPT_EXECUTE | (write ? EPT_WRITE : 0) | (level > 1 ? EPT_LEAF : 0) |
            field_prep(EPT_TYPE, (u64)type);
-}
-
-u64 vmx_nested_link(u64 table_pa)
-{
-    return table_pa | EPT_READ | EPT_WRITE | EPT_EXECUTE;
 }
 
 u64 vmx_ept_pointer(void)

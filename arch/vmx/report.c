@@ -90,24 +90,18 @@ enum vcpu_exit_kind vmx_reason_kind(u32 reason)
 /* Table 31-1, those that can come from an entry. */
 static const char *instruction_error(u64 error)
 {
-    switch (error) {
-    case 4:
-        return "VMLAUNCH with a VMCS that is not clear";
-    case 5:
-        return "VMRESUME with a VMCS that is not launched";
-    case 6:
-        return "VMRESUME after VMXOFF";
-    case 7:
-        return "invalid control fields";
-    case 8:
-        return "invalid host-state fields";
-    case 12:
-        return "the VMCS lacks a field";
-    case 26:
-        return "events blocked by MOV SS";
-    default:
-        return "see the manual's table of VM-instruction errors";
-    }
+    static const char *const errors[] = {
+        [4] = "VMLAUNCH with a VMCS that is not clear",
+        [5] = "VMRESUME with a VMCS that is not launched",
+        [6] = "VMRESUME after VMXOFF",
+        [7] = "invalid control fields",
+        [8] = "invalid host-state fields",
+        [12] = "the VMCS lacks a field",
+        [26] = "events blocked by MOV SS",
+    };
+
+    return error < ARRAY_SIZE(errors) && errors[error] ? errors[error]
+                                                       : "see the manual's table of VM-instruction errors";
 }
 
 #define CODE_LONG BIT(13)

@@ -186,6 +186,6 @@ struct vcpu_backend vmx_backend = {
     .idle = idle,
     .mtrrs_changed = vmx_mtrrs_changed,
     .nested_leaf = vmx_nested_leaf,
-    .nested_link = vmx_nested_link,
+    .nested_link = EPT_READ | EPT_WRITE | EPT_EXECUTE,
     .dump = vmx_dump,
 };

@@ -75,7 +75,9 @@ void vmx_task_switch(struct vmx_vcpu *vm);
 void vmx_mtrrs_read(void);
 void vmx_mtrrs_changed(const struct mtrr_state *now);
 u64 vmx_nested_leaf(u64 pa, unsigned level, bool write);
-u64 vmx_nested_link(u64 table_pa);
+#define EPT_READ    BIT(0)
+#define EPT_WRITE   BIT(1)
+#define EPT_EXECUTE BIT(2)
 u64 vmx_ept_pointer(void);
 void vmx_nested_flush(struct vcpu *v);
 void vmx_flush_if_stale(struct vmx_vcpu *vm);

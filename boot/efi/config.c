@@ -11,45 +11,30 @@ static bool is_blank(char c)
     return c == ' ' || c == '\t' || c == '\r';
 }
 
-bool words_append(char *text, size_t room, const char *words)
-{
-    size_t have = strlen(text), more = strlen(words), gap = have && more ? 1 : 0;
-
-    if (have + gap + more >= room)
-        return false;
-    if (gap)
-        text[have] = ' ';
-    memcpy(text + have + gap, words, more + 1);
-    return true;
-}
-
 /* A piece of the text; never empty where next_word() says true. */
 struct span {
     const char *at;
     size_t len;
 };
 
+static void skip_blanks(struct span *s)
+{
+    for (; s->len && is_blank(*s->at); s->len--)
+        s->at++;
+}
+
 static bool next_word(struct span *rest, struct span *word)
 {
-    while (rest->len && is_blank(*rest->at)) {
+    skip_blanks(rest);
+    *word = (struct span){ rest->at, 0 };
+    for (; rest->len && !is_blank(*rest->at); rest->len--, word->len++)
         rest->at++;
-        rest->len--;
-    }
-    word->at = rest->at;
-    word->len = 0;
-    while (word->len < rest->len && !is_blank(rest->at[word->len]))
-        word->len++;
-    rest->at += word->len;
-    rest->len -= word->len;
     return word->len != 0;
 }
 
 static void trim(struct span *s)
 {
-    while (s->len && is_blank(*s->at)) {
-        s->at++;
-        s->len--;
-    }
+    skip_blanks(s);
     while (s->len && is_blank(s->at[s->len - 1]))
         s->len--;
 }
@@ -59,13 +44,23 @@ static bool span_is(const struct span *s, const char *text)
     return s->len == strlen(text) && !memcmp(s->at, text, s->len);
 }
 
-static bool span_copy(char *out, size_t room, const struct span *s)
+/* Behind what is there, with a space between. False: does not fit; then nothing has changed. */
+static bool append(char *text, size_t room, const struct span *s)
 {
-    if (s->len >= room)
+    size_t have = strlen(text), gap = have && s->len ? 1 : 0;
+
+    if (have + gap + s->len >= room)
         return false;
-    memcpy(out, s->at, s->len);
-    out[s->len] = 0;
+    if (gap)
+        text[have] = ' ';
+    memcpy(text + have + gap, s->at, s->len);
+    text[have + gap + s->len] = 0;
     return true;
+}
+
+bool words_append(char *text, size_t room, const char *words)
+{
+    return append(text, room, &(struct span){ words, strlen(words) });
 }
 
 static const char *add_file(struct config *out, struct span *rest)
@@ -77,10 +72,10 @@ static const char *add_file(struct config *out, struct span *rest)
     if (out->nr_files == BOOT_MAX_MODULES)
         return "too many files";
     struct config_file *file = &out->files[out->nr_files];
-    if (!span_copy(file->path, sizeof(file->path), &path))
+    if (!append(file->path, sizeof(file->path), &path))
         return "the file's name is too long";
     trim(rest);
-    if (!span_copy(file->cmdline, sizeof(file->cmdline), rest))
+    if (!append(file->cmdline, sizeof(file->cmdline), rest))
         return "the command line is too long";
     out->nr_files++;
     return NULL;
@@ -88,17 +83,13 @@ static const char *add_file(struct config *out, struct span *rest)
 
 static const char *add_line(struct config *out, struct span rest)
 {
-    char options[BOOT_CMDLINE_MAX];
     struct span key;
 
     if (!next_word(&rest, &key) || *key.at == '#')
         return NULL;
     if (span_is(&key, "options")) {
         trim(&rest);
-        if (!span_copy(options, sizeof(options), &rest) ||
-            !words_append(out->options, sizeof(out->options), options))
-            return "the options are too long";
-        return NULL;
+        return append(out->options, sizeof(out->options), &rest) ? NULL : "the options are too long";
     }
     if (span_is(&key, "kernel"))
         return out->nr_files ? "the kernel's line must be the first, and the only one" : add_file(out, &rest);
@@ -149,7 +140,6 @@ const char *load_options_parse(const char *text, struct load_options *out)
 {
     static const char config[] = "config=";
     struct span rest = { text, strlen(text) }, word;
-    char copy[BOOT_CMDLINE_MAX];
 
     memset(out, 0, sizeof(*out));
     for (bool first = true; next_word(&rest, &word); first = false) {
@@ -157,15 +147,16 @@ const char *load_options_parse(const char *text, struct load_options *out)
             continue;
         if (span_is(&word, "--")) {
             trim(&rest);
-            return span_copy(out->guest_words, sizeof(out->guest_words), &rest) ? NULL : "they are too long";
+            return append(out->guest_words, sizeof(out->guest_words), &rest) ? NULL : "they are too long";
         }
         if (word.len >= sizeof(config) - 1 && !memcmp(word.at, config, sizeof(config) - 1)) {
             struct span path = { word.at + sizeof(config) - 1, word.len - (sizeof(config) - 1) };
-            if (!path.len || !span_copy(out->config, sizeof(out->config), &path))
+            out->config[0] = 0;
+            if (!path.len || !append(out->config, sizeof(out->config), &path))
                 return "config= takes a file's name";
             continue;
         }
-        if (!span_copy(copy, sizeof(copy), &word) || !words_append(out->options, sizeof(out->options), copy))
+        if (!append(out->options, sizeof(out->options), &word))
             return "they are too long";
     }
     return NULL;

@@ -48,7 +48,7 @@ bool rdmsr_safe(u32 msr, u64 *value)
 
 struct vmx_caps vmx_caps;
 static struct vcpu_backend backend = { .nested_leaf = vmx_nested_leaf,
-                                       .nested_link = vmx_nested_link,
+                                       .nested_link = EPT_READ | EPT_WRITE | EPT_EXECUTE,
                                        .nested_1g = true };
 const struct vcpu_backend *vcpu_ops = &backend;
 

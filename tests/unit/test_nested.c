@@ -44,12 +44,7 @@ static u64 leaf(u64 pa, unsigned level, bool write)
     return pa | 1 | (write ? 2 : 0) | (level > 1 ? 0x80 : 0);
 }
 
-static u64 link(u64 table)
-{
-    return table | 3;
-}
-
-static struct vcpu_backend backend = { .nested_leaf = leaf, .nested_link = link, .nested_1g = true };
+static struct vcpu_backend backend = { .nested_leaf = leaf, .nested_link = 3, .nested_1g = true };
 const struct vcpu_backend *vcpu_ops = &backend;
 
 static int setup(void **state)
