@@ -100,23 +100,16 @@ static bool in_text(u64 address)
 /* The function that holds `address`, NULL if that is none of ours. */
 static const char *symbol_of(u64 address, u64 *offset)
 {
-    u32 low = 0, high = symbol_count;
+    u32 behind = 0;
 
-    if (!in_text(address) || !symbol_count)
+    if (!in_text(address))
         return NULL;
-    u64 wanted = address - IMAGE_VA;
-    while (high - low > 1) {
-        u32 mid = low + (high - low) / 2;
-
-        if (symbol_table[mid].offset <= wanted)
-            low = mid;
-        else
-            high = mid;
-    }
-    if (symbol_table[low].offset > wanted)
+    while (behind < symbol_count && symbol_table[behind].offset <= address - IMAGE_VA)
+        behind++;
+    if (!behind)
         return NULL;
-    *offset = wanted - symbol_table[low].offset;
-    return symbol_names + symbol_table[low].name;
+    *offset = address - IMAGE_VA - symbol_table[behind - 1].offset;
+    return symbol_names + symbol_table[behind - 1].name;
 }
 
 static void print_frame(u64 address)

@@ -193,14 +193,14 @@ static bool map_image(u64 top, u64 base, const u8 *start, const u8 *end, u64 fla
 /* The image's writable part without the pages below the boot CPU's stacks. */
 static bool map_data(u64 top, u64 base)
 {
-    const u8 *guards[] = { cpu0_stacks.main_guard, cpu0_stacks.nmi_guard, cpu0_stacks.df_guard,
-                           cpu0_stacks.mc_guard };
     const u8 *start = image_data;
 
-    for (unsigned i = 0; i < ARRAY_SIZE(guards); i++) {
-        if (!map_image(top, base, start, guards[i], MAP_DATA))
+    for (unsigned i = 0; i < NR_STACKS; i++) {
+        const u8 *guard = stack_guard_page(&cpu0_stacks, i);
+
+        if (!map_image(top, base, start, guard, MAP_DATA))
             return false;
-        start = guards[i] + PAGE_SIZE;
+        start = guard + PAGE_SIZE;
     }
     return map_image(top, base, start, image_data_end, MAP_DATA);
 }

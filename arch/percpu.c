@@ -28,6 +28,15 @@ _Static_assert(offsetof(struct cpu_stacks, main) + MAIN_STACK == 0x9000, "boot_s
 static struct percpu cpu0 = { .stacks = &cpu0_stacks };
 static struct percpu *percpu_table[MAX_CPUS] = { &cpu0 };
 
+static const struct {
+    u32 at, size;
+} layout[NR_STACKS] = {
+    { offsetof(struct cpu_stacks, main), MAIN_STACK },
+    { offsetof(struct cpu_stacks, nmi), IST_STACK },
+    { offsetof(struct cpu_stacks, df), IST_STACK },
+    { offsetof(struct cpu_stacks, mc), IST_STACK },
+};
+
 struct descriptor_ptr {
     u16 limit;
     u64 base;
@@ -119,13 +128,21 @@ static u32 own_apic_id(void)
     return r[1] >> 24;
 }
 
+u8 *stack_guard_page(struct cpu_stacks *stacks, unsigned i)
+{
+    return (u8 *)stacks + layout[i].at - PAGE_SIZE;
+}
+
 struct percpu *percpu_create(u32 index)
 {
     struct percpu *cpu = pages_alloc(align_up(sizeof(*cpu), PAGE_SIZE) / PAGE_SIZE);
     struct cpu_stacks *stacks = pages_alloc(sizeof(*stacks) / PAGE_SIZE);
 
-    if (!cpu || !stacks || !paging_guard(stacks->main_guard) || !paging_guard(stacks->nmi_guard) ||
-        !paging_guard(stacks->df_guard) || !paging_guard(stacks->mc_guard))
+    bool done = cpu && stacks;
+
+    for (unsigned i = 0; i < NR_STACKS && done; i++)
+        done = paging_guard(stack_guard_page(stacks, i));
+    if (!done)
         refuse("no memory for CPU %u; give Sluice more with mem=", index);
     cpu->index = index;
     cpu->stacks = stacks;
@@ -142,38 +159,21 @@ void percpu_init(struct percpu *cpu)
     set_cpu_state();
 }
 
-static bool inside(u64 address, const u8 *base, u64 size)
-{
-    return address >= (u64)base && address - (u64)base < size;
-}
-
 bool stack_bounds(const struct percpu *cpu, u64 address, u64 *low, u64 *high)
 {
-    const struct cpu_stacks *s = cpu->stacks;
-    const struct {
-        const u8 *base;
-        u64 size;
-    } stacks[] = {
-        { s->main, sizeof(s->main) },
-        { s->nmi, sizeof(s->nmi) },
-        { s->df, sizeof(s->df) },
-        { s->mc, sizeof(s->mc) },
-    };
-
-    for (unsigned i = 0; i < ARRAY_SIZE(stacks); i++) {
-        if (inside(address, stacks[i].base, stacks[i].size)) {
-            *low = (u64)stacks[i].base;
-            *high = *low + stacks[i].size;
+    for (unsigned i = 0; i < NR_STACKS; i++) {
+        *low = (u64)cpu->stacks + layout[i].at;
+        *high = *low + layout[i].size;
+        if (address >= *low && address < *high)
             return true;
-        }
     }
     return false;
 }
 
 bool stack_guard(const struct percpu *cpu, u64 address)
 {
-    const struct cpu_stacks *s = cpu->stacks;
-
-    return inside(address, s->main_guard, PAGE_SIZE) || inside(address, s->nmi_guard, PAGE_SIZE) ||
-           inside(address, s->df_guard, PAGE_SIZE) || inside(address, s->mc_guard, PAGE_SIZE);
+    for (unsigned i = 0; i < NR_STACKS; i++)
+        if (align_down(address, PAGE_SIZE) == (u64)stack_guard_page(cpu->stacks, i))
+            return true;
+    return false;
 }

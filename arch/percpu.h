@@ -18,6 +18,11 @@ struct cpu_stacks {
     u8 mc_guard[PAGE_SIZE], mc[IST_STACK];
 } __attribute__((aligned(PAGE_SIZE)));
 
+#define NR_STACKS 4
+
+/* The page below the i-th of them. */
+u8 *stack_guard_page(struct cpu_stacks *stacks, unsigned i);
+
 /* Those of the CPU that booted, in the image. */
 extern struct cpu_stacks cpu0_stacks;
 

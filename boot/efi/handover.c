@@ -37,16 +37,12 @@ void describe_framebuffer(struct boot_info *info)
     if (EFI_ERROR(app.bs->LocateProtocol(&guid, NULL, (void **)&gop)) || !gop->Mode || !gop->Mode->Info)
         return;
     const EFI_GRAPHICS_OUTPUT_MODE_INFORMATION *mode = gop->Mode->Info;
-    if (mode->PixelFormat == PixelRedGreenBlueReserved8BitPerColor) {
-        fb->red_at = 0;
-        fb->blue_at = 16;
-    } else if (mode->PixelFormat == PixelBlueGreenRedReserved8BitPerColor) {
-        fb->red_at = 16;
-        fb->blue_at = 0;
-    } else {
+    bool red_first = mode->PixelFormat == PixelRedGreenBlueReserved8BitPerColor;
+    if (!red_first && mode->PixelFormat != PixelBlueGreenRedReserved8BitPerColor)
         return; /* other layouts are seen nowhere, and some modes have no memory at all */
-    }
+    fb->red_at = red_first ? 0 : 16;
     fb->green_at = 8;
+    fb->blue_at = red_first ? 16 : 0;
     fb->width = mode->HorizontalResolution;
     fb->height = mode->VerticalResolution;
     fb->pitch = mode->PixelsPerScanLine * 4;
