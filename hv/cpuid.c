@@ -59,13 +59,12 @@ static void sluice_leaf(u32 leaf, u32 r[4])
 /* Bits that repeat the guest's own CR4, where the CPU has just told ours. */
 static void follow_cr4(struct vcpu *v, u32 leaf, u32 sub, u32 r[4])
 {
-    struct vcpu_mode mode;
+    u64 cr4 = vcpu_ops->get(v, REG_CR4);
 
-    vcpu_get_mode(v, &mode);
     if (leaf == 1)
-        r[ECX] = (r[ECX] & ~(1u << 27)) | (mode.cr4 & CR4_OSXSAVE ? 1u << 27 : 0);
+        r[ECX] = (r[ECX] & ~(1u << 27)) | (cr4 & CR4_OSXSAVE ? 1u << 27 : 0);
     else if (leaf == 7 && sub == 0)
-        r[ECX] = (r[ECX] & ~(1u << 4)) | (mode.cr4 & CR4_PKE ? 1u << 4 : 0);
+        r[ECX] = (r[ECX] & ~(1u << 4)) | (cr4 & CR4_PKE ? 1u << 4 : 0);
 }
 
 void handle_cpuid(struct vcpu *v)

@@ -60,12 +60,11 @@ static void handle_invd(struct vcpu *v)
 static void handle_xsetbv(struct vcpu *v)
 {
     static const u8 opcode[] = { 0x0f, 0x01, 0xd1 };
-    struct vcpu_mode mode;
 
-    vcpu_get_mode(v, &mode);
-    if (!(mode.cr4 & CR4_OSXSAVE))
+    if (!(vcpu_ops->get(v, REG_CR4) & CR4_OSXSAVE))
         vcpu_inject_exception(v, VEC_UD, false, 0);
-    else if (mode.cpl || !xsetbv_safe((u32)v->gpr[RCX], (u32)v->gpr[RAX] | v->gpr[RDX] << 32))
+    else if (vcpu_ops->get(v, REG_CPL) ||
+             !xsetbv_safe((u32)v->gpr[RCX], (u32)v->gpr[RAX] | v->gpr[RDX] << 32))
         vcpu_inject_exception(v, VEC_GP, true, 0);
     else
         (void)!fetch_skip(v, opcode, sizeof(opcode));

@@ -78,12 +78,10 @@ static bool read_inside(struct vcpu *v, u64 call, u64 *answer, u64 *at)
 static u64 invalidate(struct vcpu *v, u64 *handled)
 {
     u64 where = v->gpr[RDI], pasid = v->gpr[RDX], count = v->gpr[RCX];
-    struct vcpu_mode mode;
     unsigned n = 0;
     s64 err = ERR_INVAL;
 
-    vcpu_get_mode(v, &mode);
-    if (mode.cpl) /* the array is named by its physical address, and is written to */
+    if (vcpu_ops->get(v, REG_CPL)) /* the array is named by its physical address, and is written to */
         return NOT_ALLOWED;
     if (!(where >> 48) && (pasid < INVALIDATE_PASIDS || pasid == ~0ull) && count <= INVALIDATE_MAX)
         err = iommu_invalidate((u32)where, (u16)(where >> 32), (u32)pasid, v->gpr[RSI], (unsigned)count, &n);

@@ -201,10 +201,9 @@ static u64 efer_bits(void)
 
 static bool write_efer(struct vcpu *v, u64 value)
 {
-    struct vcpu_mode mode;
+    bool paging = vcpu_ops->get(v, REG_CR0) & CR0_PG;
 
-    vcpu_get_mode(v, &mode);
-    if ((value & ~efer_bits()) || ((mode.cr0 & CR0_PG) && ((value ^ mode.efer) & EFER_LME)))
+    if ((value & ~efer_bits()) || (paging && ((value ^ vcpu_ops->get(v, REG_EFER)) & EFER_LME)))
         return false;
     return vcpu_write_msr(v, MSR_EFER, value);
 }
@@ -317,20 +316,12 @@ static bool write_msr(struct vcpu *v, u32 msr, u64 value)
     }
 }
 
-static bool at_cpl0(struct vcpu *v)
-{
-    struct vcpu_mode mode;
-
-    vcpu_get_mode(v, &mode);
-    return !mode.cpl;
-}
-
 void handle_rdmsr(struct vcpu *v)
 {
     static const u8 opcode[] = { 0x0f, 0x32 };
     u64 value;
 
-    if (!at_cpl0(v) || !read_msr(v, (u32)v->gpr[RCX], &value)) {
+    if (vcpu_ops->get(v, REG_CPL) || !read_msr(v, (u32)v->gpr[RCX], &value)) {
         vcpu_inject_exception(v, VEC_GP, true, 0);
         return;
     }
@@ -345,7 +336,7 @@ void handle_wrmsr(struct vcpu *v)
     static const u8 opcode[] = { 0x0f, 0x30 };
     u64 value = (u32)v->gpr[RAX] | v->gpr[RDX] << 32;
 
-    if (!at_cpl0(v) || !write_msr(v, (u32)v->gpr[RCX], value)) {
+    if (vcpu_ops->get(v, REG_CPL) || !write_msr(v, (u32)v->gpr[RCX], value)) {
         vcpu_inject_exception(v, VEC_GP, true, 0);
         return;
     }
