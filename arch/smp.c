@@ -155,15 +155,13 @@ static bool is_cpu(const u8 *entry, u32 *apic_id)
     return flags & MADT_CPU_ENABLED;
 }
 
-/* No other CPU in firmware's list: nobody to wait for. */
-static bool alone(void)
+/* The next CPU behind an entry that is none of the first `count`; NULL: firmware's list has no more. */
+static const u8 *next_cpu(const u8 *entry, u32 count, u32 *apic_id)
 {
-    u32 apic_id;
-
-    for (const u8 *entry = NULL; (entry = acpi_madt_next(entry)) != NULL;)
-        if (is_cpu(entry, &apic_id) && !known(1, apic_id))
-            return false;
-    return true;
+    do
+        entry = acpi_madt_next(entry);
+    while (entry && (!is_cpu(entry, apic_id) || known(count, *apic_id)));
+    return entry;
 }
 
 u32 smp_start(const struct boot_info *info, int (*start)(void), void (*run)(void))
@@ -171,12 +169,12 @@ u32 smp_start(const struct boot_info *info, int (*start)(void), void (*run)(void
     /* Whatever firmware left the others doing, those it does not list too, they now wait for a start-up
      * message. */
     lapic_send((u32)(MODE_INIT << 8 | ICR_ASSERT | field_prep(ICR_SHORTHAND, TO_OTHERS)), 0);
-    if (alone())
+    u32 count = 1, apic_id;
+    if (!next_cpu(NULL, count, &apic_id))
         return 1;
 
     u64 page = low_page(info);
     void *saved = page_alloc();
-    u32 count = 1, apic_id;
 
     ap_start = start;
     ap_run = run;
@@ -184,9 +182,7 @@ u32 smp_start(const struct boot_info *info, int (*start)(void), void (*run)(void
         refuse("no memory to start the other CPUs with: a page below 640 KiB, and a few of Sluice's own");
     memcpy(saved, phys_to_virt(page), PAGE_SIZE);
     wait_us(INIT_US);
-    for (const u8 *entry = NULL; (entry = acpi_madt_next(entry)) != NULL;) {
-        if (!is_cpu(entry, &apic_id) || known(count, apic_id))
-            continue;
+    for (const u8 *entry = NULL; (entry = next_cpu(entry, count, &apic_id)) != NULL;) {
         if (count == MAX_CPUS)
             log_warn("CPU          with APIC id %u stays unused: Sluice runs %u at most", apic_id, MAX_CPUS);
         else if (lapic_reaches(apic_id) && start_cpu(page, count, apic_id))
