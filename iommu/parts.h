@@ -191,12 +191,12 @@ static inline bool plan_more(const struct plan *p)
     return p->marks[0] | p->marks[1];
 }
 
+/* Of an id that was given out, or of none: the first page of them is there from the start. */
 static inline struct domain *domain_get(struct unit *u, u16 did)
 {
-    struct domain *page = u->domains[did / DOMAINS_PER_PAGE];
-    struct domain *d = page ? &page[did % DOMAINS_PER_PAGE] : NULL;
+    struct domain *d = &u->domains[did / DOMAINS_PER_PAGE][did % DOMAINS_PER_PAGE];
 
-    return d && d->live ? d : NULL;
+    return d->live ? d : NULL;
 }
 
 /* The first of the list, NULL = none. */

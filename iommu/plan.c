@@ -28,8 +28,7 @@ bool plan_has_room(struct unit *u)
     struct plan *p = &u->plan;
     unsigned page = p->nr_waits / WAITS_PER_PAGE;
 
-    if (page < PLAN_WAIT_PAGES && !p->waits[page])
-        p->waits[page] = (struct guest_wait *)shadow_alloc();
+    p->waits[page] = (struct guest_wait *)shadow_alloc();
     return p->waits[page];
 }
 

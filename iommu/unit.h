@@ -186,7 +186,8 @@ _Static_assert(sizeof(struct guest_wait) == 16, "a page of waits");
 #define PLAN_CONTEXT    64
 #define PLAN_WHOLE      64
 #define PLAN_IEC        64
-#define PLAN_WAIT_PAGES 128 /* the longest ring has 2^15 entries */
+#define PLAN_WAIT_PAGES 128
+_Static_assert(PLAN_WAIT_PAGES *WAITS_PER_PAGE >= 1 << 15, "the longest ring, full of waits");
 /* Entries looked at one by one; more than that and all are looked at, once, when the batch is emitted. */
 #define PLAN_LOOKS 512
 /* Likewise domains of one guest domain-id: no more than reading as many descriptors. */
@@ -230,7 +231,7 @@ struct plan {
     } iec[PLAN_IEC];
     u16 whole[PLAN_WHOLE]; /* functions all of whose device TLB goes */
     /* In the guest's order: a batch may be a whole ring. The pages come when they are needed, and stay. */
-    struct guest_wait *waits[PLAN_WAIT_PAGES + 1];
+    struct guest_wait *waits[PLAN_WAIT_PAGES];
 };
 _Static_assert(offsetof(struct plan, nr_waits) == 4 * sizeof(u64), "plan_empty() and plan_reset()");
 _Static_assert(offsetof(struct plan, nr_ranges) == 2 * sizeof(u64), "plan_more()");
