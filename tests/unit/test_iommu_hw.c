@@ -259,6 +259,22 @@ static void firmware_hears_nothing(void **state)
     }
 }
 
+/* --- before the takeover --- */
+
+/* What firmware protects is not made less by protecting our own. */
+static void firmwares_protection_stays(void **state)
+{
+    bool bare;
+
+    (void)state;
+    world_boot(&(struct world_cfg){ .wait_us = 100, .cap = CAP_DEFAULT | 3ull << 5 });
+    firmware(4);
+    assert_int_equal(iommu_guard(REGION_BASE, REGION_MAX, &bare), 0);
+    assert_false(bare);
+    assert_int_equal(model_reg_read(W.unit[0], 0x6c, 4) >> 24, 0xff);
+    assert_int_equal(model_reg_read(W.unit[0], 0x68, 4), 0);
+}
+
 /* --- a write buffer in front of the unit --- */
 
 static bool buffer_flushed;
@@ -348,6 +364,7 @@ int main(void)
         cmocka_unit_test(firmware_hears_nothing),
         cmocka_unit_test(pointers_behind_a_write_buffer),
         cmocka_unit_test(a_queue_that_is_off),
+        cmocka_unit_test(firmwares_protection_stays),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -199,6 +199,8 @@ static void events_of_others(void **state)
 static void ranges_stay_ranges(void **state)
 {
     (void)state;
+    start(&(struct world_cfg){ .wait_us = 100 });
+    assert_true(plan_empty(units[0])); /* what a takeover flushes is not flushed again */
     in_use(&(struct world_cfg){ .wait_us = 100 });
     for (unsigned i = 0; i < 3; i++) {
         q_iotlb(0, 3, 5, i << 24, 0);
@@ -212,14 +214,73 @@ static void ranges_stay_ranges(void **state)
     finish();
 }
 
+static bool flushed_domain(u16 did)
+{
+    for (unsigned i = 0; i < nr_host; i++)
+        if ((host[i].q0 & 0xf) == 2 && ((host[i].q0 >> 4 & 3) == 1 || (host[i].q0 >> 16 & 0xffff) == did))
+            return true;
+    return false;
+}
+
+/* 6.2.2: with an entry go the translations of its domain, the old one and the new one, whatever the guest
+ * asks. */
+static void an_entry_takes_its_domains_along(void **state)
+{
+    const struct context_entry *entry;
+    u16 old;
+
+    (void)state;
+    in_use(&(struct world_cfg){ .wait_us = 100 });
+    guest_domain_init(1, 6, 4);
+    entry = &units[0]->context_on[SID_PLAIN >> 8][SID_PLAIN & 0xff];
+    old = (u16)(entry->hi >> 8);
+    guest_attach(SID_PLAIN, 1, TT_SS);
+    q_context(0, 3, 6, SID_PLAIN, 0);
+    assert_true(q_sync(0));
+    assert_int_not_equal((u16)(entry->hi >> 8), old);
+    assert_true(flushed_domain(old));
+    assert_true(flushed_domain((u16)(entry->hi >> 8)));
+    finish();
+}
+
+/* The longest queue, and nothing but waits in it: each is answered. */
+static void as_many_waits_as_there_can_be(void **state)
+{
+    enum { WAITS = 0x7fff };
+
+    (void)state;
+    in_use(&(struct world_cfg){ .wait_us = 100 });
+    guest_gcmd(0, G_QIE, false);
+    for (u64 i = 0; i < WAITS; i++) {
+        poke64(RAM2_BASE + i * 16, 5 | WAIT_SW | (i + 1) << 32);
+        poke64(RAM2_BASE + i * 16 + 8, GUEST_DATA + i % 1024 * 4);
+    }
+    guest_w64(0, R_IQT, 0);
+    guest_w64(0, R_IQA, RAM2_BASE | 7);
+    guest_gcmd(0, G_QIE, true);
+    guest_w64(0, R_IQT, WAITS * 16);
+    world_settle();
+    assert_int_equal(guest_r32(0, R_IQH), WAITS * 16);
+    for (u64 i = WAITS - 1024; i < WAITS; i++)
+        assert_int_equal(peek32(GUEST_DATA + i % 1024 * 4), i + 1);
+    finish();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(ats_goes_off),       cmocka_unit_test(a_function_disappears),
-        cmocka_unit_test(a_bar_closes),       cmocka_unit_test(a_hypercall_flushes),
-        cmocka_unit_test(tables_as_a_whole),  cmocka_unit_test(flushed_by_registers),
-        cmocka_unit_test(any_access_goes_on), cmocka_unit_test(events_of_others),
-        cmocka_unit_test(ranges_stay_ranges), cmocka_unit_test(a_lost_unit_answers),
+        cmocka_unit_test(ats_goes_off),
+        cmocka_unit_test(a_function_disappears),
+        cmocka_unit_test(a_bar_closes),
+        cmocka_unit_test(a_hypercall_flushes),
+        cmocka_unit_test(tables_as_a_whole),
+        cmocka_unit_test(flushed_by_registers),
+        cmocka_unit_test(any_access_goes_on),
+        cmocka_unit_test(events_of_others),
+        cmocka_unit_test(ranges_stay_ranges),
+        cmocka_unit_test(a_lost_unit_answers),
+        cmocka_unit_test(an_entry_takes_its_domains_along),
+        cmocka_unit_test(as_many_waits_as_there_can_be),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -601,6 +601,48 @@ static void five_levels(void **state)
     finish();
 }
 
+/* A PASID may lead into a second-stage table: its pages are flushed in the device under that PASID. */
+static void a_pasid_in_a_second_stage_table(void **state)
+{
+    (void)state;
+    in_use_pasids(&nested);
+    guest_domain_init(0, 6, 4);
+    guest_map(0, IOVA, GUEST_DATA + 0x3000, P_RW);
+    put_pasid(ATS, P2, PGTT_SS, 6, G.dom[0].root);
+    q_pasid(0, 1, DID, P2);
+    q_iotlb(0, 2, DID, 0, 0);
+    assert_true(q_sync(0));
+    assert_int_equal(lands(ATS, P2, IOVA), GUEST_DATA + 0x3000);
+    model_fill_all(W.unit[0]);
+    host_clear();
+    guest_map(0, IOVA, GUEST_DATA + 0x4000, P_RW);
+    q_iotlb(0, 3, 6, IOVA, 0);
+    assert_true(q_sync(0));
+    assert_string_equal(received(), "iDw");
+    assert_int_equal(stale_pasid(ATS, P2), 0);
+    assert_int_equal(lands(ATS, P2, IOVA), GUEST_DATA + 0x4000);
+    finish();
+}
+
+/* 6.2.2: with the entry of a PASID go the translations of its old domain, whatever the guest asks. */
+static void an_entry_takes_its_old_domain_along(void **state)
+{
+    u16 first = 0, other = 0;
+
+    (void)state;
+    in_use_pasids(&nested);
+    put_pasid(ATS, P1, PGTT_FS, 7, FS_C);
+    q_pasid(0, 1, DID, P1);
+    assert_true(q_sync(0));
+    for (unsigned i = 0; i < nr_host; i++)
+        if ((host[i].q0 & 0xf) == 2 || (host[i].q0 & 0xf) == 6) {
+            other |= first && first != (u16)(host[i].q0 >> 16);
+            first = (u16)(host[i].q0 >> 16);
+        }
+    assert_true(other);
+    finish();
+}
+
 /* --- errors --- */
 
 static bool rotten;
@@ -718,6 +760,8 @@ int main(void)
         cmocka_unit_test(five_levels),
         cmocka_unit_test(an_error_loses_no_pasid),
         cmocka_unit_test(every_page_may_be_the_last),
+        cmocka_unit_test(a_pasid_in_a_second_stage_table),
+        cmocka_unit_test(an_entry_takes_its_old_domain_along),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
