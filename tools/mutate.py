@@ -192,6 +192,7 @@ def main():
     if args.again:
         log = pathlib.Path(args.again).read_text()
         mutants = [m for m in mutants if "\n".join([m.path, *m.diff]) in places.survivors(log)]
+    mutants.sort(key=lambda m: (not m.strict, not m.path.startswith("iommu/")))
     if args.sample:
         others = [m for m in mutants if not m.strict]
         others = random.Random(args.seed).sample(others, min(args.sample, len(others)))
