@@ -255,10 +255,7 @@ static bool special_write(struct vcpu *v, u32 msr, u64 value)
 
 static void tell(const char *what, u32 msr, u64 value, u64 rip)
 {
-    static struct log_bucket bucket;
-
-    if (!log_limited(&bucket))
-        log_info("MSR          %s %x, value %lx (rip %lx)", what, msr, value, rip);
+    log_rated(LOG_INFO, "MSR          %s %x, value %lx (rip %lx)", what, msr, value, rip);
 }
 
 static bool read_msr(struct vcpu *v, u32 msr, u64 *value)

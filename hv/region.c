@@ -10,22 +10,15 @@
 #define REGION_DEFAULT ((u64)32 << MIB)
 #define GUEST_MINIMUM  ((u64)32 << MIB)
 
-/* Two tables map all of RAM one page a GiB each where there are no 1 GiB pages: the guest's CPU side and the
- * identity map of its devices. What they need beyond a quarter of the default comes on top. */
-static u64 region_wanted(const struct boot_info *info)
-{
-    u64 tables = 2 * PAGE_SIZE * ((mem_ram_bytes(info) >> 30) + 4);
-
-    if (options.memory)
-        return options.memory;
-    return REGION_DEFAULT + (tables > REGION_DEFAULT / 4 ? align_up(tables, SIZE_2M) : 0);
-}
-
 u64 region_choose(const struct boot_info *info, u64 *size)
 {
-    u64 ram = mem_ram_bytes(info);
+    /* Two tables map all of RAM one page a GiB each where there are no 1 GiB pages: the guest's CPU side and
+     * the identity map of its devices. What they need beyond a quarter of the default comes on top. */
+    u64 ram = mem_ram_bytes(info), tables = 2 * PAGE_SIZE * ((ram >> 30) + 4);
 
-    *size = region_wanted(info);
+    *size = REGION_DEFAULT + (tables > REGION_DEFAULT / 4 ? align_up(tables, SIZE_2M) : 0);
+    if (options.memory)
+        *size = options.memory;
     u64 base = *size + GUEST_MINIMUM <= ram ? mem_choose_region(info, *size) : 0;
     if (!base)
         refuse(
