@@ -18,13 +18,11 @@
 
 enum lapic_reg {
     APIC_ID = 0x020,
-    APIC_VERSION = 0x030,
     APIC_TPR = 0x080,
     APIC_EOI = 0x0b0,
     APIC_LDR = 0x0d0,
     APIC_DFR = 0x0e0,
     APIC_SVR = 0x0f0,
-    APIC_ISR = 0x100, /* 8 of 32 bits */
     APIC_LVT_CMCI = 0x2f0,
     APIC_ICR = 0x300,
     APIC_ICR_HIGH = 0x310,

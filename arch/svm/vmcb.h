@@ -7,22 +7,20 @@
 
 #include "arch/vcpu.h"
 
+/* What nobody looks at is reserved here; 0 in the clean bits among it means that all is read. */
 struct vmcb {
     /* Control area. */
-    u32 intercept_cr; /* 0x000: reads 15:0, writes 31:16 */
-    u32 intercept_dr; /* 0x004 */
-    u32 intercept_exceptions;
-    u32 intercept_misc1; /* 0x00c: INTERCEPT1_* */
-    u32 intercept_misc2; /* 0x010: INTERCEPT2_* */
-    u32 intercept_misc3;
-    u8 reserved_018[0x40 - 0x18];
+    u8 reserved_000[8];
+    u32 intercept_exceptions; /* 0x008 */
+    u32 intercept_misc1;      /* 0x00c: INTERCEPT1_* */
+    u32 intercept_misc2;      /* 0x010: INTERCEPT2_* */
+    u8 reserved_014[0x40 - 0x14];
     u64 iopm_base_pa; /* 0x040 */
     u64 msrpm_base_pa;
     u64 tsc_offset;
     u32 guest_asid; /* 0x058 */
     u8 tlb_control; /* 0x05c: TLB_* */
-    u8 reserved_05d[3];
-    u64 vintr;           /* 0x060 */
+    u8 reserved_05d[0x68 - 0x5d];
     u64 interrupt_state; /* 0x068: SHADOW */
     u64 exit_code;       /* 0x070; compare the low 32 bits */
     u64 exit_info1;
@@ -32,13 +30,7 @@ struct vmcb {
     u8 reserved_098[0xa8 - 0x98];
     u64 event_inj; /* 0x0a8: EVENT_* */
     u64 n_cr3;     /* 0x0b0 */
-    u64 lbr_enable;
-    u32 clean_bits; /* 0x0c0; 0 = all is read */
-    u32 reserved_0c4;
-    u64 next_rip; /* 0x0c8, where the CPU has NRIP save */
-    u8 bytes_fetched;
-    u8 guest_bytes[15];
-    u8 reserved_0e0[0x400 - 0xe0];
+    u8 reserved_0b8[0x400 - 0xb8];
 
     /* State save area. */
     struct vcpu_segment segments[NR_TABLES]; /* 0x400 */
@@ -53,23 +45,19 @@ struct vmcb {
     u64 rip;
     u8 reserved_580[0x5d8 - 0x580];
     u64 rsp; /* 0x5d8 */
-    u64 s_cet, ssp, isst_addr;
+    u8 reserved_5e0[0x5f8 - 0x5e0];
     u64 rax; /* 0x5f8 */
-    u64 star, lstar, cstar, sfmask;
-    u64 kernel_gs_base; /* 0x620 */
-    u64 sysenter_cs, sysenter_esp, sysenter_eip;
+    u8 reserved_600[0x640 - 0x600];
     u64 cr2; /* 0x640 */
     u8 reserved_648[0x668 - 0x648];
     u64 g_pat; /* 0x668 */
-    u64 dbgctl, br_from, br_to, last_excp_from, last_excp_to;
-    u8 reserved_698[0x1000 - 0x698];
+    u8 reserved_670[0x1000 - 0x670];
 };
 /* Behind each gap. */
 _Static_assert(sizeof(struct vmcb) == 0x1000, "one page");
 _Static_assert(offsetof(struct vmcb, iopm_base_pa) == 0x040, "APM 2, table B-1");
 _Static_assert(offsetof(struct vmcb, interrupt_state) == 0x068, "APM 2, table B-1");
 _Static_assert(offsetof(struct vmcb, event_inj) == 0x0a8, "APM 2, table B-1");
-_Static_assert(offsetof(struct vmcb, next_rip) == 0x0c8, "APM 2, table B-1");
 _Static_assert(offsetof(struct vmcb, segments[SEG_TR]) == 0x490, "APM 2, table B-2");
 _Static_assert(offsetof(struct vmcb, cpl) == 0x4cb, "APM 2, table B-2");
 _Static_assert(offsetof(struct vmcb, efer) == 0x4d0, "APM 2, table B-2");
@@ -79,7 +67,6 @@ _Static_assert(offsetof(struct vmcb, rsp) == 0x5d8, "APM 2, table B-2");
 _Static_assert(offsetof(struct vmcb, rax) == 0x5f8, "APM 2, table B-2");
 _Static_assert(offsetof(struct vmcb, cr2) == 0x640, "APM 2, table B-2");
 _Static_assert(offsetof(struct vmcb, g_pat) == 0x668, "APM 2, table B-2");
-_Static_assert(offsetof(struct vmcb, last_excp_to) == 0x690, "APM 2, table B-2");
 
 #define INTERCEPT1_NMI      (1u << 1)
 #define INTERCEPT1_CPUID    (1u << 18)
