@@ -35,7 +35,7 @@ void *app_pages(u64 bytes, u64 limit, const char *what);
 /* A protocol on a handle, NULL = it has none. */
 void *app_protocol(EFI_HANDLE handle, EFI_GUID guid);
 
-/* UTF-16 to ASCII. False: it does not fit, has no end in `units`, or holds something else. */
+/* UTF-16 of at most `units` to ASCII. False: it does not fit, or holds something else. */
 bool ascii_of(char *out, size_t room, const CHAR16 *in, size_t units);
 
 /* ---- file.c, pxe.c, http.c: where files come from ---- */

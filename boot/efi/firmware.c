@@ -65,11 +65,13 @@ void *app_protocol(EFI_HANDLE handle, EFI_GUID guid)
 
 bool ascii_of(char *out, size_t room, const CHAR16 *in, size_t units)
 {
-    for (size_t i = 0; i < units && i < room; i++) {
-        if (in[i] && in[i] != '\t' && (in[i] < ' ' || in[i] > '~'))
+    for (size_t i = 0; i < room; i++) {
+        CHAR16 c = i < units ? in[i] : 0;
+
+        if (c && c != '\t' && (c < ' ' || c > '~'))
             return false;
-        out[i] = (char)in[i];
-        if (!in[i])
+        out[i] = (char)c;
+        if (!c)
             return true;
     }
     return false;

@@ -25,11 +25,7 @@ static void read_load_options(void)
     /* Firmware is known to leave binary data here for entries that it made itself: that is not for us. */
     if (!app.loaded->LoadOptions || size < 2 || size > 2 * BOOT_CMDLINE_MAX)
         return;
-    size_t units = size / 2;
-    CHAR16 *wide = app_pages(size + 2, ~0ull, "load options");
-    memcpy(wide, app.loaded->LoadOptions, 2 * units);
-    wide[units] = 0;
-    if (!ascii_of(text, sizeof(text), wide, units + 1))
+    if (!ascii_of(text, sizeof(text), app.loaded->LoadOptions, size / 2))
         return;
     wrong = load_options_parse(text, &load_options);
     if (wrong)
