@@ -22,7 +22,7 @@ enum vcpu_exit_kind {
     VEXIT_VIRT_INSN, /* any other SVM/VMX instruction: the guest gets #UD */
     VEXIT_XSETBV,
     VEXIT_INVD, /* becomes WBINVD */
-    VEXIT_NMI,  /* the host's handler has not run yet: vcpu_take_nmi() */
+    VEXIT_NMI,  /* the host's handler has not run yet: take_nmi() */
     VEXIT_INIT,
     VEXIT_SHUTDOWN, /* triple fault */
 };
@@ -45,14 +45,7 @@ struct vcpu_exit {
 #define EVENT_HAS_CODE BIT(11)
 #define EVENT_VALID    BIT(31)
 #define EVENT_CODE     MASK(63, 32)
-enum {
-    EVENT_INTERRUPT = 0,
-    EVENT_NMI = 2,
-    EVENT_HARD = 3,
-    EVENT_SOFT_INT = 4,
-    EVENT_PRIV = 5,
-    EVENT_SOFT = 6
-};
+enum { EVENT_INTERRUPT, EVENT_NMI = 2, EVENT_HARD, EVENT_SOFT_INT, EVENT_PRIV, EVENT_SOFT };
 
 /* What the access was, as in AMD's EXITINFO1 (APM 2, 15.25.6). */
 #define NESTED_WRITE    BIT(1)
@@ -152,8 +145,7 @@ struct vcpu_backend {
     void (*set)(struct vcpu *v, enum vcpu_reg reg, u64 value);
     void (*get_segment)(struct vcpu *v, unsigned seg, struct vcpu_segment *out);
     void (*set_segment)(struct vcpu *v, unsigned seg, const struct vcpu_segment *in);
-    bool (*mode_is)(struct vcpu *v,
-                    const struct vcpu_mode *mode); /* would vcpu_get_mode() say so? v86 aside */
+    bool (*mode_is)(struct vcpu *v, const struct vcpu_mode *mode); /* what vcpu_get_mode() says, v86 aside? */
 
     /* Enters the guest and returns at the next exit, which v->exit tells of. GIF=0 (no NMI taken) from exit
      * to entry. */
