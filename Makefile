@@ -202,7 +202,7 @@ test-e2e: image guests ## Run the tests in the emulator only
 soak-programs: $(BUILD)/host/tests/unit/test_programs ## Programs that no run has seen before, for TIME seconds (default 600) twice, then a deeper small world
 	@FIRST=$$(date +%s)000 PROGRAM_SECONDS=$(or $(TIME),600) CLASS_PROGRAMS=$(or $(TIME),600) DEPTH=6 $<
 
-mutate: ## Break iommu/ and hv/ one place at a time; some host test must notice (SAMPLE=, SEED=, ONLY=)
+mutate: ## Break iommu/ and hv/ one place at a time; some host test must notice (SAMPLE=, SEED=, ONLY=, REPORT=1)
 	@tools/setup build test
 	@BUILD=$(BUILD) CC=$(CC) $(PYTHON) tools/mutate.py $(if $(SAMPLE),--sample $(SAMPLE)) $(if $(SEED),--seed $(SEED)) \
 		$(if $(ONLY),--only '$(ONLY)') $(if $(filter 1,$(REPORT)),--report)

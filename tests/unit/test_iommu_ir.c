@@ -79,6 +79,9 @@ static void nothing_but_ordinary_interrupts(void **state)
         assert_int_equal(msi(ATS, SENT_ALONE, 5).status == MODEL_INTERRUPT, mode < 2);
         assert_int_equal(W.device_irqs, mode < 2);
     }
+    put_irte(5, vector(0x10), 0);
+    flush_entry(5);
+    assert_int_equal(msi(ATS, SENT_ALONE, 5).status, MODEL_INTERRUPT);
     put_irte(5, vector(0x0f), 0);
     flush_entry(5);
     assert_int_equal(msi(ATS, SENT_ALONE, 5).status, MODEL_BLOCKED);

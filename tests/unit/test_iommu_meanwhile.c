@@ -243,6 +243,60 @@ static void an_entry_takes_its_domains_along(void **state)
     finish();
 }
 
+/* A unit with sixteen domain-ids is never shown a seventeenth: who finds none left is blocked. */
+static void ids_that_the_unit_has(void **state)
+{
+    unsigned present = 0;
+
+    (void)state;
+    in_use(&(struct world_cfg){ .wait_us = 100, .cap = CAP_DEFAULT & ~7ull });
+    for (unsigned i = 1; i < 20; i++) {
+        guest_context((u16)(0x0300 | i), TT_SS, (u16)(i % 14 + 1), GUEST_DATA + i * 0x1000, 4);
+        q_context(0, 3, (u16)i, (u16)(0x0300 | i), 0);
+    }
+    assert_true(q_sync(0));
+    for (unsigned i = 1; i < 20; i++) {
+        const struct context_entry *e = &units[0]->context_on[3][i];
+
+        present += e->lo & 1;
+        if (e->lo & 1)
+            assert_true((e->hi >> 8 & 0xffff) < 16);
+    }
+    assert_true(present > 8 && present < 16);
+    finish();
+}
+
+static bool flushed_page(u64 iova)
+{
+    for (unsigned i = 0; i < nr_host; i++) {
+        unsigned am = host[i].q1 & 0x3f;
+
+        if ((host[i].q0 & 0xf) == 2 &&
+            ((host[i].q0 >> 4 & 3) < 3 || iova >> 12 >> am == host[i].q1 >> 12 >> am))
+            return true;
+    }
+    return false;
+}
+
+/* A unit may keep any part of a large page by itself: with one page of it all of it is flushed. */
+static void a_large_page_goes_whole(void **state)
+{
+    enum { AT = 0x40000000 };
+
+    (void)state;
+    in_use(&(struct world_cfg){ .wait_us = 100 });
+    guest_map_level(0, AT, RAM3_BASE, P_RW, 2);
+    q_iotlb(0, 2, 5, 0, 0);
+    assert_true(q_sync(0));
+    host_clear();
+    poke64(guest_entry(0, AT, 2), 0);
+    q_iotlb(0, 3, 5, AT + 0x100000, 0);
+    assert_true(q_sync(0));
+    assert_true(flushed_page(AT) && flushed_page(AT + 0x100000) && flushed_page(AT + 0x1ff000));
+    assert_false(flushed_page(AT + 0x200000));
+    finish();
+}
+
 /* The longest queue, and nothing but waits in it: each is answered. */
 static void as_many_waits_as_there_can_be(void **state)
 {
@@ -281,6 +335,8 @@ int main(void)
         cmocka_unit_test(a_lost_unit_answers),
         cmocka_unit_test(an_entry_takes_its_domains_along),
         cmocka_unit_test(as_many_waits_as_there_can_be),
+        cmocka_unit_test(ids_that_the_unit_has),
+        cmocka_unit_test(a_large_page_goes_whole),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
