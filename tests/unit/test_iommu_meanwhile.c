@@ -99,6 +99,7 @@ static void a_hypercall_flushes(void **state)
     assert_int_equal(handled, 1);
     only_outcome(PLAIN, 0x3000, GUEST_DATA + 0x1000);
     only_outcome(ATS, 0x3000, GUEST_DATA + 0x1000);
+    finish();
 }
 
 /* The guest switches its tables as a whole while a batch is outstanding: what is shown then is true. */
