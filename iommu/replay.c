@@ -182,7 +182,8 @@ static bool straight(struct unit *u)
     struct domain *d = domain_of_guest(u, false, run->did);
 
     if (!plan_only_waits(&u->plan) || u->prq.answers || u->atts_lost || u->hq.lost || u->mamv < TABLE_ORDER ||
-        (run->range.first ^ run->range.last) >> TABLE_ORDER || !d || d->next_same || d->pgtt != PGTT_SECOND ||
+        (run->range.first ^ run->range.last) >> TABLE_ORDER || !d || d->next_same ||
+        domain_of_guest(u, true, run->did) || d->pgtt != PGTT_SECOND ||
         d->nr_atts + u->nr_twice > STRAIGHT_ATTS || !shadow_sync_leaves(u, d, run->range))
         return false;
     d->asked += run->length;

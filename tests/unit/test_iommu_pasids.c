@@ -216,17 +216,20 @@ static void pasids_switched_off(void **state)
 static void one_page_two_stages(void **state)
 {
     (void)state;
-    in_use_first(&nested, false);
-    put_pasid(ATS2, RID, PGTT_SS, DID, FS_A);
-    q_pasid(0, 1, DID, RID);
-    assert_true(q_sync(0));
-    assert_int_equal(dma_lands(ATS2, IOVA, true), GUEST_DATA);
-    poke64(FS_A + 3 * 4096 + (IOVA >> 12) * 8, GUEST_DATA | 2); /* may be written; is not present */
-    q_iotlb(0, 2, DID, 0, 0);
-    assert_true(q_sync(0));
-    assert_int_equal(dma_lands(ATS2, IOVA, true), GUEST_DATA);
-    assert_int_equal(dma_lands(ATS, IOVA, true), ~0ull);
-    finish();
+    for (unsigned g = 2; g <= 3; g++) { /* all, or only this page */
+        in_use_first(&nested, false);
+        put_pasid(ATS2, RID, PGTT_SS, DID, FS_A);
+        q_pasid(0, 1, DID, RID);
+        assert_true(q_sync(0));
+        assert_int_equal(dma_lands(ATS2, IOVA, true), GUEST_DATA);
+        poke64(FS_A + 3 * 4096 + (IOVA >> 12) * 8, GUEST_DATA | 2); /* may be written; is not present */
+        q_iotlb(0, g, DID, IOVA, 0);
+        assert_true(q_sync(0));
+        assert_int_equal(stale(ATS, IOVA) | stale(PLAIN, IOVA), 0);
+        assert_int_equal(dma_lands(ATS2, IOVA, true), GUEST_DATA);
+        assert_int_equal(dma_lands(ATS, IOVA, true), ~0ull);
+        finish();
+    }
 }
 
 /* The guest's table is gone and a new one has its place: same domain-id, same PASID, another table. */
