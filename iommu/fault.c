@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Faults of the real unit. Those of a guest that has translation on are the guest's, with the reason its own
- * tables give; those of the contained identity map are ours to log.
+ * tables give; those of the contained identity map, also for its pass-through functions, are ours to log.
  */
 #include "iommu/parts.h"
 
@@ -34,9 +34,31 @@ static bool may_be_ours(u8 reason)
     }
 }
 
+/* What is the same in both table modes. Emulators have legacy mode's words in scalable mode, too, and ours
+ * may be another mode than the guest's. */
+static u8 in_mode(const struct unit *u, u8 reason)
+{
+    static const u8 same[][2] = { { FAULT_ROOT_NOT_PRESENT, FAULT_SM_ROOT_NOT_PRESENT },
+                                  { FAULT_CONTEXT_NOT_PRESENT, FAULT_SM_CONTEXT_NOT_PRESENT },
+                                  { FAULT_CONTEXT_NOT_PRESENT, FAULT_SM_PASID_NOT_PRESENT },
+                                  { FAULT_WIDTH, FAULT_SM_WIDTH },
+                                  { FAULT_WIDTH, FAULT_SM_FS_CANONICAL },
+                                  { FAULT_SS_NO_WRITE, FAULT_SM_NO_WRITE },
+                                  { FAULT_SS_NO_READ, FAULT_SM_NO_READ },
+                                  { FAULT_SS_ACCESS, FAULT_SM_SS_ACCESS },
+                                  { FAULT_SS_RESERVED, FAULT_SM_SS_RESERVED },
+                                  { FAULT_ATS_BLOCKED, FAULT_SM_ATS_BLOCKED },
+                                  { FAULT_INTERRUPT_RANGE, FAULT_SM_INTERRUPT_RANGE } };
+
+    for (unsigned i = 0; i < ARRAY_SIZE(same); i++)
+        if (same[i][!u->v.rules.scalable] == reason)
+            return same[i][u->v.rules.scalable];
+    return reason;
+}
+
 /*
  * A guest is told what is wrong with its own tables, in the words of its own table mode and stage, whatever
- * ours are.
+ * ours are. FAULT_NONE: nothing is, so it is not told.
  */
 static u8 guest_reason(struct unit *u, u64 lo, u64 hi)
 {
@@ -50,17 +72,19 @@ static u8 guest_reason(struct unit *u, u64 lo, u64 hi)
         return guest ? (u8)guest : reason;
     }
     if (!may_be_ours(reason))
-        return reason;
+        return in_mode(u, reason);
     guest = context_fault(u, (u16)field_get(hi, FRCD_SID), hi & FRCD_PP ? &pasid : NULL, lo & FRCD_FI, &pgtt);
     if (guest)
-        return (u8)guest;
-    if (pgtt == PGTT_FIRST && stopped_below(reason)) /* it leads to where no device may go */
-        return read ? FAULT_SM_NO_READ : FAULT_SM_NO_WRITE;
-    if (pgtt == PGTT_FIRST || reason < FAULT_SM_FS_ACCESS)
+        return in_mode(u, (u8)guest);
+    /* No entry of ours where the guest has one: there was no memory for it, or it is new. */
+    if (reason < FAULT_WIDTH || (reason >= FAULT_SM_ROOT_ACCESS && reason < FAULT_SM_FS_ACCESS))
+        return in_mode(u, reason);
+    if (pgtt == PGTT_FIRST && reason >= FAULT_SM_FS_ACCESS && !stopped_below(reason))
         return reason;
-    if (u->v.rules.scalable)
-        return FAULT_SM_SS_PERMISSION;
-    return read ? FAULT_SS_NO_READ : FAULT_SS_NO_WRITE;
+    if (pgtt == PGTT_PASS_THROUGH) /* to what is not the guest's; a unit of its own would have let it */
+        return FAULT_NONE;
+    /* It gives no such right, or leads to where no device may go. */
+    return in_mode(u, read ? FAULT_SM_NO_READ : FAULT_SM_NO_WRITE);
 }
 
 /* Faults that only we caused: the guest's own tables would have let it through. */
@@ -82,11 +106,14 @@ static void report(struct unit *u, u64 lo, u64 hi)
     u16 sid = (u16)field_get(hi, FRCD_SID);
     u8 reason = (u8)field_get(hi, FRCD_FR);
     bool interrupt = reason >= FAULT_IR_FIRST && reason <= FAULT_IR_LAST;
+    u8 told = FAULT_NONE;
 
-    if (interrupt ? u->v.ir_enabled : u->v.enabled && !is_ours(u, sid, reason)) {
+    if (interrupt ? u->v.ir_enabled : u->v.enabled && !is_ours(u, sid, reason))
+        told = guest_reason(u, lo, hi);
+    if (told) {
         if (!interrupt && !(u->v.cap & CAP_CM))
             u->doubtful = sid;
-        vregs_fault(u, lo, (hi & ~FRCD_FR) | field_prep(FRCD_FR, guest_reason(u, lo, hi)));
+        vregs_fault(u, lo, (hi & ~FRCD_FR) | field_prep(FRCD_FR, told));
     } else {
         env_log_limited(ENV_WARN, "unit %u: blocked %s of %02x:%02x.%x at %llx (reason %x)", u->index,
                         interrupt      ? "interrupt"

@@ -210,7 +210,7 @@ static void judge(struct unit *u, const u64 q[8], struct guest_pasid *p)
     /* Hardware is given the address of a first-stage table only after this. */
     p->fault = FAULT_NONE;
     if (!env_guest_page(t->root))
-        p->fault = t->pgtt == PGTT_FIRST ? FAULT_SM_FS_TOP_ACCESS : FAULT_SS_ACCESS;
+        p->fault = t->pgtt == PGTT_FIRST ? FAULT_SM_FS_TOP_ACCESS : FAULT_SM_SS_TOP_ACCESS;
 }
 
 /* One entry of the guest's table at `table`; a consistent copy, or the last of a few tries. */
@@ -258,7 +258,6 @@ enum fault_reason pasid_fault(struct unit *u, const struct guest_dir *dir, const
     u32 which = pasid ? *pasid : dir->rid_pasid;
     struct guest_pasid p;
     volatile u64 *table;
-    enum fault_reason reason;
 
     if (which / PASIDS_PER_TABLE >= dir->entries) /* for a plain request the context entry is to blame */
         return FAULT_SM_PASID_LARGE;
@@ -266,10 +265,7 @@ enum fault_reason pasid_fault(struct unit *u, const struct guest_dir *dir, const
     if (table)
         read_entry(u, table, which, &p);
     *pgtt = p.t.pgtt;
-    reason = p.fault || p.t.pgtt == PGTT_PASS_THROUGH ? p.fault : shadow_fault(u, &p.t, addr);
-    return reason == FAULT_SS_ACCESS     ? FAULT_SM_SS_ACCESS
-           : reason == FAULT_SS_RESERVED ? FAULT_SM_SS_RESERVED
-                                         : reason;
+    return p.fault || p.t.pgtt == PGTT_PASS_THROUGH ? p.fault : shadow_fault(u, &p.t, addr);
 }
 
 static void sync_entry(struct unit *u, struct shadow_dir *dir, u32 pasid, const struct guest_pasid *p,

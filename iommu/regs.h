@@ -185,6 +185,7 @@ enum fault_reason {
     FAULT_ROOT_NOT_PRESENT = 0x1,
     FAULT_CONTEXT_NOT_PRESENT = 0x2,
     FAULT_CONTEXT_INVALID = 0x3,
+    FAULT_WIDTH = 0x4, /* the address has more bits than the tables translate */
     FAULT_SS_NO_WRITE = 0x5,
     FAULT_SS_NO_READ = 0x6,
     FAULT_SS_ACCESS = 0x7,      /* a second-stage table cannot be read */
@@ -194,6 +195,7 @@ enum fault_reason {
     FAULT_CONTEXT_RESERVED = 0xb,
     FAULT_SS_RESERVED = 0xc,
     FAULT_ATS_BLOCKED = 0xd, /* the context entry lets the function use no ATS */
+    FAULT_INTERRUPT_RANGE = 0xe,
 
     FAULT_IR_INDEX = 0x21, /* beyond the table */
     FAULT_IR_NOT_PRESENT = 0x22,
@@ -226,13 +228,16 @@ enum fault_reason {
     FAULT_SM_NEST_FIRST =
         0x74, /* to 0x7b: the second stage has stopped the walk of the first, or its result */
     FAULT_SM_SS_ACCESS = 0x78,
-    FAULT_SM_SS_PERMISSION = 0x79,
+    FAULT_SM_SS_NOT_PRESENT = 0x79,
     FAULT_SM_SS_RESERVED = 0x7a,
+    FAULT_SM_SS_TOP_ACCESS = 0x7b,
     FAULT_SM_NEST_LAST = 0x7b,
     FAULT_SM_FS_CANONICAL = 0x80,
+    FAULT_SM_WIDTH = 0x83,
     FAULT_SM_SS_WIDTH = 0x84,
     FAULT_SM_NO_WRITE = 0x85,
     FAULT_SM_NO_READ = 0x86,
+    FAULT_SM_INTERRUPT_RANGE = 0x87,
 };
 
 #endif

@@ -106,6 +106,8 @@ enum fault_reason shadow_fault(struct unit *u, const struct translation *t, u64 
         if (!v.table)
             return FAULT_SS_ACCESS;
         g = read_entry(u, &v, index, level);
+        if (g.kind == EMPTY && !g.fault && u->v.rules.scalable) /* in legacy mode it merely gives no right */
+            return FAULT_SM_SS_NOT_PRESENT;
         if (g.kind != TABLE)
             return g.fault;
         root = g.addr;

@@ -137,10 +137,10 @@ static u32 as_the_unit_says(u32 reason, bool write)
     static const u8 words[][2] = { { 0x39, 0x1 }, { 0x3a, 0xa }, { 0x41, 0x2 }, { 0x42, 0xb }, { 0x78, 0x7 },
                                    { 0x7a, 0xc }, { 0x83, 0x4 }, { 0x85, 0x5 }, { 0x86, 0x6 } };
 
-    if (tables.mode == TABLES_SECOND && (reason == 0x79 || reason == 0x85 || reason == 0x86))
-        return write ? 0x5 : 0x6;
     if (on_sluice) /* what is wrong with a table it says in the specification's words */
         return reason;
+    if (tables.mode == TABLES_SECOND && (reason == 0x79 || reason == 0x85 || reason == 0x86))
+        return write ? 0x5 : 0x6;
     for (u32 i = 0; i < ARRAY_SIZE(words); i++)
         if (words[i][0] == reason && (reason < 0x78 || tables.mode == TABLES_SECOND))
             return words[i][1];
@@ -405,10 +405,6 @@ static void use(void)
     writes = 0;
     entries = tables_sum(&tables, iova);
     result = model_dma(model, &r, &mark);
-    /* What passes through to where no memory is goes nowhere on the bare machine, and is blocked by Sluice.
-     */
-    if (on_sluice && !result.reason && result.pa >= 256ull << 20)
-        return;
     same("device's answer", r.write ? edu_dma_to(iova, 8) : edu_dma_aside(iova, 8), true);
     look_at_fault(result.reason);
     look();

@@ -202,9 +202,7 @@ static void hostile_22_and_24_entries(void **state)
 /* 22: the reasons of second-stage tables are the guest's, too. */
 static void hostile_22_second_stage_reasons(void **state)
 {
-    (void)state;
-    in_use(&(struct world_cfg){ .wait_us = 100 });
-    map_and_flush(0, 0x3000, GUEST_DATA);
+    static const u64 hosts[] = { ECAP_DEFAULT, ECAP_DEFAULT | E_SMTS | E_SSTS | E_SMPWC };
     static const struct {
         unsigned level;
         u64 entry;
@@ -219,21 +217,42 @@ static void hostile_22_second_stage_reasons(void **state)
         { 1, 1ull << 46 | GUEST_DATA | 3, 0xc },
         { 1, 0, 0x5 },
         { 1, GUEST_DATA | P_R, 0x5 },
+        { 1, REGION_BASE | P_RW, 0x5 },
     };
-    for (unsigned i = 0; i < ARRAY_SIZE(bad); i++) {
-        u64 at = guest_entry(0, 0x3000, bad[i].level), old = peek64(at);
 
-        poke64(at, bad[i].entry);
+    (void)state;
+    for (unsigned i = 0; i < 2 * ARRAY_SIZE(bad); i++) {
+        const u64 ecap = hosts[i / ARRAY_SIZE(bad)];
+        const unsigned n = i % ARRAY_SIZE(bad);
+
+        if (!n)
+            in_use(&(struct world_cfg){ .wait_us = 100, .ecap = ecap });
+        map_and_flush(0, 0x3000, GUEST_DATA);
+        u64 at = guest_entry(0, 0x3000, bad[n].level), old = peek64(at);
+
+        poke64(at, bad[n].entry);
         q_iotlb(0, 2, 5, 0, 0);
         assert_true(q_sync(0));
-        if (fault_of(PLAIN, 0x3000) != bad[i].reason)
-            fail_msg("entry %u: not reason %x", i, bad[i].reason);
+        if (fault_of(PLAIN, 0x3000) != bad[n].reason)
+            fail_msg("entry %u: not reason %x", i, bad[n].reason);
         poke64(at, old);
         q_iotlb(0, 2, 5, 0, 0);
         assert_true(q_sync(0));
         only_outcome(PLAIN, 0x3000, GUEST_DATA);
+        if (n < ARRAY_SIZE(bad) - 1)
+            continue;
+        assert_int_equal(fault_of(PLAIN, 1ull << 48), 0x4);
+        poke64(at, GUEST_DATA | P_W); /* and a read */
+        q_iotlb(0, 2, 5, 0, 0);
+        assert_true(q_sync(0));
+        guest_faults_clear(0);
+        assert_int_equal(dma_lands(PLAIN, 0x3000, false), ~0ull);
+        world_settle();
+        u64 lo, hi;
+        assert_true(guest_fault(0, &lo, &hi));
+        assert_int_equal(hi >> 32 & 0xff, 0x6);
+        finish();
     }
-    finish();
 }
 
 /* FPD: the guest does not want to hear of this function. */

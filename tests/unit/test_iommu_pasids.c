@@ -519,6 +519,56 @@ static void faults_of_pasids(void **state)
     finish();
 }
 
+/* What is wrong with a second-stage table, in the words of scalable mode, which the guest is in. */
+static void second_stage_reasons(void **state)
+{
+    const u64 leaf = FS_A + 3 * 4096 + (IOVA >> 12) * 8;
+    static const struct {
+        u64 at, value;
+        unsigned write, read;
+    } bad[] = {
+        { 3, 0, 0x79, 0x79 },
+        { 0, 0, 0x79, 0x79 },
+        { 3, GUEST_DATA | P_R, 0x85, 0 },
+        { 2, (FS_A + 3 * 4096) | P_R, 0x85, 0 },
+        { 3, GUEST_DATA | P_W, 0, 0x86 },
+        { 3, REGION_BASE | P_RW, 0x85, 0x86 },
+        { 3, GUEST_DATA | P_RW | 1ull << 62, 0x7a, 0x7a },
+        { 2, REGION_BASE | P_RW, 0x78, 0x78 },
+        { 4, REGION_BASE, 0x7b, 0x7b },
+    };
+
+    (void)state;
+    in_use_first(&nested, false);
+    put_pasid(PLAIN, RID, PGTT_SS, 7, FS_A);
+    q_pasid(0, 1, 7, RID);
+    assert_true(q_sync(0));
+    assert_int_equal(dma_lands(PLAIN, IOVA, true), GUEST_DATA);
+    for (unsigned i = 0; i < ARRAY_SIZE(bad); i++) {
+        u64 at = bad[i].at == 3 ? leaf : FS_A + bad[i].at * 4096, was;
+
+        if (bad[i].at == 4)
+            at = entry_at(PLAIN, RID);
+        was = peek64(at);
+        poke64(at, bad[i].at == 4 ? (was & 0xfff) | bad[i].value : bad[i].value);
+        q_pasid(0, 1, 7, RID);
+        q_iotlb(0, 2, 7, 0, 0);
+        assert_true(q_sync(0));
+        for (unsigned write = 0; write < 2; write++) {
+            unsigned want = write ? bad[i].write : bad[i].read;
+            u64 lo, hi;
+
+            guest_faults_clear(0);
+            assert_int_equal(dma_lands(PLAIN, IOVA, write), want ? ~0ull : GUEST_DATA);
+            world_settle();
+            if (want && (!guest_fault(0, &lo, &hi) || (hi >> 32 & 0xff) != want))
+                fail_msg("entry %u, %s: not reason %x", i, write ? "write" : "read", want);
+        }
+        poke64(at, was);
+    }
+    finish();
+}
+
 /* --- nested: the guest's table is walked through our second stage --- */
 
 static void nested_is_contained(void **state)
@@ -758,6 +808,7 @@ int main(void)
         cmocka_unit_test(domain_ids_run_out),
         cmocka_unit_test(rid_pasid),
         cmocka_unit_test(faults_of_pasids),
+        cmocka_unit_test(second_stage_reasons),
         cmocka_unit_test(nested_is_contained),
         cmocka_unit_test(second_stage_changes),
         cmocka_unit_test(five_levels),

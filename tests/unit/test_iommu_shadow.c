@@ -533,6 +533,10 @@ static void hostile_45_dma_aimed_at_the_machine(void **state)
         }
         for (unsigned i = 0; i < ARRAY_SIZE(forbidden); i++)
             assert_int_equal(dma_lands(PLAIN, forbidden[i], true), ~0ull);
+        /* No table of the guest's says anything against it: it is not told, Sluice's log is. */
+        world_settle();
+        assert_int_equal(guest_r32(0, R_FSTS) & (FS_PPF | FS_PFO), 0);
+        assert_non_null(strstr(W.last_log, "blocked DMA write of 00:03.0"));
         for (u64 pa = 0; pa < 0x1000000; pa += 0x1000)
             only_outcome(PLAIN, pa, world_allowed(pa) ? pa : ~0ull);
         only_outcome(PLAIN, BAR_BASE, BAR_BASE);

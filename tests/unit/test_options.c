@@ -139,6 +139,16 @@ static void nonsense_is_refused(void **state)
     assert_non_null(strstr(parse("x"), "on-shutdown=reset|halt"));
 }
 
+static void interrupts_are_contained_by_units(void **state)
+{
+    (void)state;
+    assert_non_null(strstr(parse("intr=strict iommu=off"), "needs the VT-d units"));
+    assert_non_null(strstr(parse("iommu=off intr=strict"), "needs the VT-d units"));
+    assert_null(parse("intr=strict iommu=on"));
+    assert_null(parse("intr=guest iommu=off"));
+    assert_null(parse("iommu=on"));
+}
+
 /* A bit that the specification has given a meaning would be a lie; so would the hint with another policy. */
 static void the_hint_takes_a_free_bit(void **state)
 {
@@ -189,6 +199,7 @@ int main(void)
         cmocka_unit_test(every_option_is_taken),
         cmocka_unit_test(sizes),
         cmocka_unit_test(nonsense_is_refused),
+        cmocka_unit_test(interrupts_are_contained_by_units),
         cmocka_unit_test(the_hint_takes_a_free_bit),
         cmocka_unit_test(serial_takes_a_port),
     };
