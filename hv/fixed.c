@@ -13,6 +13,7 @@
 #define MADT_IOAPIC      1
 #define MADT_IOAPIC_ADDR 4
 #define HPET_ADDRESS     44
+#define HPET_NUMBER      52
 
 /* Where chipsets put what ACPI need not name. The interrupt range is the local APICs' and every MSI's. */
 static const struct {
@@ -39,6 +40,12 @@ const u8 *fixed_ioapic_next(const u8 *entry, u64 *address)
     return entry;
 }
 
+u64 fixed_hpet(u8 *number)
+{
+    *number = (u8)acpi_field(acpi_find("HPET"), HPET_NUMBER, 1);
+    return acpi_field(acpi_find("HPET"), HPET_ADDRESS, 8);
+}
+
 static void declare(u64 base, u64 size)
 {
     need(mem_declare(base, size, MEM_DEVICE), "declaring fixed devices");
@@ -46,7 +53,8 @@ static void declare(u64 base, u64 size)
 
 void fixed_declare(void)
 {
-    u64 address, hpet = acpi_field(acpi_find("HPET"), HPET_ADDRESS, 8);
+    u8 number;
+    u64 address, hpet = fixed_hpet(&number);
 
     for (unsigned i = 0; i < ARRAY_SIZE(everywhere); i++)
         declare(everywhere[i].base, everywhere[i].size);

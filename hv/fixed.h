@@ -11,5 +11,7 @@
 void fixed_declare(void);
 /* The MADT's IOAPICs one by one: NULL first, NULL after the last. */
 const u8 *fixed_ioapic_next(const u8 *entry, u64 *address);
+/* Its address, 0: there is none; and its number, by which the DMAR table names it. */
+u64 fixed_hpet(u8 *number);
 
 #endif

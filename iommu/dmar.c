@@ -48,7 +48,7 @@ struct scope {
     u8 path[]; /* device, function pairs */
 } __attribute__((packed));
 _Static_assert(sizeof(struct scope) == 6, "8.3.1");
-enum { SCOPE_ENDPOINT = 1, SCOPE_BRIDGE = 2, SCOPE_IOAPIC = 3 };
+enum { SCOPE_ENDPOINT = 1, SCOPE_BRIDGE = 2 }; /* and enum iommu_chipset */
 
 /* A device scope as kept: bridges are followed when it is asked, since bus numbers can change. */
 #define MAX_PATH 8
@@ -88,7 +88,7 @@ static int parse_scopes(const u8 *p, unsigned len, u16 structure, u16 segment, u
 
         if (len < sizeof(*s) || s->length < sizeof(*s) + 2 || s->length > len || s->length % 2)
             return broken("device scope length", offset);
-        if (s->type >= SCOPE_ENDPOINT && s->type <= SCOPE_IOAPIC) {
+        if (s->type >= SCOPE_ENDPOINT && s->type <= IOMMU_HPET) {
             unsigned hops = (s->length - (unsigned)sizeof(*s)) / 2;
 
             if (hops > MAX_PATH || nr_scopes == ARRAY_SIZE(scopes))
@@ -282,12 +282,12 @@ struct unit *unit_of(u16 segment, u16 sid)
     return NULL;
 }
 
-bool iommu_ioapic(u8 id, u16 *segment, u16 *sid)
+bool iommu_chipset(enum iommu_chipset type, u8 id, u16 *segment, u16 *sid)
 {
     for (unsigned i = 0; i < nr_scopes; i++) {
         const struct kept_scope *s = &scopes[i];
 
-        if (s->structure != TYPE_DRHD || s->type != SCOPE_IOAPIC || s->id != id)
+        if (s->structure != TYPE_DRHD || s->type != type || s->id != id)
             continue;
         *segment = s->segment;
         *sid = scope_end(s);

@@ -118,12 +118,16 @@ struct iommu_message {
 /* Who sends in the name of a bus, not of a function: what is behind a bridge to conventional PCI. */
 #define IOMMU_SOURCE_EXACT BIT(18)
 #define IOMMU_SOURCE_BUSES BIT(19) /* first bus in 15:8, last one in 7:0 */
+/* It may pass on the interrupts of a conventional interrupt controller, which gives their vector itself. */
+#define IOMMU_SOURCE_EXTINT BIT(31)
 /* `count` of them in a row, for what the unit of `sid` remaps. NULL, told in one line: there are no more. */
 struct iommu_message *iommu_messages(u16 segment, u16 sid, u32 source, unsigned count) __must_check;
 /* When it returns, the entry says so and no cache holds the old one. */
 void iommu_message_set(struct iommu_message *m, u32 address, u16 data);
-/* The source-id of an IOAPIC of the MADT. False: firmware does not say which unit remaps it. */
-bool iommu_ioapic(u8 id, u16 *segment, u16 *sid);
+/* The source-id of an IOAPIC of the MADT or an HPET, by its number there. False: firmware does not say which
+ * unit remaps it. */
+enum iommu_chipset { IOMMU_IOAPIC = 3, IOMMU_HPET = 4 }; /* types of device scopes (8.3.1) */
+bool iommu_chipset(enum iommu_chipset type, u8 id, u16 *segment, u16 *sid);
 
 /*
  * What goes on inside, for tools/inside.c: docs/hypercalls.md. A descriptor that a guest submitted or the

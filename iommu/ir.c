@@ -43,7 +43,7 @@ static struct irte message_entry(const struct iommu_message *m)
     return (struct irte){ IRTE_P | (m->address & (IRTE_DM | IRTE_RH)) | field_prep(IRTE_TM, level) |
                               field_prep(IRTE_DLM, mode) | field_prep(IRTE_VECTOR, m->data & 0xff) |
                               destination << 40,
-                          m->source };
+                          m->source & MASK(19, 0) };
 }
 
 /* The guest's entry, judged: what is wrong with it, else the entry for hardware. */
@@ -53,6 +53,7 @@ static enum fault_reason read_guest(struct unit *u, u32 index, struct irte *out)
     struct irte message;
     volatile struct irte *page, *e;
     u64 mode;
+    bool ours;
 
     *out = (struct irte){ 0, 0 };
     if (index >= entries_in_use(u))
@@ -79,8 +80,9 @@ static enum fault_reason read_guest(struct unit *u, u32 index, struct irte *out)
         return FAULT_IR_NOT_PRESENT;
     }
     mode = field_get(out->lo, IRTE_DLM);
-    if (out->lo & IRTE_LO_RSVD || out->hi & IRTE_HI_RSVD || mode > 1 ||
-        field_get(out->lo, IRTE_VECTOR) < 16) {
+    ours = !u->v.ir_enabled && mode == DLM_EXTINT && u->messages[index].source & IOMMU_SOURCE_EXTINT;
+    if (out->lo & IRTE_LO_RSVD || out->hi & IRTE_HI_RSVD ||
+        (!ours && (mode > 1 || field_get(out->lo, IRTE_VECTOR) < 16))) {
         if (mode > 1)
             env_log_limited(ENV_WARN,
                             "unit %u: guest's interrupt entry %x is not an ordinary interrupt: refused",

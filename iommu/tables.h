@@ -95,6 +95,7 @@ _Static_assert(sizeof(struct irte) == 16, "9.9");
 #define IRTE_RH      BIT(3)
 #define IRTE_TM      BIT(4)
 #define IRTE_DLM     MASK(7, 5)
+#define DLM_EXTINT   7
 #define IRTE_IM      BIT(15) /* posted: not announced, so reserved */
 #define IRTE_VECTOR  MASK(23, 16)
 #define IRTE_LO_RSVD (MASK(14, 12) | IRTE_IM | MASK(31, 24))

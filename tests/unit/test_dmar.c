@@ -84,7 +84,7 @@ static void good_tables(void **state)
     ioapic = size;
     scope(d, 3, 0xf0, 1, (u8[]){ 0x1f, 7 });
     put(ioapic + 4, 1, 2);
-    /* an HPET and an ACPI device: skipped */
+    /* an HPET; an ACPI device is skipped */
     scope(d, 4, 0xf0, 1, (u8[]){ 0xf, 0 });
     scope(d, 5, 0, 1, (u8[]){ 3, 0 });
     drhd(1, 2, 0, UNIT_BASE + 0x4000);
@@ -110,11 +110,15 @@ static void good_tables(void **state)
     assert_ptr_equal(unit_of(0, 3 << 3), units[1]); /* an ACPI device's scope is not a PCI function's */
     assert_ptr_equal(unit_of(1, 2 << 3), units[2]);
     assert_null(unit_of(2, 2 << 3));
-    assert_true(iommu_ioapic(2, &segment, &sid));
+    assert_true(iommu_chipset(IOMMU_IOAPIC, 2, &segment, &sid));
     assert_int_equal(segment, 0);
     assert_int_equal(sid, 0xf0ff);
     assert_ptr_equal(unit_of(0, 0xf0ff), units[0]);
-    assert_false(iommu_ioapic(0, &segment, &sid));
+    assert_false(iommu_chipset(IOMMU_IOAPIC, 0, &segment, &sid));
+    assert_true(iommu_chipset(IOMMU_HPET, 0, &segment, &sid));
+    assert_int_equal(sid, 0xf078);
+    assert_ptr_equal(unit_of(0, 0xf078), units[0]);
+    assert_false(iommu_chipset(IOMMU_HPET, 2, &segment, &sid));
     assert_true(dmar_ats_listed(0, 0x1c << 3));
     assert_true(dmar_ats_listed(0, 0x0100));
     assert_false(dmar_ats_listed(0, 0x0208));

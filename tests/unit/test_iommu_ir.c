@@ -185,6 +185,16 @@ static void strict_translates(void **state)
     }
     iommu_message_set(m, 0xfee00000, 0x0f);
     assert_int_equal(msi(ATS, named(m), 0).status, MODEL_BLOCKED);
+    /* what an IOAPIC passes on from a conventional controller, which gives the vector itself; nothing else,
+     * and nobody else */
+    m = message(ATS, SID_ATS | IOMMU_SOURCE_EXACT | IOMMU_SOURCE_EXTINT);
+    for (unsigned mode = 0; mode < 8; mode++) {
+        iommu_message_set(m, 0xfee00000, (u16)(mode << 8 | (mode == 7 ? 0 : 0x41)));
+        W.device_irqs = 0;
+        assert_int_equal(msi(ATS, named(m), 0).status == MODEL_INTERRUPT, mode < 2 || mode == 7);
+        assert_int_equal(msi(PLAIN, named(m), 0).status, MODEL_BLOCKED);
+    }
+    assert_int_equal(W.device_irq[0].data & 0x700, 0x700);
     /* behind a bridge: the bus has to be right */
     m = message(ATS, 0x0001 | IOMMU_SOURCE_BUSES);
     iommu_message_set(m, 0xfee00000, 0x61);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* LINK: hv/intr.c hv/pci_cfg.c hv/pci_filter.c hv/pci_decode.c hv/pci_table.c hv/mem.c */
+/* LINK: hv/intr.c hv/intr_chipset.c hv/pci_cfg.c hv/pci_filter.c hv/pci_decode.c hv/pci_table.c hv/mem.c */
 /*
  * Configuration space through the filter: a fake machine whose registers keep only their writable bits, and a
  * record of what the VT-d layer was told and when, relative to the writes that reached the devices.
@@ -25,6 +25,7 @@
 #define ECAM   0xe0000000ull
 #define REGION (992 * MB)
 #define IOAPIC 0xfec00000ull
+#define HPET   0xfed00000ull
 
 /* ---- the machine */
 
@@ -277,11 +278,14 @@ static port_writer config_writer;
 static void *ecam_ctx;
 
 static struct mmio_range table_range;
+static mmio_handler hpet_handler; /* NULL: it is not trapped */
 
 int bus_add_mmio(u64 base, u64 size, bool reads_direct, mmio_handler handler, void *ctx)
 {
-    if (base == IOAPIC) {
+    if (base == IOAPIC || base == HPET) {
         assert_false(reads_direct);
+        if (base == HPET)
+            hpet_handler = handler;
         return 0;
     }
     assert_int_equal(base, ECAM);
@@ -425,11 +429,19 @@ void iommu_message_set(struct iommu_message *m, u32 address, u16 data)
     m->data = data;
 }
 
-bool iommu_ioapic(u8 id, u16 *segment, u16 *sid)
+bool iommu_chipset(enum iommu_chipset type, u8 id, u16 *segment, u16 *sid)
 {
     *segment = 0;
-    *sid = 0xff00;
-    return id == 2;
+    *sid = type == IOMMU_HPET ? 0xff78 : 0xff00;
+    return type == IOMMU_HPET ? id == 0 : id == 2;
+}
+
+static u8 hpet_number;
+
+u64 fixed_hpet(u8 *number)
+{
+    *number = hpet_number;
+    return HPET;
 }
 
 const u8 *fixed_ioapic_next(const u8 *entry, u64 *address)
@@ -443,10 +455,15 @@ const u8 *fixed_ioapic_next(const u8 *entry, u64 *address)
 /* Of the IOAPIC there is only its number of pins; the emulator's is real (tests/guests/intr.c). */
 static u32 ioapic_page[0x400] = { [4] = 0x00010020 };
 
+/* Three timers, of which the second can send messages. */
+static u32 hpet_page[0x400];
+
 void *mmio_map(u64 pa, u64 size)
 {
-    assert_int_equal(pa, IOAPIC);
     assert_int_equal(size, PAGE_SIZE);
+    if (pa == HPET)
+        return hpet_page;
+    assert_int_equal(pa, IOAPIC);
     return ioapic_page;
 }
 
@@ -944,6 +961,10 @@ static int set_up_strict(void **state)
     memset(messages, 0, sizeof(messages));
     memset(bar_page, 0, sizeof(bar_page));
     table_range = (struct mmio_range){ 0 };
+    memset(hpet_page, 0, sizeof(hpet_page));
+    hpet_page[0] = 2 << 8 | 1;
+    hpet_page[0x120 / 4] = hpet_number == 7 ? 0 : BIT(15);
+    hpet_handler = NULL;
     nr_messages = flushes = 0;
     messages_left = ARRAY_SIZE(messages);
     pci_scan();
@@ -1078,6 +1099,84 @@ static void strict_msix(void **state)
     assert_int_equal(bar_at, 0x200000000);
 }
 
+/* A VF's table lies in its part of its physical function's BAR, and goes where that goes. */
+static void strict_vf(void **state)
+{
+    bool full;
+
+    (void)state;
+    put(VF, 0x34, 1, 0xb0, 0);
+    put(VF, 0x06, 2, 0x10, 0);
+    put(VF, 0xb0, 2, 0x0011, 0);
+    put(VF, 0xb2, 2, 3, 0xc000);
+    put(VF, 0xb4, 4, 0x2000, 0);
+    put(PF, 0x114, 2, 0, 0); /* what is here the first is the second one */
+    cfg_write(PF, 0x110, 2, 4);
+    cfg_write(PF, 0x108, 2, 9);
+    table_range = (struct mmio_range){ 0 };
+    memset(bar_page, 0, sizeof(bar_page));
+    cfg_write(VF, 0x04, 2, 4);
+    assert_int_equal(table_range.base, 0xd8012000);
+    struct iommu_message *m = pci_function_get(0, 0x301, &full)->messages;
+    assert_int_equal(m->source, 0x0301 | IOMMU_SOURCE_EXACT);
+    table_access(0x10, 4, true, 0xfee01000);
+    table_access(0x18, 4, true, 0x47);
+    assert_int_equal(m[1].address, 0xfee01000);
+    assert_int_equal(m[1].data, 0x47);
+    assert_int_equal(table_access(0x10, 4, false, 0), 0xfee01000);
+    assert_int_not_equal(bar_u32(0x10), 0xfee01000);
+    cfg_write(PF, 0x108, 2, 0);
+    cfg_write(PF, 0x124, 4, 0xd9000000);
+    cfg_write(PF, 0x108, 2, 9); /* the VF itself is not written to */
+    assert_int_equal(table_range.base, 0xd9012000);
+    assert_int_equal(table_access(0x18, 4, false, 0), 0x47);
+}
+
+static u64 hpet_at(u32 off, unsigned width, bool write, u64 value)
+{
+    return hpet_handler(NULL, NULL, HPET + off, width, write, value) & MASK(8 * width - 1, 0);
+}
+
+static void strict_hpet(void **state)
+{
+    struct iommu_message *m = NULL;
+
+    (void)state;
+    for (unsigned i = 0; i < nr_messages; i++)
+        if (messages[i].source == (0xff78 | IOMMU_SOURCE_EXACT) && !m)
+            m = &messages[i] + 1; /* of the second timer */
+    assert_non_null(m);
+    hpet_at(0x134, 4, true, 0xfee02000);
+    hpet_at(0x130, 4, true, 0x44);
+    assert_int_equal(m->address, 0xfee02000);
+    assert_int_equal(m->data, 0x44);
+    assert_int_equal(hpet_page[0x134 / 4] & 0xfff00010, 0xfee00010); /* remappable format */
+    assert_int_equal(hpet_page[0x130 / 4], 0);
+    assert_int_equal(hpet_at(0x130, 8, false, 0), 0xfee0200000000044);
+    assert_int_equal(hpet_at(0x130, 1, false, 0), 0x44);
+    hpet_at(0x130, 1, true, 0x45);
+    assert_int_equal(m->data, 0x45);
+    hpet_at(0x130, 8, true, 0xfee0300000000046);
+    assert_int_equal(m->address, 0xfee03000);
+    assert_int_equal(m->data, 0x46);
+    hpet_at(0x134, 4, true, 0x1000); /* no interrupt */
+    assert_int_equal(m->address, 0);
+    assert_int_equal(hpet_page[0x134 / 4], 0x1000);
+    assert_int_equal(hpet_at(0x130, 8, false, 0), 0x100000000046);
+    /* all other registers are the device's */
+    hpet_at(0x128, 8, true, 0x1122334455667788);
+    assert_int_equal(hpet_at(0x128, 8, false, 0), 0x1122334455667788);
+    assert_int_equal(hpet_page[0x128 / 4], 0x55667788);
+    hpet_at(0x170, 4, true, 0xfee00000); /* there is no fourth timer */
+    assert_int_equal(hpet_page[0x170 / 4], 0xfee00000);
+    /* Without a word of who sends, and where no timer can send, nothing is trapped. */
+    for (hpet_number = 6; hpet_number < 8; hpet_number++) {
+        assert_int_equal(set_up_strict(state), 0);
+        assert_true(hpet_handler == NULL);
+    }
+    hpet_number = 0;
+}
+
 /* A function for which there are no entries keeps what it had, and cannot send. */
 static void strict_without_entries(void **state)
 {
@@ -1141,6 +1240,8 @@ int main(void)
         cmocka_unit_test_setup(translations_are_of_4k, set_up),
         cmocka_unit_test_setup_teardown(strict_msi, set_up_strict, lenient),
         cmocka_unit_test_setup_teardown(strict_msix, set_up_strict, lenient),
+        cmocka_unit_test_setup_teardown(strict_vf, set_up_strict, lenient),
+        cmocka_unit_test_setup_teardown(strict_hpet, set_up_strict, lenient),
         cmocka_unit_test_setup_teardown(strict_without_entries, set_up_strict, lenient),
         cmocka_unit_test_setup_teardown(strict_behind_a_bridge, set_up_strict, lenient),
     };
