@@ -95,6 +95,11 @@ void context_read(struct unit *u, u16 sid, struct guest_context *g)
     volatile struct context_entry *at;
     u64 lo, hi;
 
+    /* A table mode that is not announced translates nothing. */
+    if (u->v.ttm > TTM_SCALABLE || (scalable && !(u->v.ecap & ECAP_SMTS))) {
+        *g = (struct guest_context){ .fault = u->v.ttm == TTM_ABORT ? FAULT_ABORT : FAULT_TTM };
+        return;
+    }
     *g = (struct guest_context){ .fault = scalable ? FAULT_SM_ROOT_ACCESS : FAULT_ROOT_ACCESS };
     if (!root)
         return;

@@ -48,6 +48,7 @@ static u8 in_mode(const struct unit *u, u8 reason)
                                   { FAULT_SS_ACCESS, FAULT_SM_SS_ACCESS },
                                   { FAULT_SS_RESERVED, FAULT_SM_SS_RESERVED },
                                   { FAULT_ATS_BLOCKED, FAULT_SM_ATS_BLOCKED },
+                                  { FAULT_LEGACY_PASID, FAULT_SM_PASID_BLOCKED },
                                   { FAULT_INTERRUPT_RANGE, FAULT_SM_INTERRUPT_RANGE } };
 
     for (unsigned i = 0; i < ARRAY_SIZE(same); i++)

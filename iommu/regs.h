@@ -107,6 +107,8 @@
 #define RTADDR_TTM   MASK(11, 10)
 #define TTM_LEGACY   0
 #define TTM_SCALABLE 1
+#define TTM_RESERVED 2
+#define TTM_ABORT    3
 
 /* --- CCMD and IOTLB, register-based invalidation (11.4.6) --- */
 #define CCMD_ICC   BIT(63)
@@ -204,6 +206,9 @@ enum fault_reason {
     FAULT_IR_FIRST = 0x20,
     FAULT_IR_LAST = 0x26,
 
+    FAULT_TTM = 0x30,          /* a table mode that there is not */
+    FAULT_LEGACY_PASID = 0x31, /* a request with a PASID in legacy mode */
+    FAULT_ABORT = 0x33,        /* abort-DMA mode */
     FAULT_SM_ROOT_ACCESS = 0x38,
     FAULT_SM_ROOT_NOT_PRESENT = 0x39,
     FAULT_SM_ROOT_RESERVED = 0x3a,
@@ -212,6 +217,7 @@ enum fault_reason {
     FAULT_SM_CONTEXT_RESERVED = 0x42,
     FAULT_SM_CONTEXT_INVALID = 0x43,
     FAULT_SM_ATS_BLOCKED = 0x44,
+    FAULT_SM_PASID_BLOCKED = 0x45,
     FAULT_SM_PAGES_BLOCKED = 0x47, /* it sends page requests, which its entry does not allow */
     FAULT_SM_PASID_LARGE = 0x46,
     FAULT_SM_RID_PASID = 0x48,

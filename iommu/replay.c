@@ -60,7 +60,9 @@ static void fetch(struct unit *u)
 
     inside_step(u);
     /* 256-bit descriptors need the scalable mode announced; its tables need them (11.4.9.9). */
-    if (wide ? !(u->v.ecap & ECAP_SMTS) : u->v.rules.scalable)
+    if (u->v.ttm == TTM_RESERVED)
+        error = IQEI_TTM;
+    else if (wide ? !(u->v.ecap & ECAP_SMTS) : u->v.rules.scalable)
         error = IQEI_WIDTH;
     else if (tail >= size)
         error = IQEI_TAIL;

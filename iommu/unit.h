@@ -287,6 +287,7 @@ struct vunit {
     u64 cap, ecap;
     struct desc_rules rules;
     u64 root;                             /* latched by SRTP */
+    u8 ttm;                               /* likewise; rules.scalable: it is not legacy mode */
     bool enabled;                         /* TE as the guest set it */
     u64 irta;                             /* latched by SIRTP */
     bool ir_enabled;                      /* IRE as the guest set it */

@@ -219,7 +219,8 @@ void vregs_finish(struct unit *u)
         u64 ccmd = vreg64(u, REG_CCMD);
 
         set64(u, REG_CCMD,
-              (ccmd & ~(CCMD_ICC | CCMD_CAIG)) | field_prep(CCMD_CAIG, field_get(ccmd, CCMD_CIRG)));
+              (ccmd & ~(CCMD_ICC | CCMD_CAIG)) |
+                  (u->v.rules.scalable ? 0 : field_prep(CCMD_CAIG, field_get(ccmd, CCMD_CIRG))));
         u->v.ccmd_on_finish = false;
     }
     if (u->v.iotlb_on_finish) {
@@ -270,11 +271,9 @@ static void command(struct unit *u, u32 gcmd)
         u64 rtaddr = vreg64(u, REG_RTADDR);
 
         *reg(u, REG_GSTS) &= ~(u32)GCMD_SRTP;
-        /* A table mode that is not announced translates nothing. */
         u->v.root = rtaddr & RTADDR_RTA;
-        u->v.rules.scalable = field_get(rtaddr, RTADDR_TTM) == TTM_SCALABLE && u->v.ecap & ECAP_SMTS;
-        if (rtaddr & RTADDR_TTM && !u->v.rules.scalable)
-            u->v.root = RTADDR_RTA;
+        u->v.ttm = (u8)field_get(rtaddr, RTADDR_TTM);
+        u->v.rules.scalable = u->v.ttm != TTM_LEGACY;
         if (u->v.enabled)
             plan_everything(u);
         u->v.gsts_on_finish |= GCMD_SRTP;
@@ -308,7 +307,8 @@ static void context_command(struct unit *u)
 
     replay_settle(u);
     set64(u, REG_CCMD, ccmd); /* a former command that ended just now has cleared this one's ICC */
-    if (r.granularity)        /* 0 is reserved: nothing is invalidated, and CAIG says so */
+    /* 0 is reserved, and the register is legacy mode's: nothing is invalidated, and CAIG says so. */
+    if (r.granularity && !u->v.rules.scalable)
         plan_request(u, &r);
     u->v.ccmd_on_finish = true;
     replay_submit(u);

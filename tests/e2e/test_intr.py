@@ -76,14 +76,14 @@ def test_virtual_function(tmp_path):
         grep "$vf" /proc/interrupts | sed 's/^/LINUX: /'
         check came "$(awk -v vf="$vf" '$0 ~ vf { n += $2 } END { print (n > 0) }' /proc/interrupts)" 1
     """
-    port = "pcie-root-port,id=port,chassis=1,bus-reserve=2,io-reserve=0"
+    port = "pcie-root-port,id=below,chassis=1,bus-reserve=2,io-reserve=0"
     result = linux.boot(
         *[tmp_path, script],
         wanted=["igb", "igbvf"],
         append="intremap=off pci=realloc",
         options="intr=strict",
         iommu="intremap=on,aw-bits=48",
-        devices=["-device", port, "-device", "igb,bus=port"],
+        devices=["-device", port, "-device", "igb,bus=below"],
         events=EVENTS,
     )
     linux.assert_good(result, "came")

@@ -251,6 +251,11 @@ static void hostile_22_second_stage_reasons(void **state)
         u64 lo, hi;
         assert_true(guest_fault(0, &lo, &hi));
         assert_int_equal(hi >> 32 & 0xff, 0x6);
+        guest_faults_clear(0); /* and a PASID, which legacy mode does not know */
+        assert_int_equal(model_fn_dma_pasid(W.fn[PLAIN], 3, 0x3000, 8, true, &lo).status, MODEL_BLOCKED);
+        world_settle();
+        assert_true(guest_fault(0, &lo, &hi));
+        assert_int_equal(hi >> 32 & 0xff, 0x31);
         finish();
     }
 }

@@ -188,18 +188,47 @@ static void hostile_27_root_pointer_while_on(void **state)
     finish();
 }
 
+static void ccmd(u64 value)
+{
+    guest_w64(0, R_CCMD, value | 1ull << 63);
+    for (unsigned n = 0; n < 1000 && guest_read(0, R_CCMD, 8) >> 63; n++)
+        world_run(1);
+    assert_int_equal(guest_read(0, R_CCMD, 8) >> 63, 0);
+}
+
 static void hostile_27_other_table_modes(void **state)
 {
     (void)state;
     in_use(&(struct world_cfg){ .wait_us = 100 });
     for (u64 ttm = 1; ttm < 4; ttm++) {
+        u64 lo, hi;
+
+        map_and_flush(0, 0x3000, GUEST_DATA);
         guest_w64(0, R_RTADDR, GUEST_ROOT | ttm << 10);
         guest_gcmd(0, G_SRTP, true);
-        map_and_flush(0, 0x3000, GUEST_DATA);
         only_outcome(PLAIN, 0x3000, ~0ull);
         only_outcome(ATS, 0x3000, ~0ull);
+        guest_faults_clear(0);
+        assert_int_equal(dma_lands(PLAIN, 0x3000, true), ~0ull);
+        world_settle();
+        assert_true(guest_fault(0, &lo, &hi));
+        assert_int_equal(hi >> 32 & 0xff, ttm == 3 ? 0x33 : 0x30);
+        /* the reserved mode knows no descriptors, the others none of 128 bits */
+        u32 wait = q_wait(0);
+        q_ring(0);
+        world_settle();
+        assert_false(q_done(wait));
+        assert_int_equal(iqe(0), ttm == 2 ? 7 : 5);
+        /* nor a register that invalidates the context cache */
+        host_clear();
+        ccmd(1ull << 61);
+        assert_int_equal(guest_read(0, R_CCMD, 8) >> 59 & 3, 0);
+        assert_int_equal(nr_host, 0);
         guest_w64(0, R_RTADDR, GUEST_ROOT);
         guest_gcmd(0, G_SRTP, true);
+        guest_w32(0, R_FSTS, FS_IQE);
+        world_settle();
+        assert_true(q_done(wait));
         only_outcome(PLAIN, 0x3000, GUEST_DATA);
     }
     finish();
@@ -250,14 +279,6 @@ static void hostile_27_off_means_off(void **state)
         only_outcome(ATS, 0x3000, GUEST_DATA);
         finish();
     }
-}
-
-static void ccmd(u64 value)
-{
-    guest_w64(0, R_CCMD, value | 1ull << 63);
-    for (unsigned n = 0; n < 1000 && guest_read(0, R_CCMD, 8) >> 63; n++)
-        world_run(1);
-    assert_int_equal(guest_read(0, R_CCMD, 8) >> 63, 0);
 }
 
 static u64 iotlb_reg(u64 value, u64 iva)
