@@ -31,6 +31,8 @@ static struct domain *domain_of(u16 did);
 #define desc_devtlb_high(page, order)      covers(page, order)
 #define domain_get(u, did)                 domain_of(did)
 #define fn_find(u, sid)                    (&(u)->fns[sid])
+#define desc_devtlb(sid, pfsid, depth, page, order) \
+    ((struct desc){ desc_devtlb_low(sid, pfsid, depth), covers(page, order) })
 #define desc_pdevtlb(sid, pfsid, depth, pasid, page, order) \
     ((struct desc){ desc_pdevtlb_low(sid, pfsid, depth, pasid), covers(page, order) })
 #include "iommu/emit.c"
@@ -186,13 +188,10 @@ static void any_domains(void)
         dirs[i].sid = i + 1;
         dirs[i].guest.rid_pasid = any32() & 0xfffff;
     }
-    if (domains[0].root) {
-        domains[0].first_att = 2;
-        domains[0].nr_atts = 2;
-    } else {
-        unit.fns[1].dir = &dirs[0];
-        ASSUME(atts[1].rid || atts[1].pasid != dirs[0].guest.rid_pasid);
-    }
+    domains[0].first_att = 2; /* of which nothing is read where the tables are the guest's */
+    domains[0].nr_atts = 2;
+    unit.fns[1].dir = &dirs[0];
+    ASSUME(domains[0].root || atts[1].rid || atts[1].pasid != dirs[0].guest.rid_pasid);
 }
 
 /* Is this block about the way that is watched? A first-stage table is that of one PASID. */
