@@ -52,6 +52,7 @@ enum { EVENT_INTERRUPT, EVENT_NMI = 2, EVENT_HARD, EVENT_SOFT_INT, EVENT_PRIV, E
 #define NESTED_FETCH    BIT(4)
 #define NESTED_DELIVERY BIT(31) /* ours: of an event's delivery, which is tried again at entry */
 #define NESTED_WALK     BIT(33) /* the CPU's own walk of the guest's tables, not the instruction's operand */
+#define NESTED_KIND     (NESTED_WRITE | NESTED_FETCH | NESTED_DELIVERY | NESTED_WALK)
 
 /* In the order of AMD's VMCB. */
 enum { SEG_ES, SEG_CS, SEG_SS, SEG_DS, SEG_FS, SEG_GS, NR_SEG };
@@ -145,7 +146,8 @@ struct vcpu_backend {
     void (*set)(struct vcpu *v, enum vcpu_reg reg, u64 value);
     void (*get_segment)(struct vcpu *v, unsigned seg, struct vcpu_segment *out);
     void (*set_segment)(struct vcpu *v, unsigned seg, const struct vcpu_segment *in);
-    bool (*mode_is)(struct vcpu *v, const struct vcpu_mode *mode); /* what vcpu_get_mode() says, v86 aside? */
+    /* Would 64-bit code, of whatever privilege, be read and decoded as in that mode? */
+    bool (*reads_code_as)(struct vcpu *v, const struct vcpu_mode *mode);
 
     /* Enters the guest and returns at the next exit, which v->exit tells of. GIF=0 (no NMI taken) from exit
      * to entry. */

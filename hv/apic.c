@@ -99,7 +99,7 @@ static bool is_lvt(u32 reg)
 }
 
 /* Registers are 32 bits wide, 16 bytes apart; what another access would reach is not defined, and differs. */
-static u64 apic_mmio(void *ctx, struct vcpu *v, u64 gpa, unsigned width, bool write, u64 value)
+static u64 apic_mmio(void *ctx, u64 gpa, unsigned width, bool write, u64 value, struct vcpu *v)
 {
     u32 reg = (u32)(gpa & (PAGE_SIZE - 1)), data = (u32)value;
 

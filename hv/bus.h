@@ -10,9 +10,9 @@
 
 /*
  * One access of `width` bytes (1, 2, 4, 8), exactly as the guest made it, misaligned ones included; it never
- * crosses a page. What a read gives is returned; bits above the width do not count.
+ * crosses a page. What a read gives is returned; bits of that and of `value` above the width do not count.
  */
-typedef u64 (*mmio_handler)(void *ctx, struct vcpu *v, u64 gpa, unsigned width, bool write, u64 value);
+typedef u64 (*mmio_handler)(void *ctx, u64 gpa, unsigned width, bool write, u64 value, struct vcpu *v);
 
 struct mmio_range {
     u64 base, size;

@@ -132,27 +132,35 @@ static __attribute__((noinline)) void dispatch(struct vcpu *v, const struct vcpu
     }
 }
 
+/* All of the access; at the same place as before, that has been looked at. */
+static inline bool reaches(struct fetched *f, u64 gpa)
+{
+    if (likely(gpa == f->gpa))
+        return true;
+    if (gpa - f->range->base >= f->range->size || (gpa & (PAGE_SIZE - 1)) > PAGE_SIZE - f->insn.width)
+        return false;
+    f->gpa = gpa;
+    return true;
+}
+
 /* The hot path: what handle_nested_fault() would do with a plain move to registers that it has reached
  * before. False: not so plain, and nothing has happened. */
 static bool handle_known_move(struct vcpu *v, const struct vcpu_exit *exit)
 {
-    const struct fetch_slot *s = fetch_known(v);
+    struct fetch_slot *s = fetch_known(v);
 
-    if (!s || (exit->access & (NESTED_FETCH | NESTED_WALK | NESTED_DELIVERY)))
+    if (!s || (exit->access & NESTED_KIND) != s->fetched.access)
         return false;
     const struct insn *insn = &s->fetched.insn;
     const struct mmio_range *range = s->fetched.range;
-    bool write = exit->access & NESTED_WRITE;
+    bool write = !insn->to_reg;
     u64 gpa = exit->gpa, value;
     u64 at = insn->disp + (insn->base == INSN_NO_REG ? 0 : v->gpr[insn->base]);
-    if (!range || gpa - range->base >= range->size || insn->to_reg == write ||
-        ((at ^ gpa) & (PAGE_SIZE - 1)) || (gpa & (PAGE_SIZE - 1)) > PAGE_SIZE - insn->width)
+    if (((at ^ gpa) & (PAGE_SIZE - 1)) || !reaches(&s->fetched, gpa))
         return false;
 
     value = insn->other == INSN_OTHER_REG ? v->gpr[insn->reg] : insn->imm;
-    if (insn->width == 4)
-        value = (u32)value;
-    value = range->handler(range->ctx, v, gpa, insn->width, write, value);
+    value = range->handler(range->ctx, gpa, insn->width, write, value, v);
     if (!write)
         v->gpr[insn->reg] = insn->width == 4 ? (u32)value : value;
     v->mismatches = 0;

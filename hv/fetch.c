@@ -8,8 +8,13 @@
 
 int fetch_init(struct vcpu *v)
 {
-    v->emulator = page_alloc();
-    return v->emulator ? 0 : ERR_NOMEM;
+    struct fetcher *f = v->emulator = page_alloc();
+
+    if (!f)
+        return ERR_NOMEM;
+    for (unsigned i = 0; i < FETCH_PAIRS; i++)
+        f->pair[i][0].rip = f->pair[i][1].rip = NOWHERE;
+    return 0;
 }
 
 enum insn_mode fetch_mode(const struct vcpu_mode *mode)
@@ -35,7 +40,7 @@ static int decode(const u8 *bytes, size_t count, const struct vcpu_mode *mode, s
     int len = insn_decode(bytes, count, fetch_mode(mode), &out->insn);
 
     out->plain_move = len > 0 && is_plain_move(&out->insn);
-    out->range = NULL;
+    out->access = out->gpa = ~0ull;
     if (len < 0)
         out->insn.len = 0;
     return len;
@@ -63,7 +68,7 @@ static enum fetch_result fill_slot(struct vcpu *v, const struct vcpu_mode *mode,
     u64 linear = linear_of(v, mode), offset = linear & (PAGE_SIZE - 1);
     u64 first = MIN(offset, PAGE_SIZE - FETCH_WINDOW);
 
-    s->window = NULL;
+    s->rip = NOWHERE;
     if (!guest_walk(v, mode, linear, WALK_FETCH, &s->walk))
         return FETCH_AGAIN;
     for (unsigned i = s->walk.levels; i < WALK_MAX_LEVELS; i++) {
@@ -75,20 +80,20 @@ static enum fetch_result fill_slot(struct vcpu *v, const struct vcpu_mode *mode,
         return FETCH_NO_CODE;
     for (unsigned i = 0; i < FETCH_WINDOW; i++)
         ((u8 *)s->copy)[i] = page[first + i];
-    s->start = (unsigned)(offset - first);
+    s->fetched.start = (u8)(offset - first);
     s->mode = *mode;
-    s->rip = v->rip;
+    s->window = page + first;
     s->fetched.insn.len = 0;
-    if (!s->walk.small_entries)
-        s->window = page + first;
+    if (fetch_mode(mode) == INSN_64)
+        s->rip = v->rip;
     return FETCH_OK;
 }
 
 /* Those at RIP that lie in the window. */
 static const u8 *bytes_of(const struct fetch_slot *s, unsigned *count)
 {
-    *count = MIN(FETCH_WINDOW - s->start, (unsigned)INSN_MAX_LEN);
-    return (const u8 *)s->copy + s->start;
+    *count = MIN(FETCH_WINDOW - (unsigned)s->fetched.start, (unsigned)INSN_MAX_LEN);
+    return (const u8 *)s->copy + s->fetched.start;
 }
 
 static enum fetch_result fetch_anew(struct vcpu *v, const struct vcpu_mode *mode, struct fetched **out)
@@ -103,7 +108,7 @@ static enum fetch_result fetch_anew(struct vcpu *v, const struct vcpu_mode *mode
     const u8 *bytes = bytes_of(s, &count);
     int len = decode(bytes, count, mode, &s->fetched);
     if (len == INSN_NEED_MORE) {
-        s->window = NULL; /* of a second page nothing is remembered */
+        s->rip = NOWHERE; /* of a second page nothing is remembered */
         count = fetch_bytes(v, mode, across);
         len = count ? decode(across, count, mode, &s->fetched) : INSN_NEED_MORE;
     }

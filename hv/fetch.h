@@ -22,17 +22,21 @@ struct fetched {
     /* What nearly every access of a driver is: MOV of 4 or 8 bytes in 64-bit code, at a register and a
      * displacement, without a segment base. */
     bool plain_move;
-    const struct mmio_range *range; /* of such a move: what it has reached; NULL = nothing yet */
+    u8 start; /* of it in the window */
+    /* What such a move has reached, and where, and the exit's NESTED_KIND that it makes; access ~0: nothing
+     * yet. */
+    const struct mmio_range *range;
+    u64 gpa, access;
 };
 
-#define FETCH_WINDOW 16 /* bytes read at once; never across a page's end */
+#define FETCH_WINDOW 16      /* bytes read at once; never across a page's end */
+#define NOWHERE      BIT(63) /* no address at all, so that no RIP is this */
 
 /* What is remembered of one instruction. */
 struct fetch_slot {
-    u64 rip;
-    const volatile u8 *window; /* NULL: nothing is remembered */
+    u64 rip; /* NOWHERE: nothing is remembered, as of all but 64-bit code */
+    const volatile u8 *window;
     u64 copy[FETCH_WINDOW / 8];
-    unsigned start; /* of the instruction in the window */
     struct vcpu_mode mode;
     struct walk walk;
     struct fetched fetched;
@@ -54,12 +58,14 @@ static inline struct fetch_slot *fetch_known(struct vcpu *v)
 
     if (s->rip != v->rip && (++s)->rip != v->rip)
         return NULL;
-    if (!s->window || !vcpu_ops->mode_is(v, &s->mode))
+    if (!vcpu_ops->reads_code_as(v, &s->mode))
         return NULL;
     unaligned *now = (unaligned *)s->window;
-#pragma GCC unroll 5
-    for (unsigned i = 0; i < WALK_MAX_LEVELS; i++)
+#pragma GCC unroll 4
+    for (unsigned i = 0; i < 4; i++)
         differ |= *s->walk.step[i].entry ^ s->walk.step[i].value;
+    if (unlikely(s->walk.levels > 4))
+        differ |= *s->walk.step[4].entry ^ s->walk.step[4].value;
     differ |= (now[0] ^ s->copy[0]) | (now[1] ^ s->copy[1]);
     return differ ? NULL : s;
 }

@@ -197,7 +197,7 @@ void intr_pass(volatile void *at, unsigned width, bool write, u64 *value)
 #undef PASS
 }
 
-static u64 table_access(void *ctx, struct vcpu *v, u64 gpa, unsigned width, bool write, u64 value)
+static u64 table_access(void *ctx, u64 gpa, unsigned width, bool write, u64 value, struct vcpu *v)
 {
     struct pci_function *f = ctx;
     struct iommu_message *m = f->messages + nr_msi(f);

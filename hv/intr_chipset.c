@@ -94,7 +94,7 @@ static void ioapic_window(const struct ioapic *a, bool write, u32 *value)
         *value = (u32)(rte >> shift);
 }
 
-static u64 ioapic_access(void *ctx, struct vcpu *v, u64 gpa, unsigned width, bool write, u64 value)
+static u64 ioapic_access(void *ctx, u64 gpa, unsigned width, bool write, u64 value, struct vcpu *v)
 {
     struct ioapic *a = ctx;
     u64 off = gpa - a->base;
@@ -150,7 +150,7 @@ static struct {
     u32 timers;
 } hpet;
 
-static u64 hpet_access(void *ctx, struct vcpu *v, u64 gpa, unsigned width, bool write, u64 value)
+static u64 hpet_access(void *ctx, u64 gpa, unsigned width, bool write, u64 value, struct vcpu *v)
 {
     u32 off = (u32)(gpa - hpet.base), timer = (off - HPET_TIMER) / HPET_TIMER_STEP, in = off % 8;
     u64 mask = MASK(8 * width - 1, 0) << 8 * in, both;

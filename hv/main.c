@@ -78,7 +78,7 @@ static void contain_devices(struct acpi_header *dmar)
     acpi_fix_checksum(dmar);
 }
 
-static u64 unit_access(void *ctx, struct vcpu *v, u64 gpa, unsigned width, bool write, u64 value)
+static u64 unit_access(void *ctx, u64 gpa, unsigned width, bool write, u64 value, struct vcpu *v)
 {
     (void)v;
     if (!write)

@@ -52,7 +52,7 @@ static void access_one(struct vcpu *v, const struct mmio_range *range, u64 gpa, 
     u64 got = ~0ull;
 
     if (range)
-        got = range->handler(range->ctx, v, gpa, width, write, *value);
+        got = range->handler(range->ctx, gpa, width, write, *value, v);
     else
         nobody(v, gpa, width, write);
     if (!write)
@@ -206,8 +206,10 @@ static void execute(struct vcpu *v, const struct vcpu_exit *exit, struct fetched
         return;
     if (insn_exec(insn, &cpu, write, &env))
         return;
-    if (f->plain_move)
+    if (f->plain_move && e->range) {
         f->range = e->range;
+        f->access = exit->access & NESTED_KIND;
+    }
     v->rflags = cpu.rflags;
     fetch_advance(v, cpu.rip);
 }

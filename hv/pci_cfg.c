@@ -41,7 +41,7 @@ static unsigned piece_width(u64 at, unsigned left)
     return width;
 }
 
-static u64 ecam_access(void *ctx, struct vcpu *v, u64 gpa, unsigned width, bool write, u64 value)
+static u64 ecam_access(void *ctx, u64 gpa, unsigned width, bool write, u64 value, struct vcpu *v)
 {
     const struct ecam *e = ctx;
     u64 off = gpa - e->base; /* of bus 0 */

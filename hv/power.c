@@ -42,7 +42,7 @@ static void write_sleep(u16 port, unsigned width, u32 value)
     port_out(port, width, (u32)filtered);
 }
 
-static u64 sleep_mmio(void *ctx, struct vcpu *v, u64 gpa, unsigned width, bool write, u64 value)
+static u64 sleep_mmio(void *ctx, u64 gpa, unsigned width, bool write, u64 value, struct vcpu *v)
 {
     (void)v;
     if (write)

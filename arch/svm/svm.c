@@ -133,14 +133,12 @@ static void svm_set(struct vcpu *v, enum vcpu_reg reg, u64 value)
 }
 
 /* A base of CS that does not count in 64-bit code makes it another mode, which nobody has. */
-static bool svm_mode_is(struct vcpu *v, const struct vcpu_mode *mode)
+static bool svm_reads_code_as(struct vcpu *v, const struct vcpu_mode *mode)
 {
     const struct vmcb *b = svm_of(v)->vmcb;
-    const struct vcpu_segment *cs = &b->segments[SEG_CS];
 
-    return !((b->cr0 ^ mode->cr0) | (b->cr3 ^ mode->cr3) | (b->cr4 ^ mode->cr4) |
-             (b->efer ^ (mode->efer | EFER_SVME)) | (cs->base ^ mode->cs_base) |
-             (u64)(cs->attrib ^ mode->cs_attrib) | (u64)(b->cpl ^ mode->cpl));
+    return !((b->cr3 ^ mode->cr3) | (b->cr0 ^ mode->cr0) | (b->cr4 ^ mode->cr4) |
+             (b->efer ^ (mode->efer | EFER_SVME)) | (u64)(b->segments[SEG_CS].attrib ^ mode->cs_attrib));
 }
 
 static void svm_get_segment(struct vcpu *v, unsigned seg, struct vcpu_segment *out)
@@ -171,7 +169,7 @@ struct vcpu_backend svm_backend = {
     .set = svm_set,
     .get_segment = svm_get_segment,
     .set_segment = svm_set_segment,
-    .mode_is = svm_mode_is,
+    .reads_code_as = svm_reads_code_as,
     .run = svm_run,
     .take_nmi = svm_take_nmi,
     .software_smi = svm_software_smi,

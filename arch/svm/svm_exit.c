@@ -223,8 +223,6 @@ static void from_vmcb(struct vcpu *v, const struct vmcb *b)
     v->rflags = b->rflags;
 }
 
-_Static_assert(EVENT_VALID == NESTED_DELIVERY, "one becomes the other");
-
 void svm_run(struct vcpu *v)
 {
     struct svm_vcpu *s = svm_of(v);
@@ -241,14 +239,15 @@ void svm_run(struct vcpu *v)
     from_vmcb(v, b);
     b->tlb_control = 0;
     b->event_inj = 0;
-    u64 delivery = b->exit_int_info & EVENT_VALID;
-    if (unlikely(delivery))
+    exit->access = b->exit_info1;
+    if (unlikely(b->exit_int_info & EVENT_VALID)) {
         redeliver(v, s, b->exit_int_info);
+        exit->access |= NESTED_DELIVERY;
+    }
 
     u32 code = (u32)b->exit_code;
     if (likely(code == SVM_EXIT_NPF)) {
         exit->kind = VEXIT_NESTED;
-        exit->access = b->exit_info1 | delivery;
         exit->gpa = b->exit_info2;
         return;
     }

@@ -81,13 +81,13 @@ void vmx_set(struct vcpu *v, enum vcpu_reg reg, u64 value)
     vmwrite(fields[reg], value);
 }
 
-bool vmx_mode_is(struct vcpu *v, const struct vcpu_mode *mode)
+bool vmx_reads_code_as(struct vcpu *v, const struct vcpu_mode *mode)
 {
     struct vcpu_mode now;
 
     vcpu_get_mode(v, &now);
     return now.cr0 == mode->cr0 && now.cr3 == mode->cr3 && now.cr4 == mode->cr4 && now.efer == mode->efer &&
-           now.cs_base == mode->cs_base && now.cs_attrib == mode->cs_attrib && now.cpl == mode->cpl;
+           now.cs_attrib == mode->cs_attrib;
 }
 
 /* Where the VMCS has a segment; the last two have no selector and no access rights. */

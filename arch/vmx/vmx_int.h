@@ -48,7 +48,7 @@ static inline struct vmx_vcpu *vmx_of(struct vcpu *v)
 void vmx_reset(struct vcpu *v);
 u64 vmx_get(struct vcpu *v, enum vcpu_reg reg);
 void vmx_set(struct vcpu *v, enum vcpu_reg reg, u64 value);
-bool vmx_mode_is(struct vcpu *v, const struct vcpu_mode *mode);
+bool vmx_reads_code_as(struct vcpu *v, const struct vcpu_mode *mode);
 void vmx_get_segment(struct vcpu *v, unsigned seg, struct vcpu_segment *out);
 void vmx_set_segment(struct vcpu *v, unsigned seg, const struct vcpu_segment *in);
 void vmx_cr_exit(struct vmx_vcpu *vm, u64 qualification);

@@ -383,14 +383,14 @@ static int set_up(void **state)
 
 static void cfg_write(unsigned d, u32 off, unsigned width, u64 value)
 {
-    ecam_handler(ecam_ctx, NULL, ECAM + ((u64)devices[d].sid << 12) + off, width, true, value);
+    ecam_handler(ecam_ctx, ECAM + ((u64)devices[d].sid << 12) + off, width, true, value, NULL);
 }
 
 static u64 cfg_read(unsigned d, u32 off, unsigned width)
 {
     u64 address = ECAM + ((u64)devices[d].sid << 12) + off;
 
-    return ecam_handler(ecam_ctx, NULL, address, width, false, 0x5555555555555555);
+    return ecam_handler(ecam_ctx, address, width, false, 0x5555555555555555, NULL);
 }
 
 static void out(u16 at, unsigned width, u32 value)
@@ -826,7 +826,7 @@ static void every_width_and_straddling_access(void **state)
     assert_int_equal(space_u8(PLAIN, 0xfff), 0xdd);
     assert_int_equal(cfg_read(PLAIN, 0xfff, 4), 0xffffffdd);
     /* over the end of the window */
-    ecam_handler(ecam_ctx, NULL, ECAM + 256 * MB - 1, 8, true, value);
+    ecam_handler(ecam_ctx, ECAM + 256 * MB - 1, 8, true, value, NULL);
 }
 
 static void ports_go_through_the_same_filter(void **state)
@@ -1045,7 +1045,7 @@ static void strict_msi(void **state)
 
 static u64 table_access(u32 off, unsigned width, bool write, u64 value)
 {
-    return table_range.handler(table_range.ctx, NULL, table_range.base + off, width, write, value);
+    return table_range.handler(table_range.ctx, table_range.base + off, width, write, value, NULL);
 }
 
 static u32 bar_u32(u32 off)
