@@ -11,7 +11,6 @@
 #include "hv/mem.h"
 #include "hv/pci.h"
 
-_Static_assert(sizeof(struct env_lock) == sizeof(struct spinlock), "one is used as the other");
 _Static_assert((int)ENV_ERR == (int)LOG_ERR && (int)ENV_DEBUG == (int)LOG_DEBUG, "same levels");
 
 static u64 *page_notes; /* one for each page of the pool from there on */
@@ -113,14 +112,10 @@ void env_relax(void)
     cpu_pause();
 }
 
-void env_lock(struct env_lock *lock)
+void env_lock_wait(struct env_lock *lock)
 {
-    spin_lock((struct spinlock *)lock);
-}
-
-void env_unlock(struct env_lock *lock)
-{
-    spin_unlock((struct spinlock *)lock);
+    while (__atomic_load_n(&lock->taken, __ATOMIC_RELAXED))
+        cpu_pause();
 }
 
 void env_event_message(u64 *address, u32 *data)

@@ -56,8 +56,16 @@ void env_relax(void); /* inside a bounded wait loop */
 struct env_lock {
     volatile u32 taken;
 };
-void env_lock(struct env_lock *lock);
-void env_unlock(struct env_lock *lock);
+void env_lock_wait(struct env_lock *lock); /* another CPU has it: returns when it may be free */
+static inline void env_lock(struct env_lock *lock)
+{
+    while (unlikely(__atomic_exchange_n(&lock->taken, 1, __ATOMIC_ACQUIRE)))
+        env_lock_wait(lock);
+}
+static inline void env_unlock(struct env_lock *lock)
+{
+    __atomic_store_n(&lock->taken, 0, __ATOMIC_RELEASE);
+}
 
 /* --- interrupts --- */
 /* The message (address, data) that makes a unit's event reach iommu_event() as an NMI. */

@@ -34,7 +34,7 @@ static int call(u16 did, u32 pasid, unsigned count, unsigned *handled)
 {
     int err = iommu_invalidate(0, did, pasid, ARRAY, count, handled);
 
-    assert_false(W.locked);
+    assert_false(world_locked());
     return err;
 }
 

@@ -301,7 +301,7 @@ static void enter(u64 pages_before)
 {
     u64 used = W.guest_pages - pages_before;
 
-    if (W.locked)
+    if (world_locked())
         world_fail("the guest was entered with a lock held");
     if (used > W.max_guest_pages)
         W.max_guest_pages = used;

@@ -138,7 +138,7 @@ struct world {
     unsigned nr_fns;
 
     u64 now_us;
-    bool locked, running; /* running: other CPUs may be in iommu/ too */
+    bool running; /* running: other CPUs may be in iommu/ too */
     bool event_pending;
     unsigned events; /* times iommu_event() was called */
     struct world_irq irq[64];
@@ -191,6 +191,7 @@ void world_run(unsigned steps);
 /* Until nothing is under way in any unit and no event waits. */
 void world_settle(void);
 /* Delivers pending events, as NMIs that arrive while the guest runs. */
+bool world_locked(void); /* is any unit's lock held? */
 void world_deliver(void);
 
 /* What devices may reach; independent of any table. */
