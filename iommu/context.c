@@ -42,7 +42,7 @@ static void judge_legacy(struct unit *u, struct context_entry e, struct guest_co
     }
     g->ats = tt == TT_ATS;
     t->pgtt = tt == TT_PASS_THROUGH ? PGTT_PASS_THROUGH : PGTT_SECOND;
-    t->did = (u16)(field_get(e.hi, CTX_DID) & (BIT(u->v.rules.did_bits) - 1));
+    t->did = (u16)(field_get(e.hi, CTX_DID) & u->v.rules.did_mask);
     t->levels = (u8)(aw + 2);
     t->root = e.lo & CTX_SSPTPTR;
     g->fault = FAULT_CONTEXT_INVALID;

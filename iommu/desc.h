@@ -113,10 +113,13 @@ static inline u64 desc_iotlb_low(u64 granularity, u16 did, bool dr, bool dw)
     return DESC_IOTLB | field_prep(DESC_G, granularity) | field_prep(DESC_DID, did) |
            (dr ? DESC_IOTLB_DR : 0) | (dw ? DESC_IOTLB_DW : 0);
 }
+static inline u64 desc_iotlb_high(u64 page, unsigned order)
+{
+    return align_down(page, 1ull << order) << PAGE_SHIFT | order;
+}
 static inline struct desc desc_iotlb_pages(u16 did, u64 page, unsigned order, bool dr, bool dw)
 {
-    return (struct desc){ desc_iotlb_low(DESC_G_PAGE, did, dr, dw),
-                          align_down(page, 1ull << order) << PAGE_SHIFT | order };
+    return (struct desc){ desc_iotlb_low(DESC_G_PAGE, did, dr, dw), desc_iotlb_high(page, order) };
 }
 /* depth: the function's ATS queue depth, 0 means 32. pfsid: 0 unless ECAP.DIT. order 52 = everything. */
 static inline u64 desc_devtlb_low(u16 sid, u16 pfsid, u8 depth)
@@ -173,7 +176,7 @@ u16 desc_fm_bits(u64 fm);
 
 /* Everything a decoder may depend on: what the virtual unit announced. */
 struct desc_rules {
-    unsigned did_bits;
+    u16 did_mask; /* the bits of a domain-id that there are */
     unsigned mamv;
     bool psi;
     bool dt;
@@ -206,7 +209,7 @@ struct request {
 
 static inline u16 desc_did(const struct desc_rules *rules, struct desc d)
 {
-    return (u16)(field_get(d.lo, DESC_DID) & (BIT(rules->did_bits) - 1));
+    return (u16)(field_get(d.lo, DESC_DID) & rules->did_mask);
 }
 static inline struct range desc_block(u64 page, unsigned order)
 {

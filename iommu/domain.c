@@ -13,7 +13,7 @@ static struct domain *new_domain(struct unit *u, u8 pgtt, u8 levels, bool own)
 
     if (u->free_did) {
         did = u->free_did;
-        d = &u->domains[did / DOMAINS_PER_PAGE][did % DOMAINS_PER_PAGE];
+        d = domain_at(u, did);
     } else {
         if (u->next_did >= u->did_limit || u->next_did == 0xffff)
             return NULL;
@@ -22,7 +22,7 @@ static struct domain *new_domain(struct unit *u, u8 pgtt, u8 levels, bool own)
             u->domains[did / DOMAINS_PER_PAGE] = env_page_alloc();
         if (!u->domains[did / DOMAINS_PER_PAGE])
             return NULL;
-        d = &u->domains[did / DOMAINS_PER_PAGE][did % DOMAINS_PER_PAGE];
+        d = domain_at(u, did);
         d->next_same = 0;
     }
     d->root = own ? shadow_alloc() : NULL;
@@ -33,6 +33,7 @@ static struct domain *new_domain(struct unit *u, u8 pgtt, u8 levels, bool own)
     else
         u->next_did++;
     *d = (struct domain){ .did = did, .pgtt = pgtt, .levels = levels, .live = true, .root = d->root };
+    d->iotlb_low = desc_iotlb_low(DESC_G_PAGE, did, u->drain_reads, u->drain_writes);
     return d;
 }
 

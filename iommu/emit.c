@@ -155,13 +155,13 @@ static __attribute__((noinline)) void emit_entries(struct unit *u)
         hostq_push(u, desc_iec(p->iec[i].index, p->iec[i].order));
 }
 
-static inline __attribute__((always_inline)) void emit_iotlb_block(struct unit *u, const struct block *b)
+static void emit_iotlb_block(struct unit *u, const struct block *b)
 {
     struct domain *d = b->domain;
 
     d->sent++;
     if (d->pgtt == PGTT_SECOND) {
-        hostq_push(u, desc_iotlb_pages(d->did, b->page, b->order, u->drain_reads, u->drain_writes));
+        hostq_push(u, (struct desc){ d->iotlb_low, desc_iotlb_high(b->page, b->order) });
         return;
     }
     hostq_push(u, b->order < ORDER_ALL ? desc_piotlb_pages(d->did, b->pasid, b->page, b->order)
@@ -214,7 +214,7 @@ static bool for_first_stage(struct unit *u, const struct fn *f)
 }
 
 /* What the functions in a domain may hold of a block, each by its way into it. */
-static inline __attribute__((always_inline)) void emit_atts(struct unit *u, const struct block *b)
+static void emit_atts(struct unit *u, const struct block *b)
 {
     const struct domain *d = b->domain;
     u64 plain = desc_devtlb_high(b->page, b->order);
@@ -275,17 +275,39 @@ static void emit_implied_devtlb(struct unit *u)
             emit_devtlb(u, &(struct block){ 0, ORDER_ALL, 0, d });
 }
 
+/* A run that is no block. */
+static __attribute__((noinline)) void emit_pieces(struct unit *u, struct domain *d, struct range r)
+{
+    cut(u, d, 0, r);
+    emit_iotlb(u);
+    emit_implied_devtlb(u);
+    u->plan.nr_blocks = 0;
+    hostq_submit(u);
+}
+
 void emit_run(struct unit *u, struct domain *d, struct range r)
 {
-    const struct block b = { r.first, range_order(r), 0, d };
+    unsigned order = range_order(r);
+    u64 plain = desc_devtlb_high(r.first, order);
 
-    if (r.last - r.first == BIT(b.order) - 1) {
-        emit_iotlb_block(u, &b); /* the same as below, without lists */
-        emit_atts(u, &b);
-    } else {
-        cut(u, d, 0, r);
-        emit_iotlb(u);
-        emit_implied_devtlb(u);
+    if (r.last - r.first != BIT(order) - 1) {
+        emit_pieces(u, d, r);
+        return;
+    }
+    /* The same without lists. */
+    d->sent++;
+    hostq_push_type(u, DESC_IOTLB, (struct desc){ d->iotlb_low, desc_iotlb_high(r.first, order) });
+    for (u16 n = d->first_att; n; n = u->atts[n].next_of_domain) {
+        const struct att *a = &u->atts[n];
+        struct fn *f = &u->fns[a->fn];
+
+        if (!devtlb_wanted(u, f, false, false) || !(a->rid || f->answers_pasids))
+            continue;
+        f->sent++;
+        if (a->rid)
+            hostq_push_type(u, DESC_DEVTLB, (struct desc){ f->devtlb_low, plain });
+        else
+            hostq_push(u, desc_pdevtlb(f->sid, f->pfsid, f->depth, a->pasid, r.first, order));
     }
     hostq_submit(u);
 }

@@ -152,6 +152,7 @@ static void throttle(struct unit *u, unsigned reported)
     if (u->fault_count <= STORM || u->hq.busy)
         return;
     u->faults_masked = true;
+    leave_to_events();
     env_write32(u->regs, REG_FECTL, MSG_IM);
     env_log_limited(ENV_WARN, "unit %u: too many faults, the rest are read later", u->index);
 }

@@ -48,52 +48,45 @@ struct desc hostq_fence(const struct unit *u)
     return desc_wait_status(u->hq.status_phys + FENCE_WORD * sizeof(u32), 0, false);
 }
 
+/* Queue and status words are snooped whatever ECAP.C says of tables (11.4.3), so nothing is written back. */
 static inline void move_tail(struct unit *u)
 {
-    struct host_queue *q = &u->hq;
-
     /* The register write is the barrier: descriptors and tables are in memory before the unit looks (6.8).
-     * The queue and its status words are always coherent, whatever ECAP.C says (6.5.2). */
+     * The queue and its status words are always coherent, whatever ECAP.C says (11.4.3). */
     __atomic_thread_fence(__ATOMIC_RELEASE);
-    env_write32(u->regs, REG_IQT, q->tail * (u32)sizeof(struct desc));
-}
-
-/* The word that the next wait will write. */
-static u32 next_cookie(struct host_queue *q)
-{
-    u32 slot;
-
-    q->cookie++;
-    if (!q->cookie) /* 0 is what an unused word holds */
-        q->cookie = 1;
-    slot = q->cookie % STATUS_WORDS;
-    q->status[slot] = 0;
-    return slot;
-}
-
-static inline void submit(struct unit *u)
-{
-    struct host_queue *q = &u->hq;
-    u32 slot = next_cookie(q);
-
-    hostq_push(u, desc_wait_status(q->status_phys + slot * sizeof(u32), q->cookie, u->plan.drain));
-    q->busy = true;
-    q->since_us = 0;
-    q->event_armed = !iommu_opts.wait_us; /* nobody will wait: one tail write for both */
-    if (q->event_armed) {
-        fault_unthrottle(u);
-        hostq_push(u, desc_wait_interrupt());
-    }
-    move_tail(u);
+    env_write32(u->regs, REG_IQT, u->hq.tail * (u32)sizeof(struct desc));
 }
 
 /* A second wait, so that the first never needs both status and interrupt; it cannot overtake it. */
-static void arm_event(struct unit *u)
+static __attribute__((noinline)) void arm_event(struct unit *u)
 {
     u->hq.event_armed = true;
+    leave_to_events();
     fault_unthrottle(u);
     hostq_push(u, desc_wait_interrupt());
     move_tail(u);
+}
+
+/* One wait with a word of its own, which nobody else writes. True: its end is looked for here, not left to an
+ * event. */
+static inline bool submit(struct unit *u)
+{
+    struct host_queue *q = &u->hq;
+    u32 cookie = ++q->cookie, slot = cookie % STATUS_WORDS;
+
+    /* The word holds what it was given STATUS_WORDS waits ago, or 0, before any has been used; so not this.
+     */
+    q->word = &q->status[slot];
+    hostq_push(u, desc_wait_status(q->status_phys + slot * sizeof(u32), cookie, u->plan.drain));
+    q->busy = true;
+    q->since_us = 0;
+    q->event_armed = false;
+    if (unlikely(!iommu_opts.wait_us)) {
+        arm_event(u); /* one tail write for both */
+        return false;
+    }
+    move_tail(u);
+    return true;
 }
 
 static void flush_function(struct unit *u, const struct fn *f)
@@ -127,7 +120,7 @@ static void flush_everything(struct unit *u, u16 suspect)
         if (!suspect || i == suspect)
             flush_function(u, &u->fns[i]);
     prq_emit(u);
-    submit(u);
+    (void)submit(u);
     if (armed && !u->hq.event_armed)
         arm_event(u);
 }
@@ -164,7 +157,7 @@ static inline bool status_arrived(struct unit *u)
 {
     struct host_queue *q = &u->hq;
 
-    if (q->status[q->cookie % STATUS_WORDS] != q->cookie)
+    if (*q->word != q->cookie)
         return false;
     q->retries = 0;
     if (q->suspect && !cleared(u))
@@ -176,8 +169,7 @@ static inline bool status_arrived(struct unit *u)
 
 void hostq_submit(struct unit *u)
 {
-    submit(u);
-    if (iommu_opts.wait_us)
+    if (submit(u))
         (void)status_arrived(u); /* before the clock is even read */
 }
 

@@ -35,7 +35,7 @@ static volatile struct iommu_invalidation *entry_at(u64 array, unsigned i)
 /* LEAF is no reason to keep anything: what hardware caches of upper levels goes in any case. */
 static void plan(struct unit *u, u16 did, u32 pasid, struct range r)
 {
-    struct request q = { .did = (u16)(did & (BIT(u->v.rules.did_bits) - 1)), .range = r };
+    struct request q = { .did = (u16)(did & u->v.rules.did_mask), .range = r };
     bool all = range_is_all(r);
 
     if (pasid == INVALIDATE_NO_PASID) {

@@ -90,10 +90,7 @@ void iommu_write(unsigned i, u64 gpa, unsigned width, u64 value)
     struct unit *u = units[i];
 
     env_lock(&u->lock);
-    bool went_on = unlikely(u->hq.busy) && replay_continue(u);
     vregs_write(u, (u32)(gpa - u->base), width, value);
-    if (unlikely(went_on)) /* now: what a tail write adds goes with it */
-        replay_run(u);
     env_unlock(&u->lock);
 }
 
@@ -139,12 +136,19 @@ bool iommu_event(void)
     return ours;
 }
 
-bool iommu_busy(void)
+bool iommu_left;
+
+bool iommu_outstanding(void)
 {
+    bool found = false;
+
+    /* Cleared before looking, so that what another CPU leaves meanwhile is not forgotten. */
+    (void)__atomic_exchange_n(&iommu_left, false, __ATOMIC_SEQ_CST);
     for (unsigned i = 0; i < nr_units; i++)
-        if (units[i]->hq.busy || units[i]->faults_masked)
-            return true;
-    return false;
+        found |= units[i]->hq.busy || units[i]->faults_masked;
+    if (found)
+        __atomic_store_n(&iommu_left, true, __ATOMIC_RELAXED);
+    return found;
 }
 
 void iommu_function_starts(u16 segment, u16 sid)

@@ -77,8 +77,14 @@ bool iommu_event(void);
  * collected with them. */
 bool iommu_echo(void);
 
-/* Is host work outstanding that only iommu_event() will finish? */
-bool iommu_busy(void);
+/* Is host work outstanding that only iommu_event() will finish? Asked after each exit, so most of the time
+ * one look must do: iommu_left is set where anything is left to events, and cleared when nothing is found. */
+extern bool iommu_left;
+bool iommu_outstanding(void);
+static inline bool iommu_busy(void)
+{
+    return unlikely(__atomic_load_n(&iommu_left, __ATOMIC_RELAXED)) && iommu_outstanding();
+}
 
 /*
  * The guest changes ATS enable. In both directions call it BEFORE the write reaches the device: the gate

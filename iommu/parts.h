@@ -146,7 +146,8 @@ void emit_run(struct unit *u, struct domain *d, struct range r);
 struct fn *fn_find(struct unit *u, u16 sid);
 
 /* --- replay.c: from the guest's queue to ours and back --- */
-void replay_run(struct unit *u); /* goes on with the guest's queue as far as it may */
+/* Goes on with the guest's queue as far as it may, and before that with what is outstanding. */
+void replay_run(struct unit *u);
 /* Emits the plan; finishes it now or leaves that to the completion event. */
 void replay_submit(struct unit *u);
 bool replay_continue(struct unit *u); /* finishes the outstanding batch if it is done; true when it was */
@@ -192,9 +193,14 @@ static inline bool plan_more(const struct plan *p)
 }
 
 /* Of an id that was given out, or of none: the first page of them is there from the start. */
+static inline struct domain *domain_at(struct unit *u, u16 did)
+{
+    return &u->domains[did / DOMAINS_PER_PAGE][did % DOMAINS_PER_PAGE];
+}
+
 static inline struct domain *domain_get(struct unit *u, u16 did)
 {
-    struct domain *d = &u->domains[did / DOMAINS_PER_PAGE][did % DOMAINS_PER_PAGE];
+    struct domain *d = domain_at(u, did);
 
     return d->live ? d : NULL;
 }
@@ -204,7 +210,7 @@ static inline struct domain *domain_of_guest(struct unit *u, bool first, u16 gue
 {
     u16 *head = idmap_slot(&u->guest_dids[first], guest_did, false); /* 0 ends a list: never a host domain */
 
-    return head && *head ? domain_get(u, *head) : NULL;
+    return head && *head ? domain_at(u, *head) : NULL;
 }
 
 static inline u32 vreg32(const struct unit *u, u32 off)
@@ -235,23 +241,39 @@ static inline void inside_step(struct unit *u)
 {
     u->ring_time = env_ticks();
 }
-static inline void inside_add(struct unit *u, enum inside_what what, u64 lo, u64 hi)
+static inline __attribute__((always_inline)) void inside_add(struct unit *u, enum inside_what what, u64 lo,
+                                                             u64 hi)
 {
-    u->ring[u->ring_next++ % RING_ENTRIES] = (struct inside_record){
-        .time = u->ring_time, .lo = lo, .hi = hi, .batch = u->batch, .what = (u8)what
-    };
+    struct inside_record *r = &u->ring[u->ring_next++ % RING_ENTRIES];
+
+    r->time = u->ring_time;
+    r->lo = lo;
+    r->hi = hi;
+    r->batch = u->batch;
+    r->id = 0; /* these three are one store */
+    r->unit = 0;
+    r->what = (u8)what;
 }
 
-static inline void hostq_push(struct unit *u, struct desc d)
+static inline __attribute__((always_inline)) void hostq_push_type(struct unit *u, u64 type, struct desc d)
 {
     struct host_queue *q = &u->hq;
 
     q->ring[q->tail] = d;
     q->tail = (q->tail + q->step) & q->mask;
-    u->host_count[d.lo & DESC_TYPE]++;
+    u->host_count[type]++;
     inside_add(u, INSIDE_HOST, d.lo, d.hi);
 }
+static inline void hostq_push(struct unit *u, struct desc d)
+{
+    hostq_push_type(u, d.lo & DESC_TYPE, d);
+}
 void hostq_push_again(struct unit *u, struct desc d);
+/* After what iommu_outstanding() looks at was set. */
+static inline void leave_to_events(void)
+{
+    __atomic_store_n(&iommu_left, true, __ATOMIC_RELEASE);
+}
 /* To a function, about its requests without PASID ... */
 static inline void hostq_push_plain_devtlb(struct unit *u, const struct fn *f, struct desc d)
 {

@@ -182,7 +182,7 @@ static void judge(struct unit *u, const u64 q[8], struct guest_pasid *p)
     if (q[0] & PE_Q0_RSVD || q[1] & PE_Q1_RSVD || q[2] & PE_Q2_RSVD || q[3] | q[4] | q[5] | q[6] | q[7])
         return;
     *t = (struct translation){ .pgtt = (u8)field_get(q[0], PE_PGTT),
-                               .did = (u16)(field_get(q[1], PE_DID) & (BIT(u->v.rules.did_bits) - 1)),
+                               .did = (u16)(field_get(q[1], PE_DID) & u->v.rules.did_mask),
                                .snoop = q[1] & PE_PGSNP && u->v.ecap & ECAP_SC,
                                .nxe = q[2] & PE_NXE };
     p->fault = FAULT_SM_PASID_INVALID;

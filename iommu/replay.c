@@ -11,6 +11,12 @@ static bool queue_stopped(const struct unit *u)
     return !(vreg32(u, REG_GSTS) & GCMD_QIE) || vreg32(u, REG_FSTS) & FSTS_IQE;
 }
 
+/* From one page flush of a run to the next, in the high quadword. */
+static inline u64 run_step(struct desc d)
+{
+    return PAGE_SIZE << (d.hi & DESC_AM);
+}
+
 static bool run_extend(struct unit *u, struct desc d)
 {
     struct run *run = &u->plan.run;
@@ -33,7 +39,7 @@ static void run_begin(struct unit *u, struct desc d)
     run->length = 1;
     run->did = desc_did(&u->v.rules, d);
     run->range = desc_block(d.hi >> PAGE_SHIFT, d.hi & DESC_AM);
-    run->next = d.hi + (PAGE_SIZE << (d.hi & DESC_AM));
+    run->next = d.hi + run_step(d);
 }
 
 static void run_end(struct unit *u)
@@ -45,10 +51,37 @@ static void run_end(struct unit *u)
     run->length = 0;
 }
 
+/* Once: the copy decides. */
+static inline struct desc load(const volatile struct desc *at)
+{
+    return (struct desc){ at->lo, at->hi };
+}
+
+/* Of a valid one. */
+static inline void note(struct unit *u, u64 type, struct desc d)
+{
+    inside_add(u, INSIDE_GUEST, d.lo, d.hi);
+    u->guest_count[type]++;
+}
+
+/* Descriptors from the head on that have been read: a run that begins with `first` and has been noted, and
+ * one more, which has not. */
+struct ahead {
+    struct desc first, last;
+    u32 count;
+};
+
+static struct desc take(const struct ahead *a, u32 n)
+{
+    if (n + 1 == a->count)
+        return a->last;
+    return (struct desc){ a->first.lo, a->first.hi + n * run_step(a->first) };
+}
+
 /* Fetches and decodes until the tail or an error: a batch is as much as the guest has submitted, so that
  * its tables are walked once whatever the ring holds. Without memory for its waits it is less. The last run
  * is not planned yet. */
-static void fetch(struct unit *u)
+static void fetch(struct unit *u, const struct ahead *ahead)
 {
     u64 iqa = vreg64(u, REG_IQA);
     u32 size = (u32)PAGE_SIZE << field_get(iqa, IQA_QS); /* bytes */
@@ -57,6 +90,7 @@ static void fetch(struct unit *u)
     bool wide = iqa & IQA_DW;
     u32 step = (u32)sizeof(struct desc) << wide;
     enum iqei error = IQEI_NONE;
+    u32 n = 0;
 
     inside_step(u);
     /* 256-bit descriptors need the scalable mode announced; its tables need them (11.4.9.9). */
@@ -78,8 +112,8 @@ static void fetch(struct unit *u)
             error = IQEI_FETCH;
             break;
         }
-        copy.lo = page[head % PAGE_SIZE / sizeof(copy)].lo; /* once: the copy decides */
-        copy.hi = page[head % PAGE_SIZE / sizeof(copy)].hi;
+        copy = n < ahead->count ? take(ahead, n) : load(&page[head % PAGE_SIZE / sizeof(copy)]);
+        n++;
         if (wide) { /* the queue is page-aligned, so both halves are in this page */
             volatile struct desc *second = &page[head % PAGE_SIZE / sizeof(copy) + 1];
 
@@ -101,8 +135,8 @@ static void fetch(struct unit *u)
                 break;
             plan_request(u, &r);
         }
-        inside_add(u, INSIDE_GUEST, copy.lo, copy.hi);
-        u->guest_count[copy.lo & DESC_TYPE]++;
+        if (n >= ahead->count)
+            note(u, copy.lo & DESC_TYPE, copy);
         head = (head + step) & (size - 1);
     }
     u->v.regs[REG_IQH / 4] = head;
@@ -111,26 +145,31 @@ static void fetch(struct unit *u)
 }
 
 /* False: refused. */
-static bool write_status(struct unit *u, const struct guest_wait *w)
+static inline bool write_status(struct unit *u, u64 address, u32 data)
 {
-    volatile u32 *page = env_guest_page(w->address);
+    volatile u32 *page = env_guest_page(address);
 
     if (!page) {
         env_log_limited(ENV_WARN, "unit %u: guest's wait status address %llx is not its memory: refused",
-                        u->index, (unsigned long long)w->address);
+                        u->index, (unsigned long long)address);
         return false;
     }
-    __atomic_store_n(&page[w->address % PAGE_SIZE / sizeof(u32)], w->data, __ATOMIC_RELEASE);
+    __atomic_store_n(&page[address % PAGE_SIZE / sizeof(u32)], data, __ATOMIC_RELEASE);
     return true;
 }
 
-/* Our wait is done: nothing stale is cached any more, so what was unlinked may be reused and the guest may
- * know. */
-static void finish(struct unit *u)
+/* Our wait is done: nothing stale is cached any more. */
+static inline void batch_done(struct unit *u, u32 waits)
 {
     inside_step(u);
-    inside_add(u, INSIDE_DONE, u->plan.nr_waits, u->hq.cookie);
+    inside_add(u, INSIDE_DONE, waits, u->hq.cookie);
     u->batch++;
+}
+
+/* So what was unlinked may be reused and the guest may know. */
+static void finish(struct unit *u)
+{
+    batch_done(u, u->plan.nr_waits);
     if (u->dying || u->limbo)
         domain_reap(u);
     if (u->prq.ring)
@@ -140,7 +179,7 @@ static void finish(struct unit *u)
     for (unsigned i = 0; i < u->plan.nr_waits; i++) {
         const struct guest_wait *w = &u->plan.waits[i / WAITS_PER_PAGE][i % WAITS_PER_PAGE];
 
-        if (w->status && !write_status(u, w))
+        if (w->status && !write_status(u, w->address, w->data))
             continue; /* a refused status gives no sign at all */
         if (w->interrupt)
             vregs_completion(u);
@@ -173,43 +212,92 @@ void replay_submit(struct unit *u)
 _Static_assert(MAX_BLOCKS *(1 + 2 * STRAIGHT_ATTS) + 4 <= HQ_PAGES * PAGE_SIZE / (2 * sizeof(struct desc)),
                "hostq_room()");
 
-/*
- * The way of nearly every batch: one run, and waits. It needs no plan, because there is nothing to merge and
- * to sort, and room for it is always there: the long way with that left out. False: something about the
- * batch, its domain or the unit is unusual.
- */
-static bool straight(struct unit *u)
+/* `count` descriptors have been read: see struct ahead. */
+static __attribute__((noinline)) void long_way(struct unit *u, struct desc first, struct desc last, u32 count)
 {
-    struct run *run = &u->plan.run;
-    struct domain *d = domain_of_guest(u, false, run->did);
+    struct ahead ahead = { first, last, count };
 
-    if (!plan_only_waits(&u->plan) || u->prq.answers || u->atts_lost || u->hq.lost || u->mamv < TABLE_ORDER ||
-        (run->range.first ^ run->range.last) >> TABLE_ORDER || !d || d->next_same ||
-        domain_of_guest(u, true, run->did) || d->pgtt != PGTT_SECOND ||
-        d->nr_atts + u->nr_twice > STRAIGHT_ATTS || !shadow_sync_leaves(u, d, run->range))
-        return false;
-    d->asked += run->length;
-    run->length = 0;
-    emit_run(u, d, run->range);
-    if (!u->hq.busy || hostq_wait_or_arm(u))
-        finish(u);
-    return true;
-}
-
-void replay_run(struct unit *u)
-{
     /* The tail cannot move while we hold the lock, so this is at most one pass over the ring; and one batch,
      * unless memory is short. */
     while (!u->hq.busy && !queue_stopped(u) && vreg32(u, REG_IQH) != vreg32(u, REG_IQT)) {
-        fetch(u);
-        if (u->plan.run.length && straight(u))
-            continue;
+        fetch(u, &ahead);
+        ahead.count = 0;
         run_end(u);
         if (!plan_empty(u))
             replay_submit(u);
     }
     if (!u->hq.busy && u->prq.answers) /* ours, to requests that the guest has no room for */
         replay_submit(u);
+}
+
+/*
+ * The way of nearly every batch: flushes of pages that follow each other, and a wait. It needs no plan,
+ * because there is nothing to merge and to sort, and room for it is always there: the long way with that left
+ * out. When something about the batch, its domain or the unit is unusual, the long way goes on with what has
+ * been read, so that no word of the guest's is read twice.
+ */
+static void straight(struct unit *u, const volatile struct desc *at, u32 count)
+{
+    struct desc first = load(at), wait;
+    u64 pages = BIT(first.hi & DESC_AM), step = run_step(first);
+    struct domain *d;
+    struct range r;
+
+    if (!desc_is_page_flush(&u->v.rules, first)) {
+        long_way(u, first, first, 1);
+        return;
+    }
+    inside_step(u);
+    note(u, DESC_IOTLB, first);
+    for (u32 n = 1; n < count; n++) {
+        struct desc next = load(&at[n]);
+
+        if (next.lo != first.lo || next.hi != first.hi + n * step) {
+            long_way(u, first, next, n + 1);
+            return;
+        }
+        note(u, DESC_IOTLB, next);
+    }
+    wait = load(&at[count]);
+    r.first = align_down(first.hi >> PAGE_SHIFT, pages);
+    r.last = r.first + count * pages - 1;
+    /* In legacy mode there are no first-stage tables beside it. */
+    d = domain_of_guest(u, false, desc_did(&u->v.rules, first));
+    if (!desc_is_status_wait(wait) || (r.first ^ r.last) >> TABLE_ORDER || u->mamv < TABLE_ORDER || !d ||
+        d->next_same || d->pgtt != PGTT_SECOND || d->nr_atts > STRAIGHT_ATTS || u->nr_twice ||
+        u->prq.answers || u->atts_lost || u->hq.lost || !shadow_sync_leaves(u, d, r)) {
+        long_way(u, first, wait, count + 1);
+        return;
+    }
+    note(u, DESC_WAIT, wait);
+    d->asked += count;
+    u->v.regs[REG_IQH / 4] = vreg32(u, REG_IQT);
+    emit_run(u, d, r);
+    if (likely(!u->hq.busy)) {
+        batch_done(u, 1);
+        (void)write_status(u, wait.hi, wait.lo >> 32);
+        return;
+    }
+    plan_wait(u, (struct guest_wait){ .address = wait.hi, .data = wait.lo >> 32, .status = true });
+    if (hostq_wait_or_arm(u))
+        finish(u);
+}
+
+void replay_run(struct unit *u)
+{
+    u32 head = vreg32(u, REG_IQH), tail = vreg32(u, REG_IQT);
+    const volatile struct desc *page = NULL;
+
+    if (unlikely(u->hq.busy) && !replay_continue(u))
+        return;
+    /* All in one page, and the tail too, so that it is not past the end of the ring. */
+    if (likely(u->v.plain_queue && !(vreg32(u, REG_FSTS) & FSTS_IQE) && (head ^ tail) < PAGE_SIZE &&
+               tail > head + sizeof(*page)))
+        page = env_guest_page((vreg64(u, REG_IQA) & IQA_IQA) + head);
+    if (likely(page))
+        straight(u, &page[head % PAGE_SIZE / sizeof(*page)], (tail - head) / (u32)sizeof(*page) - 1);
+    else
+        long_way(u, (struct desc){ 0 }, (struct desc){ 0 }, 0);
 }
 
 void replay_settle(struct unit *u)

@@ -272,7 +272,7 @@ static void sync_table(struct sync *s, u64 *shadow, const struct view *v, unsign
 
 /* The last level of both tables where they have the same shape down to it, none where both end before it.
  * False: the general walk must look. */
-static bool find_leaves(struct unit *u, struct domain *d, u64 page)
+static __attribute__((noinline)) bool find_leaves(struct unit *u, struct domain *d, u64 page)
 {
     volatile u64 *guest = env_guest_page(d->guest_root);
     u64 addr = page << PAGE_SHIFT, *ours = d->root;
@@ -314,14 +314,24 @@ static inline bool remembered(const struct last_tables *last, const struct domai
     return true;
 }
 
-static inline bool sync_leaves(struct unit *u, u64 first, u64 to)
+static inline u64 refused_in_leaf(const struct unit *u)
+{
+    return SS_RSVD | (u->v.ecap & ECAP_SC ? 0 : SS_SNP);
+}
+
+/* Ours for a leaf of the guest's, if it may be reached by DMA. */
+static inline u64 leaf_wanted(u64 g)
+{
+    return g & SS_PERM ? g & (SS_ADDR | SS_PERM | SS_SNP) : 0;
+}
+
+static __attribute__((noinline)) bool sync_leaves(struct unit *u, u64 first, u64 to)
 {
     const struct last_tables *t = &u->last;
-    u64 refused = SS_RSVD | (u->v.ecap & ECAP_SC ? 0 : SS_SNP), extent;
+    u64 refused = refused_in_leaf(u), extent;
 
     for (u64 page = first; t->guest && page <= to; page++) {
-        u64 g = t->guest[page % ENTRIES], *entry = &t->ours[page % ENTRIES];
-        u64 want = g & SS_PERM ? g & (SS_ADDR | SS_PERM | SS_SNP) : 0;
+        u64 g = t->guest[page % ENTRIES], *entry = &t->ours[page % ENTRIES], want = leaf_wanted(g);
 
         if (g & refused)
             return false;
@@ -334,10 +344,28 @@ static inline bool sync_leaves(struct unit *u, u64 first, u64 to)
     return true;
 }
 
+static __attribute__((noinline)) bool find_and_sync_leaves(struct unit *u, struct domain *d, struct range r)
+{
+    return find_leaves(u, d, r.first) && sync_leaves(u, r.first, r.last);
+}
+
 bool shadow_sync_leaves(struct unit *u, struct domain *d, struct range r)
 {
-    return (remembered(&u->last, d, r.first) || find_leaves(u, d, r.first)) &&
-           sync_leaves(u, r.first, r.last);
+    const struct last_tables *t = &u->last;
+    u64 refused = refused_in_leaf(u);
+
+    if (unlikely(!remembered(t, d, r.first)))
+        return find_and_sync_leaves(u, d, r);
+    /* A guest that flushes once more than it must is no rare one. */
+    for (u64 page = r.first; t->guest && page <= r.last; page++) {
+        u64 g = t->guest[page % ENTRIES];
+
+        if (g & refused)
+            return false;
+        if (t->ours[page % ENTRIES] != leaf_wanted(g))
+            return sync_leaves(u, page, r.last);
+    }
+    return true;
 }
 
 /* What nearly every flush is about: small pages in tables that have not changed above them. Walks without

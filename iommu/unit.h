@@ -137,6 +137,7 @@ struct domain {
     u64 *root;      /* our top-level table; NULL: the guest's own are used */
     struct shadow_dir *dir; /* root NULL: the directory that leads to them */
     u32 asked, sent;        /* IOTLB descriptors of the guest and of ours */
+    u64 iotlb_low;          /* what all page-selective IOTLB descriptors of it begin with */
 };
 #define DOMAINS_PER_PAGE 32
 _Static_assert(sizeof(struct domain) * DOMAINS_PER_PAGE <= PAGE_SIZE, "a page of domains");
@@ -269,8 +270,9 @@ struct host_queue {
     /* One page of words that waits write: a late one cannot hit the word of the present one. */
     volatile u32 *status;
     u64 status_phys;
-    u32 cookie;  /* unique value of the outstanding wait */
-    bool piotlb; /* the batch being built has a PASID-IOTLB descriptor */
+    volatile u32 *word; /* the one of the outstanding wait */
+    u32 cookie;         /* the value it gets, never used before */
+    bool piotlb;        /* the batch being built has a PASID-IOTLB descriptor */
     bool busy;
     bool event_armed;
     u64 since_us;
@@ -289,6 +291,7 @@ struct vunit {
     u64 root;                             /* latched by SRTP */
     u8 ttm;                               /* likewise; rules.scalable: it is not legacy mode */
     bool enabled;                         /* TE as the guest set it */
+    bool plain_queue;                     /* the queue is on, with the descriptors of legacy mode */
     u64 irta;                             /* latched by SIRTP */
     bool ir_enabled;                      /* IRE as the guest set it */
     u8 next_fault;                        /* record that the next fault goes into */

@@ -84,7 +84,7 @@ void vregs_init(struct unit *u)
     v->cap = cap;
     v->ecap = ecap;
     v->rules = (struct desc_rules){
-        .did_bits = 4 + 2 * (unsigned)field_get(cap, CAP_ND),
+        .did_mask = (u16)(BIT(4 + 2 * field_get(cap, CAP_ND)) - 1),
         .mamv = (unsigned)field_get(cap, CAP_MAMV),
         .psi = cap & CAP_PSI,
         .dt = ecap & ECAP_DT,
@@ -290,6 +290,8 @@ static void command(struct unit *u, u32 gcmd)
         context_enable(u, u->v.enabled);
         replay_submit(u);
     }
+    /* IQA cannot change while the queue is on, and the table mode only here. */
+    u->v.plain_queue = *reg(u, REG_GSTS) & GCMD_QIE && !(*reg(u, REG_IQA) & IQA_DW) && !u->v.rules.scalable;
     replay_run(u); /* QIE may have been set with work waiting */
 }
 
@@ -324,7 +326,7 @@ static void iotlb_command(struct unit *u)
     struct request r = {
         .type = DESC_IOTLB,
         .granularity = (u8)field_get(iotlb, IOTLB_IIRG),
-        .did = (u16)(field_get(iotlb, IOTLB_DID) & (BIT(u->v.rules.did_bits) - 1)),
+        .did = (u16)(field_get(iotlb, IOTLB_DID) & u->v.rules.did_mask),
     };
 
     replay_settle(u);
@@ -454,15 +456,19 @@ static void write32(struct unit *u, u32 off, u32 value)
 
 static __attribute__((noinline)) void write_any(struct unit *u, u32 off, unsigned width, u64 value)
 {
+    bool went_on = replay_continue(u);
+
     if ((width != 4 && width != 8) || off % 4 || off + width > VREGS_SIZE) {
         /* Narrower than a register, straddling two, or nobody's: ignored (11.2 defines none of them). */
         env_log_limited(ENV_DEBUG, "unit %u: guest's %u-byte write to register %x ignored", u->index, width,
                         off);
-        return;
+    } else {
+        write32(u, off, (u32)value);
+        if (width == 8)
+            write32(u, off + 4, (u32)(value >> 32));
     }
-    write32(u, off, (u32)value);
-    if (width == 8)
-        write32(u, off + 4, (u32)(value >> 32));
+    if (went_on)
+        replay_run(u);
 }
 
 void vregs_write(struct unit *u, u32 off, unsigned width, u64 value)

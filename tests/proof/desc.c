@@ -8,14 +8,14 @@
 
 static struct desc_rules any_rules(void)
 {
-    struct desc_rules rules = { .did_bits = any8(),
+    struct desc_rules rules = { .did_mask = any16(),
                                 .mamv = any8(),
                                 .psi = any_bool(),
                                 .dt = any_bool(),
                                 .ir = any_bool(),
                                 .scalable = any_bool() };
 
-    ASSUME(rules.did_bits >= 4 && rules.did_bits <= 16 && rules.mamv <= 52);
+    ASSUME(rules.mamv <= 52);
     return rules;
 }
 
@@ -78,7 +78,7 @@ void proof_decode_is_total(void)
     PROVE(type < 6 || rules.scalable);
     PROVE((type != 3 && type != 8) || rules.dt);
     PROVE(type != 4 || rules.ir);
-    PROVE(r.did < 1u << rules.did_bits);
+    PROVE(!(r.did & ~rules.did_mask));
     PROVE(r.pasid < 1u << 20 && r.granularity <= 3 && r.iec_order < 32 && r.fm <= 7);
     PROVE(r.range.first <= r.range.last && r.range.last <= PAGE_NR_MAX);
 }

@@ -13,7 +13,7 @@
 
 #include "iommu/desc.h"
 
-static const struct desc_rules all = { .did_bits = 16, .mamv = 18, .psi = true, .dt = true };
+static const struct desc_rules all = { .did_mask = 0xffff, .mamv = 18, .psi = true, .dt = true };
 
 static u64 bits(unsigned hi, unsigned lo)
 {
@@ -140,7 +140,7 @@ static void hostile_10_ranges_asked_for(void **state)
     /* any MAMV that a unit may announce, and no page-selective flush at all */
     for (unsigned mamv = 0; mamv < 64; mamv++)
         for (unsigned am = 0; am < 64; am++) {
-            struct desc_rules rules = { .did_bits = 16, .mamv = mamv, .psi = true };
+            struct desc_rules rules = { .did_mask = 0xffff, .mamv = mamv, .psi = true };
             u64 page = rnd() >> 12;
 
             if (desc_decode(&rules, (struct desc){ 2 | 3 << 4, page << 12 | am }, 0, &r))
@@ -288,9 +288,10 @@ static void noise(void **state)
 {
     (void)state;
     for (unsigned n = 0; n < 2000000; n++) {
-        struct desc_rules rules = {
-            .did_bits = 4 + 2 * (unsigned)(rnd() % 7), .mamv = rnd() & 63, .psi = rnd() & 1, .dt = rnd() & 1
-        };
+        struct desc_rules rules = { .did_mask = (u16)(bits(3 + 2 * (unsigned)(rnd() % 7), 0)),
+                                    .mamv = rnd() & 63,
+                                    .psi = rnd() & 1,
+                                    .dt = rnd() & 1 };
         struct desc d = { rnd() & rnd() & rnd(), rnd() & rnd() };
         struct request r;
         enum iqei e;
@@ -302,7 +303,7 @@ static void noise(void **state)
         if (e)
             continue;
         if (r.type == 1 || r.type == 2)
-            assert_true(r.did == ((d.lo >> 16) & (bits(rules.did_bits - 1, 0))));
+            assert_true(r.did == ((d.lo >> 16) & rules.did_mask));
         if (r.type == 5) {
             assert_true(r.status_addr == d.hi && r.status_data == d.lo >> 32);
             assert_true(r.wait_status == (d.lo >> 5 & 1) && r.wait_interrupt == (d.lo >> 4 & 1));
@@ -318,7 +319,7 @@ static void what_drivers_send(void **state)
 
     (void)state;
     for (unsigned n = 0; n < 2000000; n++) {
-        struct desc_rules rules = { .did_bits = 4 + 2 * (unsigned)(rnd() % 7),
+        struct desc_rules rules = { .did_mask = (u16)(bits(3 + 2 * (unsigned)(rnd() % 7), 0)),
                                     .mamv = rnd() & 63,
                                     .psi = rnd() & 1 };
         struct desc d = { rnd() & rnd() & rnd(), rnd() & rnd() };
