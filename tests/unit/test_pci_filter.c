@@ -1134,7 +1134,7 @@ static void strict_vf(void **state)
 
 static u64 hpet_at(u32 off, unsigned width, bool write, u64 value)
 {
-    return hpet_handler(NULL, NULL, HPET + off, width, write, value) & MASK(8 * width - 1, 0);
+    return hpet_handler(NULL, HPET + off, width, write, value, NULL) & MASK(8 * width - 1, 0);
 }
 
 static void strict_hpet(void **state)
