@@ -62,3 +62,33 @@ def test_linux(tmp_path, own):
     linux.assert_good(result, "disk", "msix", "came", "remapped")
     assert STRICT in result.serial
     assert ("contained: the guest uses interrupt remapping" in result.serial) == (own == "on")
+
+
+def test_virtual_function(tmp_path):
+    """A VF's MSI-X table lies in a BAR that only its physical function's capability tells of."""
+    script = """
+        pf=$(echo /sys/bus/pci/drivers/igb/0000:*)
+        echo 1 > "$pf/sriov_numvfs"
+        wait_for /sys/bus/pci/drivers/igbvf/0000:*/net
+        vf=$(ls /sys/bus/pci/drivers/igbvf/0000:*/net)
+        ip link set "$(ls "$pf/net")" up
+        sleep 3
+        ip link set "$vf" up
+        sleep 6
+        check came "$(awk -v vf="$vf-" '$0 ~ vf { n += $2 } END { print (n > 0) }' /proc/interrupts)" 1
+        say "lines $(awk '/IO-APIC|PCI-MSI/ && $2 > 0' /proc/interrupts | wc -l)"
+    """
+    port = "pcie-root-port,id=below,chassis=1,bus-reserve=2,io-reserve=0"
+    result = linux.boot(
+        *[tmp_path, script],
+        wanted=["igb", "igbvf"],
+        append="intremap=off pci=realloc",
+        options="intr=strict",
+        iommu="intremap=on,aw-bits=48",
+        devices=["-device", port, "-netdev", "user,id=n", "-device", "igb,bus=below,netdev=n"],
+        events=EVENTS,
+    )
+    linux.assert_good(result, "came")
+    # Each that came did so by an entry of its own: the emulated unit would have let it pass without, too.
+    entries = set(re.findall(r"vtd_ir_remap index (\d+)", result.trace_text))
+    assert len(entries) >= int(re.search(r"LINUX: lines (\d+)", result.serial).group(1)) > 8, result.describe()
