@@ -294,20 +294,16 @@ void emit_run(struct unit *u, struct domain *d, struct range r)
         emit_pieces(u, d, r);
         return;
     }
-    /* The same without lists. */
+    /* The same without lists, and without PASIDs, which legacy mode has not. */
     d->sent++;
     hostq_push_type(u, DESC_IOTLB, (struct desc){ d->iotlb_low, desc_iotlb_high(r.first, order) });
     for (u16 n = d->first_att; n; n = u->atts[n].next_of_domain) {
-        const struct att *a = &u->atts[n];
-        struct fn *f = &u->fns[a->fn];
+        struct fn *f = &u->fns[u->atts[n].fn];
 
-        if (!devtlb_wanted(u, f, false, false) || !(a->rid || f->answers_pasids))
+        if (!devtlb_wanted(u, f, false, false))
             continue;
         f->sent++;
-        if (a->rid)
-            hostq_push_type(u, DESC_DEVTLB, (struct desc){ f->devtlb_low, plain });
-        else
-            hostq_push(u, desc_pdevtlb(f->sid, f->pfsid, f->depth, a->pasid, r.first, order));
+        hostq_push_type(u, DESC_DEVTLB, (struct desc){ f->devtlb_low, plain });
     }
     hostq_submit(u);
 }

@@ -139,7 +139,7 @@ void plan_everything(struct unit *u);
 
 /* --- emit.c: from the plan to host descriptors; the device-TLB decision --- */
 void emit_batch(struct unit *u); /* syncs the shadows, fills the queue, moves the tail */
-/* The same of nothing but pages of one table, which are in sync. */
+/* The same of nothing but pages of one second-stage table, which are in sync, of a guest in legacy mode. */
 void emit_run(struct unit *u, struct domain *d, struct range r);
 
 /* --- fns.c: functions with ATS --- */
