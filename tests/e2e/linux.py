@@ -47,7 +47,8 @@ for module in $(cat /modules/order); do insmod "/modules/$module" || say "FAIL: 
 """
 
 EPILOGUE = """
-dmesg | grep -E 'BUG:|WARNING:|Oops|nvme.*timeout|DMAR:.*([Ee]rror|timeout)' | sed 's/^/LINUX: FAIL complaint /'
+# A fault that a device had is for the test to judge: to some reasons the kernel says "error".
+dmesg | grep -E 'BUG:|WARNING:|Oops|nvme.*timeout|DMAR:.*([Ee]rror|timeout)' | grep -v 'DMAR: \\[DMA' | sed 's/^/LINUX: FAIL complaint /'
 say "done"
 sync
 poweroff -f

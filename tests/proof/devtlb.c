@@ -2,6 +2,7 @@
 /* IN iommu/unit.h: PLAN_RANGES     256 => PLAN_RANGES 2 */
 /* IN iommu/unit.h: PLAN_DEVTLB     256 => PLAN_DEVTLB 2 */
 /* IN iommu/unit.h: PLAN_WAIT_PAGES 128 => PLAN_WAIT_PAGES 2 */
+/* IN iommu/unit.h: >= 1 << 15, "the longest => >= 1, "the longest */
 /* IN iommu/unit.h: MAX_FNS   512 => MAX_FNS 4 */
 /* IN iommu/unit.h: PRQ_GROUPS 128 => PRQ_GROUPS 2 */
 /* IN iommu/unit.h: DIR_ENTRIES 256 => DIR_ENTRIES 2 */
@@ -182,6 +183,7 @@ static void any_domains(void)
 
         d->did = i + 2;
         d->live = true;
+        d->iotlb_low = desc_iotlb_low(DESC_G_PAGE, d->did, any_bool(), any_bool());
         d->root = any_bool() ? &root : NULL;
         d->pgtt = d->root ? PGTT_SECOND : PGTT_NESTED;
         d->dir = &dirs[i];

@@ -2,6 +2,7 @@
 /* IN iommu/unit.h: PLAN_RANGES     256 => PLAN_RANGES 3 */
 /* IN iommu/unit.h: PLAN_DEVTLB     256 => PLAN_DEVTLB 2 */
 /* IN iommu/unit.h: PLAN_WAIT_PAGES 128 => PLAN_WAIT_PAGES 2 */
+/* IN iommu/unit.h: >= 1 << 15, "the longest => >= 1, "the longest */
 /* IN iommu/unit.h: MAX_FNS   512 => MAX_FNS 4 */
 /* IN iommu/unit.h: PRQ_GROUPS 128 => PRQ_GROUPS 2 */
 /* IN iommu/unit.h: union { => struct { */
