@@ -67,8 +67,4 @@ void apic_event_message(u64 *address, u32 *data);
 bool guest_access(struct vcpu *v, const struct vcpu_mode *mode, u64 linear, void *data, unsigned size,
                   bool write) __must_check;
 
-/* Guest-linear to guest-physical by the guest's own tables, for instruction bytes and MOVS's other operand.
- * False: not mapped (fault_code = the #PF error code to inject). */
-bool guest_translate(struct vcpu *v, u64 linear, bool write, bool fetch, u64 *gpa, u32 *fault_code);
-
 #endif

@@ -106,20 +106,16 @@ struct desc desc_context_device(u16 did, u16 sid);
 /* dw/dr: drain writes and reads, from CAP. */
 struct desc desc_iotlb_global(bool dr, bool dw);
 struct desc desc_iotlb_domain(u16 did, bool dr, bool dw);
-/* 2^order pages that hold page number `page`. IH is always 0. The caller has checked order against CAP.MAMV.
- */
 static inline u64 desc_iotlb_low(u64 granularity, u16 did, bool dr, bool dw)
 {
     return DESC_IOTLB | field_prep(DESC_G, granularity) | field_prep(DESC_DID, did) |
            (dr ? DESC_IOTLB_DR : 0) | (dw ? DESC_IOTLB_DW : 0);
 }
-static inline u64 desc_iotlb_high(u64 page, unsigned order)
+/* 2^order pages that hold page number `page`. IH is always 0. The caller has checked order against CAP.MAMV.
+ * `low`: desc_iotlb_low() with DESC_G_PAGE, which is the same for all of a domain. */
+static inline struct desc desc_iotlb_pages(u64 low, u64 page, unsigned order)
 {
-    return align_down(page, 1ull << order) << PAGE_SHIFT | order;
-}
-static inline struct desc desc_iotlb_pages(u16 did, u64 page, unsigned order, bool dr, bool dw)
-{
-    return (struct desc){ desc_iotlb_low(DESC_G_PAGE, did, dr, dw), desc_iotlb_high(page, order) };
+    return (struct desc){ low, align_down(page, 1ull << order) << PAGE_SHIFT | order };
 }
 /* depth: the function's ATS queue depth, 0 means 32. pfsid: 0 unless ECAP.DIT. order 52 = everything. */
 static inline u64 desc_devtlb_low(u16 sid, u16 pfsid, u8 depth)

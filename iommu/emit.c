@@ -161,7 +161,7 @@ static void emit_iotlb_block(struct unit *u, const struct block *b)
 
     d->sent++;
     if (d->pgtt == PGTT_SECOND) {
-        hostq_push(u, (struct desc){ d->iotlb_low, desc_iotlb_high(b->page, b->order) });
+        hostq_push(u, desc_iotlb_pages(d->iotlb_low, b->page, b->order));
         return;
     }
     hostq_push(u, b->order < ORDER_ALL ? desc_piotlb_pages(d->did, b->pasid, b->page, b->order)
@@ -296,7 +296,7 @@ void emit_run(struct unit *u, struct domain *d, struct range r)
     }
     /* The same without lists, and without PASIDs, which legacy mode has not. */
     d->sent++;
-    hostq_push_type(u, DESC_IOTLB, (struct desc){ d->iotlb_low, desc_iotlb_high(r.first, order) });
+    hostq_push_type(u, DESC_IOTLB, desc_iotlb_pages(d->iotlb_low, r.first, order));
     for (u16 n = d->first_att; n; n = u->atts[n].next_of_domain) {
         struct fn *f = &u->fns[u->atts[n].fn];
 

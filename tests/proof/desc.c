@@ -162,6 +162,11 @@ void twin_devtlb_covers(void)
     PROVE(device_drops(d.hi, 1, page));
 }
 
+static u64 any_iotlb(void)
+{
+    return desc_iotlb_low(DESC_G_PAGE, any16(), any_bool(), any_bool());
+}
+
 /* UNWIND: 4. An IOTLB request with AM for any range covers each of its pages. */
 void proof_iotlb_covers(void)
 {
@@ -172,7 +177,7 @@ void proof_iotlb_covers(void)
     ASSUME(r.first <= r.last && r.last <= PAGE_NR_MAX && page >= r.first && page <= r.last);
     ASSUME(range_order(r) <
            52); /* CAP.MAMV is at most 52 less than that; larger ones are sent domain-selective */
-    d = any_bool() ? desc_iotlb_pages(any16(), r.first, range_order(r), any_bool(), any_bool())
+    d = any_bool() ? desc_iotlb_pages(any_iotlb(), r.first, range_order(r))
                    : desc_piotlb_pages(any16(), any32(), r.first, range_order(r));
     am = d.hi & 63;
     PROVE((d.hi & 0xfc0) == 0); /* IH, and what is reserved */
@@ -185,7 +190,7 @@ void twin_iotlb_covers(void)
     struct range r = { any64(), any64() };
 
     ASSUME(r.first <= r.last && r.last <= PAGE_NR_MAX && range_order(r) < 52);
-    PROVE(r.last >> range_order(r) == desc_iotlb_pages(1, r.first, range_order(r), true, true).hi >> 12);
+    PROVE(r.last >> range_order(r) == desc_iotlb_pages(0, r.first, range_order(r)).hi >> 12);
 }
 
 static struct desc any_host_descriptor(void)
@@ -205,7 +210,7 @@ static struct desc any_host_descriptor(void)
         return desc_iotlb_domain(any16(), any_bool(), any_bool());
     case 4:
         ASSUME(order < 52);
-        return desc_iotlb_pages(any16(), page, order, any_bool(), any_bool());
+        return desc_iotlb_pages(any_iotlb(), page, order);
     case 5:
         return desc_devtlb(any16(), any16(), any8(), page, order);
     case 6:

@@ -229,7 +229,7 @@ static void iotlb_pages_sent(void **state)
     for (unsigned order = 0; order < 52; order++)
         for (unsigned n = 0; n < 500; n++) {
             u64 page = (rnd() >> 12) >> (rnd() % 52);
-            struct desc d = desc_iotlb_pages(0x4321, page, order, n & 1, n & 2);
+            struct desc d = desc_iotlb_pages(desc_iotlb_low(DESC_G_PAGE, 0x4321, n & 1, n & 2), page, order);
 
             assert_int_equal(d.lo,
                              2 | 3 << 4 | (n & 1 ? 1 << 7 : 0) | (n & 2 ? 1 << 6 : 0) | 0x4321ull << 16);

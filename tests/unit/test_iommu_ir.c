@@ -274,18 +274,6 @@ static void tables_of_nobody(void **state)
     }
 }
 
-static bool rotten;
-static u64 queue; /* IQA: reading it lets the unit work */
-
-static void rot_once(void)
-{
-    u64 base = queue & ~0xfffull;
-
-    for (u64 at = base; rotten && at < base + (0x1000ull << (queue & 7)); at += 16)
-        poke64(at, 0xf);
-    rotten = false;
-}
-
 /* What replaces a batch whose descriptors the unit refused covers interrupt entries, too. */
 static void an_error_loses_no_entry(void **state)
 {
@@ -302,9 +290,7 @@ static void an_error_loses_no_entry(void **state)
     flush_entry(3);
     assert_int_equal(msi(ATS, SENT_ALONE, 3).status, MODEL_INTERRUPT);
     put_irte(3, 0, 0);
-    queue = model_reg_read(W.unit[0], R_IQA, 8);
-    rotten = true;
-    W.on_write = rot_once;
+    rot_queue();
     flush_entry(3);
     W.on_write = NULL;
     assert_false(rotten);

@@ -698,19 +698,6 @@ static void an_entry_takes_its_old_domain_along(void **state)
 
 /* --- errors --- */
 
-static bool rotten;
-static u64 queue; /* IQA: reading it lets the unit work */
-
-/* Once, none of the descriptors that the unit is about to fetch is what we wrote. */
-static void rot_once(void)
-{
-    u64 base = queue & ~0xfffull;
-
-    for (u64 at = base; rotten && at < base + (0x1000ull << (queue & 7)); at += 32)
-        poke64(at, 0xf);
-    rotten = false;
-}
-
 /* What replaces a batch that went wrong covers PASID entries and what devices keep for PASIDs. */
 static void an_error_loses_no_pasid(void **state)
 {
@@ -722,9 +709,7 @@ static void an_error_loses_no_pasid(void **state)
     put_pasid(ATS, P1, PGTT_FS, DID, FS_C);
     q_pasid(0, 1, DID, P1);
     q_piotlb(0, 2, DID, P1, 0, 0);
-    queue = model_reg_read(W.unit[0], R_IQA, 8);
-    rotten = true;
-    W.on_write = rot_once;
+    rot_queue();
     assert_true(q_sync(0));
     W.on_write = NULL;
     assert_false(rotten);

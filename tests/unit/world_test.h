@@ -50,6 +50,26 @@ static inline void host_clear(void)
     W.on_trace = record;
 }
 
+/* --- once, none of the descriptors that the unit is about to fetch is what we wrote --- */
+static bool rotten; /* not yet */
+static u64 rot_at;  /* IQA: reading it lets the unit work */
+
+static void rot_once(void)
+{
+    u64 base = rot_at & ~0xfffull;
+
+    for (u64 at = base; rotten && at < base + (0x1000ull << (rot_at & 7)); at += rot_at & 0x800 ? 32 : 16)
+        poke64(at, 0xf);
+    rotten = false;
+}
+
+static inline void rot_queue(void)
+{
+    rot_at = model_reg_read(W.unit[0], R_IQA, 8);
+    rotten = true;
+    W.on_write = rot_once;
+}
+
 /* How many of this type (1 context, 2 IOTLB, 3 device TLB, 5 wait) the host queue received. */
 static inline unsigned host_count(unsigned type)
 {
