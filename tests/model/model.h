@@ -273,6 +273,9 @@ struct model_page_response {
 
 /* Sends one. true: it is in the queue; false: the unit refused it and, where it must, has answered itself. */
 bool model_fn_page_request(struct model_fn *fn, const struct model_page_request *r);
+/* Those that the unit accepts from now on stay inside it until a wait with PD drains them (7.11), or this is
+ * over. */
+void model_hold_page_requests(struct model *m, bool hold);
 /* How many responses the function has got; `last` (may be NULL) receives the last one. */
 unsigned model_fn_responses(const struct model_fn *fn, struct model_page_response *last);
 

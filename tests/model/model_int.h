@@ -335,6 +335,11 @@ struct mdl_event {
     u32 ctl, data, addr, uaddr;
 };
 
+struct mdl_asked {
+    struct model_fn *fn;
+    u64 e[2];
+};
+
 enum { EVENT_FAULT, EVENT_INV, EVENT_PAGE, EVENTS };
 
 #define FRCDS   256
@@ -342,6 +347,7 @@ enum { EVENT_FAULT, EVENT_INV, EVENT_PAGE, EVENTS };
 #define WBLINES 256
 #define WATCHES 8
 #define LATES   8
+#define ASKED   8
 
 struct model {
     struct model_cfg cfg;
@@ -362,6 +368,9 @@ struct model {
     u64 iqh, iqt, iqa, iqercd;
     u64 pqh, pqt, pqa;
     u32 prs;
+    struct mdl_asked asked[ASKED]; /* page requests on their way to the queue */
+    u16 nasked;
+    bool holds_asked;
     u32 plmbase, plmlimit;
     u64 phmbase, phmlimit;
     struct mdl_event ev[EVENTS];
@@ -605,6 +614,7 @@ struct model_result mdl_msi(struct model *m, u16 sid, u64 addr, u32 data);
 /* prq.c */
 void mdl_prs_write(struct model *m, u32 value);
 void mdl_page_response(struct model *m, const u64 q[4]);
+void mdl_page_drain(struct model *m); /* what the unit still holds is in the queue */
 void mdl_dtlb_fill(struct model_fn *fn, const struct mdl_xp *x);
 
 #endif

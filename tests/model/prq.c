@@ -35,6 +35,24 @@ static void respond(struct model_fn *fn, u32 pasid, u16 group, u8 code)
     fn->response = (struct model_page_response){ .pasid = pasid, .group = group, .code = code };
 }
 
+/* What finds no room the unit answers by itself. */
+static bool enqueue(struct model *m, struct model_fn *fn, const u64 e[4])
+{
+    if ((m->prs & PRS_PRO) || ((m->pqt + 32) & (ring_bytes(m) - 1)) == m->pqh) {
+        status(m, PRS_PRO);
+        if (e[1] & B(2))
+            respond(fn, e[0] & B(8) ? (u32)mdl_bits(e[0], 51, 32) : NO_PASID, mdl_bits(e[1], 11, 3), 0);
+        return false;
+    }
+    if (!mdl_mem_write(m, (m->pqa & TLB_PA) + m->pqt, e, 32)) {
+        mdl_violation(m, MODEL_V_STATUS_ADDR, m->pqa);
+        return false;
+    }
+    m->pqt = (m->pqt + 32) & (ring_bytes(m) - 1);
+    status(m, PRS_PPR);
+    return true;
+}
+
 bool model_fn_page_request(struct model_fn *fn, const struct model_page_request *r)
 {
     struct model *m = fn->m;
@@ -60,24 +78,29 @@ bool model_fn_page_request(struct model_fn *fn, const struct model_page_request 
         respond(fn, r->pasid, r->group, 1);
         return false;
     }
-    if ((m->prs & PRS_PRO) || ((m->pqt + 32) & (ring_bytes(m) - 1)) == m->pqh) {
-        status(m, PRS_PRO);
-        if (r->last)
-            respond(fn, r->pasid, r->group, 0);
-        return false;
-    }
     e[0] |= (u64)fn->cfg.sid << 16;
     if (req.has_pasid)
         e[0] |= B(8) | (u64)r->pasid << 32;
     e[1] = (r->addr & ~0xfffull) | (u64)(r->group & 0x1ff) << 3 | (u64)r->last << 2 | (u64)r->write << 1 |
            r->read;
-    if (!mdl_mem_write(m, (m->pqa & TLB_PA) + m->pqt, e, 32)) {
-        mdl_violation(m, MODEL_V_STATUS_ADDR, m->pqa);
-        return false;
-    }
-    m->pqt = (m->pqt + 32) & (ring_bytes(m) - 1);
-    status(m, PRS_PPR);
+    if (!m->holds_asked || m->nasked == ASKED)
+        return enqueue(m, fn, e);
+    m->asked[m->nasked++] = (struct mdl_asked){ fn, { e[0], e[1] } };
     return true;
+}
+
+void mdl_page_drain(struct model *m)
+{
+    for (unsigned i = 0; i < m->nasked; i++)
+        enqueue(m, m->asked[i].fn, (u64[4]){ m->asked[i].e[0], m->asked[i].e[1] });
+    m->nasked = 0;
+}
+
+void model_hold_page_requests(struct model *m, bool hold)
+{
+    m->holds_asked = hold;
+    if (!hold)
+        mdl_page_drain(m);
 }
 
 void mdl_page_response(struct model *m, const u64 q[4])

@@ -83,6 +83,8 @@ static void complete_wait(struct model *m, const struct mdl_op *op)
 
     m->stats.waits++;
     m->root_overdue |= m->need_cc || m->need_iotlb;
+    if (mdl_bits(op->q[0], 7, 7))
+        mdl_page_drain(m);
     /* The status is in memory before the interrupt leaves (6.5.2.5). */
     if (mdl_bits(op->q[0], 5, 5) && (mdl_irq_range(addr) || !mdl_mem_write(m, addr, &data, 4)))
         mdl_violation(m, MODEL_V_STATUS_ADDR, addr);

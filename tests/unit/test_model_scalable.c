@@ -374,6 +374,17 @@ static void test_page_requests(void **s)
     assert_int_equal(p.code, 15);
     assert_int_equal(p.pasid, 5);
     assert_int_equal(p.group, 3);
+    /* what is on its way is in the queue before the status of a wait that drains, and of no other */
+    w64(0xc0, r64(0xc8));
+    w32(0xdc, 3);
+    model_hold_page_requests(W.m, true);
+    assert_true(model_fn_page_request(W.a, &r));
+    sync_queue();
+    assert_int_equal(r64(0xc8), r64(0xc0));
+    d_wait(W_SW | 1 << 7, 1, 1);
+    sync_queue();
+    assert_int_equal(r64(0xc8), (r64(0xc0) + 32) % 4096);
+    assert_int_equal(r32(0xdc), 1);
     no_violations();
 }
 
