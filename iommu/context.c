@@ -305,10 +305,10 @@ static void put_scalable(struct unit *u, u16 sid, struct context_entry *host, co
             want.lo |= g->pages && gate_open(g, f) ? SMCTX_PRE : 0;
         }
     }
-    if (f) {
-        f->pages = want.lo & SMCTX_PRE;
+    if (f)
         f->dir = want.lo & CTX_P ? dir : NULL;
-    }
+    if (host->lo & ~want.lo & SMCTX_PRE) /* or it would be taken for a request of who comes next */
+        u->plan.drain = true;
     want.lo |= g->no_faults ? CTX_FPD : 0;
     if (asked || host->lo != want.lo || host->hi != want.hi)
         flush_entry(u, sid, DID_NONE); /* the domain-id is ignored in scalable mode (6.5.2.1) */

@@ -77,7 +77,8 @@ static inline bool submit(struct unit *u)
     /* The word holds what it was given STATUS_WORDS waits ago, or 0, before any has been used; so not this.
      */
     q->word = &q->status[slot];
-    hostq_push(u, desc_wait_status(q->status_phys + slot * sizeof(u32), cookie, u->plan.drain));
+    hostq_push(u, desc_wait_status(q->status_phys + slot * sizeof(u32), cookie,
+                                   u->plan.drain && u->ecap & ECAP_PDS));
     q->busy = true;
     q->since_us = 0;
     q->event_armed = false;

@@ -79,8 +79,8 @@ static bool take(struct unit *u, const struct page_request *r)
     struct page_group *g = NULL;
 
     key.pasid = key.with_pasid ? (u32)field_get(r->q[0], PQE_PASID) : 0;
-    if (!f || !f->pages || f->dead)
-        return true; /* from before its entry was closed; nobody waits for the answer */
+    if (!f || f->dead)
+        return true; /* nobody waits for the answer */
     if (last) {
         g = group_find(u, &key);
         if (!g)

@@ -47,7 +47,6 @@ struct fn {
     bool whole;             /* this batch: flush all it holds */
     bool pasids;            /* requests of its may have carried PASIDs since ATS came on */
     bool answers_pasids;    /* it has them enabled: else a flush that names one would never be answered */
-    bool pages;             /* its hardware entry lets it send page requests */
     u16 first_att;          /* the domains with tables of ours that it reaches */
     struct shadow_dir *dir; /* scalable mode: where its context entry leads */
     u32 asked, sent;        /* device-TLB descriptors of the guest and of ours */
@@ -204,7 +203,7 @@ struct plan {
             bool asked_all; /* likewise, and the guest itself asked: its requests are more than the list holds
                              */
             bool sync_all;  /* a domain has it */
-            bool drain;     /* a wait asked for page requests to be drained */
+            bool drain;     /* what asked for pages before is read before this is done */
             u16 nr_context, nr_pasid, nr_whole, nr_iec;
             u16 nr_ranges, nr_devtlb;
             u16 nr_blocks;          /* while it is emitted */

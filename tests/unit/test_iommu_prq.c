@@ -36,12 +36,12 @@ static void flush_all(void)
     assert_true(q_sync(0));
 }
 
-static void with_pages(u64 ecap, u8 pace)
+static void with_pages_and_wait(u64 ecap, u8 pace, u32 wait_us)
 {
     start(&(struct world_cfg){ .ecap = ecap,
                                .scalable = true,
                                .ats = ATS_ALL,
-                               .wait_us = 50,
+                               .wait_us = wait_us,
                                .quiet = true,
                                .pace = pace,
                                .ite_steps = 40 });
@@ -66,6 +66,11 @@ static void with_pages(u64 ecap, u8 pace)
     guest_w32(0, R_PECTL, 0);
     model_clear_violations(W.unit[0]);
     host_clear();
+}
+
+static void with_pages(u64 ecap, u8 pace)
+{
+    with_pages_and_wait(ecap, pace, 50);
 }
 
 static bool ask(unsigned f, u16 group, u64 addr, bool last)
@@ -454,18 +459,161 @@ static void firmwares_queue_is_over(void **state)
     assert_int_equal(cleared, PPR | PRO);
 }
 
-/* What was asked while the guest's entry allowed it, and is read after it does not, reaches nobody. */
+/* --- what the unit still holds when whoever asked is torn down --- */
+
+enum teardown {
+    GONE,        /* reset, or not there any more */
+    ATS_GOES,    /* ATS.E=0 */
+    DIES,        /* does not answer a flush */
+    PRE_OFF,     /* its context entry takes no requests */
+    ENTRY_CLEAR, /* ... or is not present */
+    OTHER_DIR,   /* ... or leads to another directory */
+    PASID_CLEAR, /* the PASID entry is not present */
+    OTHER_TABLE, /* ... or leads to another table */
+    TE_OFF,
+    TEARDOWNS
+};
+
+static void tear_down(enum teardown how)
+{
+    u64 ctx = context_at(ATS);
+
+    switch (how) {
+    case GONE:
+        model_fn_reset(W.fn[ATS]);
+        iommu_function_gone(0, SID_ATS);
+        return;
+    case ATS_GOES:
+        world_ats(ATS, false);
+        return;
+    case DIES:
+        model_fn_set_answer(W.fn[ATS], MODEL_ANSWER_NEVER, 0);
+        q_iotlb(0, 2, 5, 0, 0);
+        assert_true(q_sync(0));
+        return;
+    case TE_OFF:
+        guest_gcmd(0, G_TE, false);
+        return;
+    case PRE_OFF:
+        poke64(ctx, peek64(ctx) & ~(u64)CTX_PRE);
+        break;
+    case ENTRY_CLEAR:
+        poke64(ctx, peek64(ctx) & ~1ull);
+        break;
+    case OTHER_DIR:
+        guest_pasid_entry(ATS, 1, 0, 0);
+        guest_sm_context(ATS, 1, true);
+        poke64(ctx, peek64(ctx) | CTX_PRE);
+        break;
+    case PASID_CLEAR:
+        guest_pasid_entry(ATS, 0, 0, GUEST_NONE);
+        break;
+    default:
+        guest_domain_init(1, 6, 4);
+        guest_pasid_entry(ATS, 0, 0, 1);
+        break;
+    }
+    /* as a driver does: the flushes of the change, then the wait that drains */
+    q_context(0, 3, 0, SID_ATS, 0);
+    q_pasid(0, 1, 5, 0);
+    q_iotlb(0, 2, 5, 0, 0);
+    q_dtlb(0, SID_ATS, DTLB_EVERYTHING);
+    q_wait_flags(0, WAIT_SW | WAIT_PD, 9, GUEST_STATUS);
+    q_ring(0);
+    assert_int_equal(peek32(GUEST_STATUS), 9);
+}
+
+static void bring_back(void)
+{
+    model_fn_set_answer(W.fn[ATS], MODEL_ANSWER_OK, 0);
+    model_fn_reset(W.fn[ATS]);
+    iommu_function_gone(0, SID_ATS);
+    model_fn_set_bus_master(W.fn[ATS], true);
+    world_ats(ATS, true);
+    guest_domain_init(0, 5, 4);
+    guest_pasid_entry(ATS, 0, 0, 0);
+    guest_sm_context(ATS, 0, true);
+    poke64(context_at(ATS), peek64(context_at(ATS)) | CTX_PRE);
+    flush_all();
+    if (!(guest_r32(0, R_GSTS) & G_TE))
+        guest_gcmd(0, G_TE, true);
+}
+
+/* The place of the first drain and of the last device-TLB flush in what the unit received. */
+static void order_of_the_drain(void)
+{
+    unsigned drain = 0, flush = 0;
+
+    for (unsigned i = 0; i < nr_host; i++) {
+        if ((host[i].q0 & 0xf) == 3)
+            flush = i + 1;
+        if ((host[i].q0 & 0xf) == 5 && host[i].q0 >> 7 & 1)
+            drain = i + 1;
+    }
+    assert_true(drain);
+    assert_true(drain > flush);
+}
+
+/*
+ * What was asked before is read before the function may ask again: by the guest, where it can still answer,
+ * else by nobody. Nothing of it is taken for a request of the function's next life, and the unit has it in
+ * the queue when the flushes are over, not before: a device asks on until then.
+ */
+static void drained_at_teardown(void **state)
+{
+    struct model_page_response last;
+
+    (void)state;
+    for (enum teardown how = 0; how < TEARDOWNS; how++) {
+        bool heard = how != GONE && how != DIES;
+        unsigned answers;
+
+        with_pages(ECAP_SM | E_PRS | E_PDS, MODEL_PACE_AT_ONCE);
+        model_hold_page_requests(W.unit[0], true);
+        assert_true(ask(ATS, 7, 0x3000, true));
+        assert_int_equal(guest_r32(0, R_PQT), 0);
+        tear_down(how);
+        order_of_the_drain();
+        world_deliver();
+        assert_int_equal(guest_r32(0, R_PQT), heard ? 32 : 0);
+        if (how >= PRE_OFF && how < TE_OFF) { /* it has ATS still, and waits */
+            respond(SID_ATS, 7, 1);
+            assert_true(q_sync(0));
+            assert_int_equal(responses(ATS, &last), 1);
+            assert_int_equal(last.code, 1);
+        }
+        answers = responses(ATS, NULL);
+        bring_back();
+        model_hold_page_requests(W.unit[0], false);
+        world_deliver();
+        assert_int_equal(guest_r32(0, R_PQT), heard ? 32 : 0);
+        respond(SID_ATS, 7, 0);
+        assert_true(q_sync(0));
+        assert_int_equal(responses(ATS, NULL), answers);
+        assert_true(ask(ATS, 7, 0x3000, true));
+        world_deliver();
+        assert_int_equal(guest_r32(0, R_PQT), heard ? 64 : 32);
+        finish();
+    }
+}
+
+/* Read by Sluice after the guest's entry forbade it, though it came before: the guest's all the same. */
 static void asked_before_it_was_forbidden(void **state)
 {
     (void)state;
-    with_pages(ECAP_SM | E_PRS | E_PDS, MODEL_PACE_AT_ONCE);
+    with_pages(ECAP_SM | E_PRS, MODEL_PACE_AT_ONCE); /* a unit that cannot drain */
     assert_true(ask(ATS, 3, 0x3000, true));
     assert_true(W.event_pending);
+    W.event_pending = false;
     poke64(context_at(ATS), peek64(context_at(ATS)) & ~(u64)CTX_PRE);
     q_context(0, 3, 0, SID_ATS, 0);
     assert_true(q_sync(0));
-    assert_int_equal(guest_r32(0, R_PQT), 0);
-    assert_int_equal(guest_r32(0, R_PRS), 0);
+    assert_int_equal(guest_r32(0, R_PQT), 32);
+    for (unsigned i = 0; i < nr_host; i++)
+        assert_true((host[i].q0 & 0xf) != 5 || !(host[i].q0 >> 7 & 1));
+    respond(SID_ATS, 3, 0);
+    assert_true(q_sync(0));
+    assert_int_equal(responses(ATS, NULL), 1);
     finish();
 }
 
@@ -483,6 +631,7 @@ int main(void)
         cmocka_unit_test(who_may_ask),
         cmocka_unit_test(a_response_outlives_a_time_out),
         cmocka_unit_test(firmwares_queue_is_over),
+        cmocka_unit_test(drained_at_teardown),
         cmocka_unit_test(asked_before_it_was_forbidden),
         cmocka_unit_test(the_units_queue_overflows),
     };
