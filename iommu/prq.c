@@ -67,7 +67,8 @@ static bool deliver(struct unit *u, const struct page_request *r)
     return true;
 }
 
-/* False: too many groups are open; it stays where it is, and the unit itself answers what finds no room. */
+/* False: too many groups are open, or the answer to this one is still on its way; it stays where it is, and
+ * the unit itself answers what finds no room. */
 static bool take(struct unit *u, const struct page_request *r)
 {
     struct page_group key = { .sid = (u16)field_get(r->q[0], PQE_RID),
@@ -83,11 +84,9 @@ static bool take(struct unit *u, const struct page_request *r)
         return true; /* nobody waits for the answer */
     if (last) {
         g = group_find(u, &key);
-        if (!g)
+        if (!g || g->state == GROUP_ANSWERED)
             return false;
-        if (g->state != GROUP_FREE)
-            return true; /* not a group of its own, since the one before is open: nobody could answer it */
-        *g = key;
+        *g = key; /* again, if it is open: the device was reset and asks anew */
     }
     /* As hardware does when its queue is full (7.5): the device is told to try again. */
     if (!deliver(u, r)) {

@@ -617,6 +617,51 @@ static void asked_before_it_was_forbidden(void **state)
     finish();
 }
 
+/* A device that has its answer uses the group again at once, though our wait behind it is not done yet. */
+static void a_group_is_used_again(void **state)
+{
+    (void)state;
+    for (unsigned seed = 0; seed < 20; seed++) {
+        with_pages_and_wait(ECAP_SM | E_PRS | E_PDS, MODEL_PACE_MANUAL, 0);
+        assert_true(ask(ATS, 3, 0x3000, true));
+        world_deliver();
+        assert_int_equal(guest_r32(0, R_PQT), 32);
+        guest_w32(0, R_PRS, PPR);
+        respond(SID_ATS, 3, 0);
+        for (unsigned i = 0; i < seed; i++) /* the wait is later than the answer */
+            q_iotlb(0, 3, 5, 0x3000 + (u64)i * 0x5000, 0);
+        q_ring(0);
+        for (unsigned n = 0; n < 1000 && !responses(ATS, NULL); n++)
+            world_run(1);
+        assert_int_equal(responses(ATS, NULL), 1);
+        assert_true(ask(ATS, 3, 0x4000, true));
+        world_deliver();
+        world_settle();
+        assert_int_equal(guest_r32(0, R_PQT), 64);
+        respond(SID_ATS, 3, 0);
+        assert_true(q_sync(0));
+        assert_int_equal(responses(ATS, NULL), 2);
+        finish();
+    }
+}
+
+/* A device whose page requests were reset, which is between it and its driver, may use an open group again.
+ */
+static void an_open_group_is_used_again(void **state)
+{
+    (void)state;
+    with_pages(ECAP_SM | E_PRS | E_PDS, MODEL_PACE_AT_ONCE);
+    for (unsigned i = 1; i < 4; i++) {
+        assert_true(ask(ATS, 3, 0x3000, true));
+        world_deliver();
+        assert_int_equal(guest_r32(0, R_PQT), i * 32);
+    }
+    respond(SID_ATS, 3, 0);
+    assert_true(q_sync(0));
+    assert_int_equal(responses(ATS, NULL), 1);
+    finish();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -633,6 +678,8 @@ int main(void)
         cmocka_unit_test(firmwares_queue_is_over),
         cmocka_unit_test(drained_at_teardown),
         cmocka_unit_test(asked_before_it_was_forbidden),
+        cmocka_unit_test(a_group_is_used_again),
+        cmocka_unit_test(an_open_group_is_used_again),
         cmocka_unit_test(the_units_queue_overflows),
     };
 
