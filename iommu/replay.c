@@ -98,10 +98,10 @@ static void fetch(struct unit *u, const struct ahead *ahead)
         error = IQEI_TTM;
     else if (wide ? !(u->v.ecap & ECAP_SMTS) : u->v.rules.scalable)
         error = IQEI_WIDTH;
-    else if (tail >= size)
-        error = IQEI_TAIL;
     else if (wide && tail & IQT_DW_RSVD)
         error = IQEI_ALIGN;
+    else if (tail >= size)
+        error = IQEI_TAIL;
     while (!error && head != tail) {
         struct desc copy;
         u64 upper = 0;

@@ -27,11 +27,13 @@ static void queue_error(struct model *m, unsigned iqei)
     mdl_fsts_set(m, F_IQE);
 }
 
-/* Is there something to fetch? Raises the errors that concern the queue as a whole. */
-static bool may_fetch(struct model *m)
+/*
+ * The errors that concern the queue as a whole. The order between them is the specification's to leave open:
+ * first what the registers say by themselves, with a tail whose reserved bit is set before one that is only
+ * too large for this queue.
+ */
+static bool whole_error(struct model *m)
 {
-    if (!GSTS(m, G_QIE) || FSTS(m, F_IQE) || FSTS(m, F_ITE) || m->nops >= m->cfg.pending || m->iqh == m->iqt)
-        return false;
     if (TTM(m) == TTM_RESERVED)
         queue_error(m, IQEI_TTM);
     else if (wide(m) ? !ECAP_SMTS(m) && !ECAP_ADMS(m) : TTM(m) != TTM_LEGACY)
@@ -40,7 +42,14 @@ static bool may_fetch(struct model *m)
         queue_error(m, IQEI_ALIGN);
     else if (m->iqt >= ring_bytes(m))
         queue_error(m, IQEI_TAIL);
-    return !FSTS(m, F_IQE);
+    return FSTS(m, F_IQE);
+}
+
+static bool may_fetch(struct model *m)
+{
+    if (!GSTS(m, G_QIE) || FSTS(m, F_IQE) || FSTS(m, F_ITE) || m->nops >= m->cfg.pending || m->iqh == m->iqt)
+        return false;
+    return !whole_error(m);
 }
 
 bool mdl_queue_fetch(struct model *m)
@@ -373,13 +382,9 @@ bool mdl_queue_pending(const struct model *m)
 void mdl_queue_tail(struct model *m)
 {
     m->stats.tails++;
-    if (GSTS(m, G_QIE) && !FSTS(m, F_IQE)) {
-        /* A tail that cannot be is an error at once, not when the head gets there. */
-        if (wide(m) && (m->iqt & 16))
-            queue_error(m, IQEI_ALIGN);
-        else if (m->iqt >= ring_bytes(m))
-            queue_error(m, IQEI_TAIL);
-    }
+    /* A tail that cannot be is an error at once, not when the head gets there. */
+    if (GSTS(m, G_QIE) && !FSTS(m, F_IQE) && m->iqh != m->iqt)
+        (void)whole_error(m);
     if (m->cfg.pace == MODEL_PACE_AT_ONCE)
         mdl_queue_pump(m);
 }

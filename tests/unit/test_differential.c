@@ -79,14 +79,14 @@ static const struct world_cfg machines[] = {
     { .ats = ATS_OFF, .cap = CAP_DEFAULT | C_CM },
 };
 
-static void start_machine(u64 cap, u64 ecap, u64 seed)
+static void start_machine(const struct world_cfg *like, u64 cap, u64 ecap, u64 seed)
 {
     const struct model_ops ops = { .mem_read = bare_read,
                                    .mem_write = bare_write,
                                    .interrupt = bare_interrupt,
                                    .trace = getenv("SEED") ? bare_trace : NULL };
     struct model_cfg cfg = { .cap = cap, .ecap = ecap, .version = 0x10, .seed = seed };
-    struct world_cfg world = machines[seed % ARRAY_SIZE(machines)];
+    struct world_cfg world = *like;
 
     world.wait_us = 100;
     world.seed = seed;
@@ -358,7 +358,7 @@ static void run(u64 seed, bool bare_one, u64 cap, u64 ecap)
 {
     u32 iro = (u32)(ecap >> 8 & 0x3ff) * 16, fro = (u32)(cap >> 24 & 0x3ff) * 16;
 
-    start_machine(cap, ecap, seed);
+    start_machine(&machines[seed % ARRAY_SIZE(machines)], cap, ecap, seed);
     on_bare = bare_one;
     nr_seen = 0;
     rng = seed * 0x9e3779b97f4a7c15ull | 1;
@@ -429,10 +429,68 @@ static void the_same_to_the_guest(void **state)
     print_message("# %llu programs of %u steps\n", (unsigned long long)(seed - first), STEPS);
 }
 
+/* One queue, full of waits, and one tail; the error, the head, and whether any status came. */
+static void whole_queue(u64 ttm, u64 wide, u64 tail, bool before)
+{
+    unsigned size = wide ? 32 : 16;
+
+    memset(world_mem(GUEST_RING), 0, 4096);
+    for (unsigned at = 0; at < 4096; at += size) {
+        poke64(GUEST_RING + at, 5 | WAIT_SW | 1ull << 32);
+        poke64(GUEST_RING + at + 8, GUEST_STATUS);
+    }
+    poke64(GUEST_STATUS, 0);
+    wr(R_RTADDR, 8, GUEST_ROOT | ttm << 10);
+    wr(R_GCMD, 4, G_SRTP);
+    wr(R_IQA, 8, GUEST_RING | wide << 11);
+    if (before)
+        wr(R_IQT, 8, tail);
+    wr(R_GCMD, 4, G_QIE);
+    if (!before)
+        wr(R_IQT, 8, tail);
+    see(rd(R_FSTS, 4), "FSTS");
+    see(rd(R_FSTS, 4) & FS_IQE ? rd(R_IQERCD, 8) & 0xf : 0, "IQERCD");
+    see(rd(R_IQH, 8), "IQH");
+    see(peek32(GUEST_STATUS), "status");
+}
+
+/* What is wrong with the queue itself, one thing or several at once: the same error. */
+static void errors_of_the_whole_queue(void **state)
+{
+    static const u64 ecaps[] = { ECAP_DEFAULT & ~E_DT, (ECAP_DEFAULT & ~E_DT) | E_SMTS | E_SSTS | E_SMPWC };
+    static const u64 tails[] = { 0, 0x10, 0x20, 0x30, 0xfe0, 0xff0, 0x1000, 0x1010, 0x7ffe0, 0x7fff0 };
+    u32 errors = 0;
+
+    (void)state;
+    for (unsigned i = 0; i < ARRAY_SIZE(ecaps) * ARRAY_SIZE(tails) * 16; i++) {
+        struct world_cfg cfg = { .ecap = ecaps[i / 16 / ARRAY_SIZE(tails)] };
+        u64 tail = tails[i / 16 % ARRAY_SIZE(tails)], cap, ecap;
+
+        start(&cfg);
+        cap = guest_read(0, R_CAP, 8);
+        ecap = guest_read(0, R_ECAP, 8);
+        for (unsigned pass = 0; pass < 2; pass++) {
+            start_machine(&cfg, cap, ecap, 1);
+            on_bare = pass;
+            nr_seen = 0;
+            whole_queue(i % 4, i / 4 % 2, tail, i / 8 % 2);
+        }
+        for (unsigned n = 0; n < nr_seen; n++)
+            if (seen[0][n] != seen[1][n])
+                fail_msg("TTM %u, DW %u, tail %llx, %s: %s is %llx, on a bare unit %llx", i % 4, i / 4 % 2,
+                         (unsigned long long)tail, i / 8 % 2 ? "before QIE" : "after QIE", what[n],
+                         (unsigned long long)seen[0][n], (unsigned long long)seen[1][n]);
+        errors |= 1u << seen[1][1];
+    }
+    /* bad tail, bad width, misaligned, bad TTM, and none: each has been seen */
+    assert_int_equal(errors, 1u << 0 | 1u << 1 | 1u << 5 | 1u << 6 | 1u << 7);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_same_to_the_guest),
+        cmocka_unit_test(errors_of_the_whole_queue),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

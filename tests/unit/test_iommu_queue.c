@@ -182,6 +182,22 @@ static void hostile_03_bad_tail(void **state)
     guest_w64(0, R_IQT, 0);
     clear_iqe();
     assert_int_equal(nr_host, 0);
+    /* with them, bit 4 is reserved, and that is said first where the tail is past the ring as well */
+    static const struct {
+        u32 tail;
+        unsigned error;
+    } bad[] = { { 0x10, 6 }, { 0xff0, 6 }, { 0x1000, 1 }, { 0x1010, 6 }, { 0x7fff0, 6 }, { 0x7ffe0, 1 } };
+    in_use(&(struct world_cfg){ .wait_us = 100, .ecap = ECAP_DEFAULT | E_SMTS | E_SSTS | E_SMPWC });
+    queue_at(GUEST_RING | 1 << 11, 0);
+    host_clear();
+    for (unsigned i = 0; i < ARRAY_SIZE(bad); i++) {
+        guest_w64(0, R_IQT, bad[i].tail);
+        assert_int_equal(iqe(0), bad[i].error);
+        assert_int_equal(guest_read(0, R_IQH, 8), 0);
+        guest_w64(0, R_IQT, 0);
+        clear_iqe();
+    }
+    assert_int_equal(nr_host, 0);
     finish();
 }
 
