@@ -208,13 +208,136 @@ static void aliases_and_newcomers(void **state)
     finish();
 }
 
+/* --- functions that appear while the guest runs --- */
+
+/* As it comes out of reset, but a bus master, and as bad as can be: it asks for translations and sends what
+ * it says is translated before anybody has let it. */
+static unsigned hot_add(u16 sid, u8 unit)
+{
+    unsigned f = W.nr_fns++;
+
+    W.cfg.fn[f] = (struct world_fn_cfg){ sid, unit, true, 0 };
+    W.fn[f] = model_fn_add(W.unit[unit], &(struct model_fn_cfg){ .sid = sid, .ats = true, .forges = true });
+    model_fn_set_bus_master(W.fn[f], true);
+    return f;
+}
+
+static u8 sends(unsigned f, u8 at, u64 addr)
+{
+    u64 buf = 0;
+    struct model_req r = { .sid = W.cfg.fn[f].sid, .at = at, .write = true, .addr = addr, .len = 8 };
+
+    return model_dma(W.unit[W.cfg.fn[f].unit], &r, &buf).status;
+}
+
+/* No translation and nothing translated: neither of the guest's memory nor of Sluice's. */
+static void gate_is_shut(unsigned f)
+{
+    assert_int_equal(sends(f, MODEL_TRANSLATION_REQUEST, 0x3000), MODEL_BLOCKED);
+    assert_int_equal(sends(f, MODEL_TRANSLATED, GUEST_DATA), MODEL_BLOCKED);
+    assert_int_equal(sends(f, MODEL_TRANSLATED, REGION_BASE), MODEL_BLOCKED);
+}
+
+/* Which units were asked to flush the device TLB of this function. */
+static unsigned asked_at[MAX_WORLD_UNITS];
+static u16 asked_sid;
+static void count_asked(const struct model_event *e)
+{
+    if (e->type == MODEL_EV_DTLB_FLUSH && e->a == asked_sid)
+        asked_at[model_fn_find(W.unit[0], asked_sid) ? 0 : 1]++;
+    record(e);
+}
+
+/*
+ * Behind a bridge that is in the scope of unit 0, and on a bus that INCLUDE_ALL stands for: contained from
+ * its first request on, translation off or on; without ATS until the guest has switched that on and `ats=`
+ * lets it; then followed by its own unit, and no more when it is gone.
+ */
+static void hot_added_functions(void **state)
+{
+    static const struct {
+        u16 sid;
+        u8 unit;
+        bool listed; /* below 00:1c.0, which the ATSR names */
+    } comes[] = { { 0x0300, 0, false }, { 0x0108, 1, true } };
+    static u8 dmar[1024];
+
+    (void)state;
+    for (unsigned i = 0; i < ARRAY_SIZE(comes); i++)
+        for (unsigned scalable = 0; scalable < 2; scalable++)
+            for (enum ats_policy ats = ATS_LISTED; ats <= ATS_ALL; ats++) {
+                struct world_cfg cfg = { .units = 2, .wait_us = 50, .nr_fns = 3, .ats = ats };
+                bool allowed = ats == ATS_ALL || comes[i].listed;
+                unsigned f, u = comes[i].unit;
+
+                if (scalable)
+                    cfg.ecap = ECAP_DEFAULT | E_SMTS | E_SSTS | E_SMPWC;
+                cfg.fn[0] = (struct world_fn_cfg){ SID_PLAIN, 1, false, 0 };
+                cfg.fn[1] = (struct world_fn_cfg){ SID_ATS, 1, true, 0 };
+                cfg.fn[2] = (struct world_fn_cfg){ 0x1d << 3, 0, false, 0 }; /* a bridge to 02 and 03 */
+                cfg.dmar = dmar;
+                cfg.dmar_size = world_dmar(dmar, &cfg);
+                assert_int_equal(dmar[64], 1);
+                dmar[64] = 2; /* its scope, the only one of unit 0 */
+                dmar_checksum(dmar, cfg.dmar_size);
+                in_use(&cfg);
+                map_and_flush(0, 0x3000, GUEST_DATA);
+
+                f = hot_add(comes[i].sid, (u8)u);
+                assert_int_equal(sends(f, MODEL_UNTRANSLATED, 0x3000), MODEL_BLOCKED);
+                assert_int_equal(sends(f, MODEL_UNTRANSLATED, REGION_BASE), MODEL_BLOCKED);
+                gate_is_shut(f);
+                guest_gcmd(u, G_TE, false);
+                assert_int_equal(sends(f, MODEL_UNTRANSLATED, GUEST_DATA), MODEL_OK);
+                assert_int_equal(sends(f, MODEL_UNTRANSLATED, REGION_BASE), MODEL_BLOCKED);
+                assert_int_equal(sends(f, MODEL_UNTRANSLATED, UNIT_BASE), MODEL_BLOCKED);
+                gate_is_shut(f);
+                guest_gcmd(u, G_TE, true);
+
+                /* The guest gives it a table, and says that it may use ATS, before that is on. */
+                guest_attach(comes[i].sid, 0, TT_ATS_ON);
+                q_context(u, 3, 5, comes[i].sid, 0);
+                q_iotlb(u, 2, 5, 0, 0);
+                assert_true(q_sync(u));
+                only_outcome(f, 0x3000, GUEST_DATA);
+                assert_int_equal(sends(f, MODEL_UNTRANSLATED, REGION_BASE), MODEL_BLOCKED);
+                gate_is_shut(f);
+                world_ats(f, true);
+                if (allowed)
+                    assert_int_equal(sends(f, MODEL_TRANSLATION_REQUEST, 0x3000), MODEL_OK);
+                else
+                    gate_is_shut(f);
+
+                asked_sid = comes[i].sid;
+                model_fill_all(W.unit[u]);
+                guest_unmap(0, 0x3000);
+                asked_at[0] = asked_at[1] = 0;
+                W.on_trace = count_asked;
+                for (unsigned other = 0; other < 2; other++) {
+                    q_iotlb(other, 3, 5, 0x3000, 0);
+                    assert_true(q_sync(other));
+                }
+                only_outcome(f, 0x3000, ~0ull);
+                assert_int_equal(asked_at[u], 1);
+                assert_int_equal(asked_at[!u], 0);
+
+                model_fn_set_present(W.fn[f], false);
+                iommu_function_gone(0, comes[i].sid);
+                host_clear();
+                q_iotlb(u, 2, 5, 0, 0);
+                assert_true(q_sync(u));
+                assert_int_equal(host_dtlb(comes[i].sid), 0);
+                gate_is_shut(f); /* for whoever comes next */
+                finish();
+            }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(each_unit_by_itself),
-        cmocka_unit_test(virtual_functions_follow_their_physical_one),
-        cmocka_unit_test(units_that_differ),
-        cmocka_unit_test(aliases_and_newcomers),
+        cmocka_unit_test(each_unit_by_itself), cmocka_unit_test(virtual_functions_follow_their_physical_one),
+        cmocka_unit_test(units_that_differ),   cmocka_unit_test(aliases_and_newcomers),
+        cmocka_unit_test(hot_added_functions),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

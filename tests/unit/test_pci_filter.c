@@ -799,6 +799,35 @@ static void hot_unplug_is_noticed_at_the_slot(void **state)
     assert_string_equal(story, "w7a x02:00.0 ");
 }
 
+/* Plugged in while the guest runs: nothing is told of it before the guest turns to it, and its ATS, which the
+ * guest switches on, is told before the write reaches it; if it comes with ATS on, at the first write to it.
+ */
+static void hot_plug_below_a_port(void **state)
+{
+    for (unsigned on = 0; on < 2; on++) {
+        make_machine();
+        devices[NIC].space[0x0a] = 0xff; /* not there */
+        pci_scan();
+        put(PORT, 0x18, 3, 0, 0xffffff); /* nor is there a bus */
+        story[0] = 0;
+        cfg_write(PORT, 0x7a, 2, 8); /* what the slot tells */
+        cfg_write(PORT, 0x18, 4, 0x00020200);
+        assert_string_equal(story, "w7a w18 ");
+        devices[NIC].space[0x0a] = 0;
+        if (on)
+            put(NIC, 0x106, 2, 0x8000, 0x801f);
+        cfg_write(PORT, 0x7a, 2, 8);
+        assert_string_equal(story, "w7a w18 w7a ");
+        story[0] = 0;
+        cfg_write(NIC, 4, 2, 6);
+        assert_string_equal(story, on ? "s02:00.0 w4 +02:00.0 +02:00.0 " : "s02:00.0 w4 ");
+        story[0] = 0;
+        cfg_write(NIC, 0x106, 2, 0x8000);
+        assert_string_equal(story, "+02:00.0 w106 +02:00.0 ");
+    }
+    (void)set_up(state);
+}
+
 static void another_device_in_the_same_place(void **state)
 {
     (void)state;
@@ -1231,6 +1260,7 @@ int main(void)
         cmocka_unit_test_setup(enabled_behind_our_back, set_up),
         cmocka_unit_test_setup(what_clears_ats_is_known, set_up),
         cmocka_unit_test_setup(hot_unplug_is_noticed_at_the_slot, set_up),
+        cmocka_unit_test_setup(hot_plug_below_a_port, set_up),
         cmocka_unit_test_setup(another_device_in_the_same_place, set_up),
         cmocka_unit_test_setup(every_width_and_straddling_access, set_up),
         cmocka_unit_test_setup(ports_go_through_the_same_filter, set_up),
