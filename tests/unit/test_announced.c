@@ -2,8 +2,8 @@
 /* LINK: libworld.a libiommu.a libmodel.a */
 /*
  * Nothing is announced that no test uses. Each bit that a virtual unit may show stands here with the test
- * that would miss it; a bit that is shown and has no line, a line whose bit is never shown, and a test that
- * is not there are failures.
+ * that would miss it; a bit that is shown and has no line, a line whose bit is never shown, a test that is
+ * not there, and one that does not look for a bit are failures.
  */
 #include "tests/unit/world_test.h"
 
@@ -19,21 +19,21 @@ static const struct bit cap_bits[] = {
     { "SAGAW, 3 levels", C_SAGAW(2), "iommu_shadow", "hostile_28_superpages" },
     { "SAGAW, 4 levels", C_SAGAW(4), "iommu_shadow", "hostile_28_superpages" },
     { "SAGAW, 5 levels", C_SAGAW(8), "iommu_pasids", "five_levels" },
-    { "MGAW", 0x3full << 16, "iommu_context", "hostile_22_and_24_entries" },
+    { "MGAW", 0x3full << 16, "iommu_shadow", "hostile_28_superpages" },
     { "ZLR", 1ull << 22, "iommu_shadow", "snooping_and_reads_of_nothing" },
     { "FRO", 0x3ffull << 24, "iommu_regs", "hostile_34_fault_reaches_the_guest" },
     { "SLLPS, 2 MiB", 1ull << 34, "iommu_shadow", "hostile_28_superpages_change" },
     { "SLLPS, 1 GiB", 2ull << 34, "iommu_shadow", "hostile_28_superpages" },
     { "PSI", C_PSI, "iommu_shadow", "ranges_of_every_size" },
     { "NFR", 0xffull << 40, "iommu_regs", "hostile_34_records_are_a_ring" },
-    { "MAMV", 0x3full << 48, "desc", "hostile_10_ranges_asked_for" },
-    { "DWD, DRD", C_DRAIN, "desc", "iotlb_pages_sent" },
-    { "FS1GP", C_FS1GP, "iommu_first", "identity_without_second_stage" },
+    { "MAMV", 0x3full << 48, "iommu_shadow", "ranges_of_every_size" },
+    { "DWD, DRD", C_DRAIN, "iommu_shadow", "requests_under_way_are_drained" },
+    { "FS1GP", C_FS1GP, "iommu_pasids", "large_pages_of_the_first_stage" },
     { "FS5LP", 1ull << 60, "iommu_pasids", "five_levels" },
 };
 
 static const struct bit ecap_bits[] = {
-    { "C", E_C, "iommu_shadow", "hostile_35_memory_that_was_not_written_back" },
+    { "C", E_C, "iommu_shadow", "ranges_of_every_size" },
     { "QI", E_QI, "iommu_queue", "hostile_02_every_size" },
     { "DT", E_DT, "iommu_devtlb", "hostile_14_flushed_together_in_either_order" },
     { "IR", E_IR, "iommu_ir", "the_guests_entries_count" },
@@ -46,10 +46,10 @@ static const struct bit ecap_bits[] = {
     { "PSS", 31ull << 35, "iommu_pasids", "faults_of_pasids" },
     { "PASID", E_PASID, "iommu_pasids", "flush_of_one_pasid" },
     { "PDS", 1ull << 42, "iommu_prq", "a_wait_drains" },
-    { "SMTS", E_SMTS, "iommu_context", "hostile_37_firmware_in_scalable_mode" },
+    { "SMTS", E_SMTS, "iommu_pasids", "flush_of_one_pasid" },
     { "SSTS", E_SSTS, "iommu_pasids", "one_page_two_stages" },
     { "FSTS", E_FSTS, "iommu_first", "page_in_pasid" },
-    { "SMPWCS", E_SMPWC, "iommu_shadow", "hostile_35_memory_that_was_not_written_back" },
+    { "SMPWCS", E_SMPWC, "iommu_pasids", "flush_of_one_pasid" },
     { "RPS", E_RPS, "iommu_pasids", "rid_pasid" },
     { "the hint", 1ull << 63, "iommu_regs", "the_hint_is_a_bit" },
 };
@@ -63,7 +63,10 @@ static const struct bit ecap_bits[] = {
 static const struct world_cfg hosts[] = {
     { .cap = CAP_DEFAULT, .ecap = ECAP_DEFAULT },
     { .cap = CAP_MOST, .ecap = ECAP_ALL | E_BASE },
+    { .cap = CAP_MOST, .ecap = (ECAP_ALL & ~(E_NEST | E_FSTS)) | E_BASE }, /* second stage alone */
+    { .cap = CAP_MOST, .ecap = (ECAP_ALL & ~E_NEST) | E_BASE },
     { .cap = CAP_MOST, .ecap = (ECAP_ALL & ~E_NEST) | E_BASE, .direct = true },
+    { .cap = CAP_MOST, .ecap = (ECAP_ALL & ~E_SSTS) | E_BASE, .direct = true },
     { .cap = CAP_MOST, .ecap = (ECAP_ALL & ~E_SSTS) | E_BASE, .direct = true, .no_caching_mode = true },
     { .cap = CAP_MOST, .ecap = ECAP_ALL | E_BASE, .strict = true },
     { .cap = CAP_MOST, .ecap = ECAP_DEFAULT, .dtlb_hint = 63 },
@@ -97,7 +100,7 @@ static void tests_are_there(const struct bit *bits, unsigned n)
 {
     for (unsigned i = 0; i < n; i++) {
         char name[128], line[256];
-        bool found = false;
+        bool found = false, asks = false;
         FILE *f;
 
         snprintf(name, sizeof(name), "tests/unit/test_%s.c", bits[i].file);
@@ -107,9 +110,13 @@ static void tests_are_there(const struct bit *bits, unsigned n)
         snprintf(name, sizeof(name), "static void %s(void **s", bits[i].test);
         while (!found && fgets(line, sizeof(line), f))
             found = !strncmp(line, name, strlen(name));
+        while (found && !asks && fgets(line, sizeof(line), f) && line[0] != '}')
+            asks = strstr(line, " announced(");
         fclose(f);
         if (!found)
             fail_msg("%s: no test %s in test_%s.c", bits[i].name, bits[i].test, bits[i].file);
+        if (!asks)
+            fail_msg("%s: %s does not ask whether it is announced", bits[i].name, bits[i].test);
     }
 }
 

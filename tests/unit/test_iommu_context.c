@@ -439,6 +439,22 @@ static void hostile_35_few_domain_ids(void **state)
     flush_context(SID_PLAIN);
     only_outcome(PLAIN, 0x3000, GUEST_DATA + 0x1000);
     finish();
+
+    /* And where there are more, they are told apart: the flush of one is not that of the other. */
+    in_use(&(struct world_cfg){ .wait_us = 100 });
+    announced(0, R_CAP, C_ND(2));
+    guest_domain_init(1, 0x15, 4);
+    guest_map(1, 0x3000, GUEST_DATA + 0x1000, P_RW);
+    guest_attach(SID_PLAIN, 1, TT_SS);
+    flush_context(SID_PLAIN);
+    only_outcome(PLAIN, 0x3000, GUEST_DATA + 0x1000);
+    guest_unmap(1, 0x3000);
+    host_clear();
+    q_iotlb(0, 3, 0x15, 0x3000, 0);
+    assert_true(q_sync(0));
+    only_outcome(PLAIN, 0x3000, ~0ull);
+    assert_int_equal(host_dtlb(SID_ATS), 0);
+    finish();
 }
 
 /* --- 37: what firmware left on --- */

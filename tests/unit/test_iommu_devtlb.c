@@ -102,6 +102,7 @@ static void hostile_14_driver_believes_caching_mode(void **state)
     for (unsigned kind = 0; kind < 4; kind++)
         for (unsigned cm = 0; cm < 2; cm++)
             flush_in_style(0, kind, CAP_DEFAULT | (cm ? C_CM : 0));
+    announced(0, R_CAP, C_CM);
 }
 
 static void hostile_14_flushed_together_in_either_order(void **state)
@@ -112,6 +113,7 @@ static void hostile_14_flushed_together_in_either_order(void **state)
             flush_in_style(1, kind, CAP_DEFAULT | (cm ? C_CM : 0));
             flush_in_style(2, kind, CAP_DEFAULT | (cm ? C_CM : 0));
         }
+    announced(0, R_ECAP, E_DT);
 }
 
 static void hostile_14_flushed_in_different_submissions(void **state)

@@ -24,6 +24,7 @@ static void page_in_pasid(void **state)
         assert_true(q_sync(0));
         assert_int_equal(host[0].q0 & 0x3f, 3 << 4 | 6);
         assert_int_equal(host[0].q1, (IOVA & ~0x3fffull) | 2);
+        announced(0, R_ECAP, E_FSTS);
         finish();
     }
 }
@@ -265,6 +266,7 @@ static void pass_through_without_second_stage(void **state)
     contained();
     world_settle();
     assert_int_equal(guest_r32(0, R_FSTS) & (FS_PPF | FS_PFO), 0); /* its tables forbid none of it */
+    announced(0, R_ECAP, E_PT);
     finish();
 }
 
@@ -375,7 +377,7 @@ static void no_caching_mode(void **state)
     assert_non_null(strstr(W.last_log, "cm=off"));
 }
 
-static void announced(void **state)
+static void what_is_announced(void **state)
 {
     static const struct {
         u64 ecap;
@@ -429,7 +431,7 @@ int main(void)
         cmocka_unit_test(legacy_tables_in_first_stage_format),
         cmocka_unit_test(starting_a_function_beside_the_queue),
         cmocka_unit_test(no_caching_mode),
-        cmocka_unit_test(announced),
+        cmocka_unit_test(what_is_announced),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

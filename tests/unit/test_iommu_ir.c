@@ -6,8 +6,8 @@
  */
 #include "tests/unit/world_test.h"
 
-#define ECAP_REMAPPING (ECAP_DEFAULT | 3ull << 3) /* IR and EIM */
-#define IRT            0x90000ull                 /* a page of the guest's data: 256 entries */
+#define ECAP_REMAPPING (ECAP_DEFAULT | E_IR | E_EIM | E_MHMV)
+#define IRT            0x90000ull /* a page of the guest's data: 256 entries */
 #define R_IRTA         0xb8
 #define G_IRE          (1u << 25)
 #define G_SIRTP        (1u << 24)
@@ -51,15 +51,19 @@ static void the_guests_entries_count(void **state)
     (void)state;
     for (unsigned eime = 0; eime < 2; eime++) {
         remapping_on((u64)eime << 11);
+        announced(0, R_ECAP, E_IR | E_EIM);
         put_irte(3, vector(0x41), 0);
         flush_entry(3);
         assert_int_equal(msi(ATS, SENT_ALONE, 3).status, MODEL_INTERRUPT);
         assert_int_equal(W.device_irqs, 1);
         assert_int_equal(W.device_irq[0].data & 0xff, 0x41);
-        put_irte(3, vector(0x52), 0);
+        /* the destination: 32 bits with EIME, else eight */
+        put_irte(3, vector(0x52) | (eime ? 0x12345ull : 0x2300ull) << 32, 0);
         flush_entry(3);
         assert_int_equal(msi(ATS, SENT_ALONE, 3).status, MODEL_INTERRUPT);
         assert_int_equal(W.device_irq[1].data & 0xff, 0x52);
+        assert_int_equal(W.device_irq[1].addr,
+                         0xfee00000 | (eime ? 0x45 << 12 | 0x12300ull << 32 : 0x23 << 12));
         put_irte(3, 0, 0);
         flush_entry(3);
         assert_int_equal(msi(ATS, SENT_ALONE, 3).reason, 0x22);
@@ -109,6 +113,7 @@ static void flushes_of_every_width(void **state)
     (void)state;
     for (unsigned order = 0; order < 33; order++) {
         remapping_on(0);
+        announced(0, R_ECAP, E_MHMV);
         for (unsigned i = 0; i < 256; i++)
             put_irte(i, vector(0x40), 0);
         q_push(0, 4, 0);

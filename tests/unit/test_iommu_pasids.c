@@ -62,6 +62,7 @@ static void flush_of_one_pasid(void **state)
             assert_int_equal(stale_pasid(ATS, P1), 0);
             assert_int_equal(lands(ATS, P1, IOVA), ~0ull);
             assert_int_equal(lands(ATS, P2, IOVA), GUEST_DATA);
+            announced(0, R_ECAP, E_PASID | E_SMTS | E_SMPWC); /* nobody wrote the tables back */
             finish();
         }
 }
@@ -228,6 +229,7 @@ static void one_page_two_stages(void **state)
         assert_int_equal(stale(ATS, IOVA) | stale(PLAIN, IOVA), 0);
         assert_int_equal(dma_lands(ATS2, IOVA, true), GUEST_DATA);
         assert_int_equal(dma_lands(ATS, IOVA, true), ~0ull);
+        announced(0, R_ECAP, E_SSTS);
         finish();
     }
 }
@@ -471,6 +473,7 @@ static void rid_pasid(void **state)
             assert_true(q_sync(0));
             assert_int_equal(fault_of(ATS, IOVA), 0x59);
         }
+        announced(0, R_ECAP, cases[i].rps);
         finish();
     }
 }
@@ -491,6 +494,7 @@ static void faults_of_pasids(void **state)
 {
     (void)state;
     in_use_pasids(&nested);
+    announced(0, R_ECAP, 13ull << 35); /* PSS: 14 bits */
     assert_int_equal(fault_of_pasid(ATS, 10, IOVA), 0x59);
     assert_int_equal(fault_of_pasid(ATS, 64, IOVA), 0x51);
     assert_int_equal(fault_of_pasid(ATS, 8192, IOVA), 0x46);  /* beyond the guest's directory */
@@ -616,6 +620,39 @@ static void second_stage_changes(void **state)
 
 /* --- five levels --- */
 
+/* Large pages of the guest's first-stage tables, which hardware reads: 2 MiB always, 1 GiB where it can. */
+static void large_pages_of_the_first_stage(void **state)
+{
+    (void)state;
+    for (unsigned gib = 0; gib < 2; gib++) {
+        struct world_cfg cfg = nested;
+
+        cfg.cap = CAP_DEFAULT | (gib ? C_FS1GP : 0);
+        in_use_first(&cfg, false);
+        announced(0, R_CAP, gib ? C_FS1GP : 0);
+        assert_int_equal(guest_read(0, R_CAP, 8) & C_FS1GP, gib ? C_FS1GP : 0);
+        poke64(FS_A + 2 * 4096 + 8, RAM2_BASE | 0x87);
+        poke64(FS_A + 4096 + 8, RAM3_BASE | 0x87);
+        q_piotlb(0, 2, DID, RID, 0, 0);
+        assert_true(q_sync(0));
+        for (unsigned f = 0; f < W.nr_fns; f++) {
+            only_outcome(f, 0x200000 + 0x7000, RAM2_BASE + 0x7000);
+            only_outcome(f, 0x40000000 + 0x12345000, gib ? RAM3_BASE + 0x12345000 : ~0ull);
+        }
+        poke64(FS_A + 2 * 4096 + 8, 0);
+        poke64(FS_A + 4096 + 8, 0);
+        model_fill(W.unit[0], SID_ATS, 0x40000000 + 0x12345000, 1);
+        q_piotlb(0, 3, DID, RID, 0x200000, 9);
+        q_piotlb(0, 3, DID, RID, 0x40000000, 18);
+        assert_true(q_sync(0));
+        for (unsigned f = 0; f < W.nr_fns; f++) {
+            only_outcome(f, 0x200000 + 0x7000, ~0ull);
+            only_outcome(f, 0x40000000 + 0x12345000, ~0ull);
+        }
+        finish();
+    }
+}
+
 static void five_levels(void **state)
 {
     static const struct world_cfg second = { .cap = (CAP_DEFAULT & ~(7ull << 16)) | 0xfull << 16 |
@@ -626,6 +663,7 @@ static void five_levels(void **state)
     /* the second stage, shadowed */
     start(&(struct world_cfg){ .cap = second.cap, .ats = ATS_ALL, .quiet = true, .wait_us = 50 });
     guest_start();
+    announced(0, R_CAP, C_SAGAW(8) | 56ull << 16);
     guest_domain_init(0, 5, 5);
     guest_map(0, high, GUEST_DATA, P_RW);
     guest_context(SID_PLAIN, TT_SS, 5, G.dom[0].root, 5);
@@ -645,6 +683,7 @@ static void five_levels(void **state)
 
     cfg.cap = CAP_DEFAULT | C_FS5LP;
     in_use_first(&cfg, false);
+    announced(0, R_CAP, C_FS5LP);
     poke64(PAGE(40) + 8 * (high >> 48), FS_A | 7);
     poke64(FS_A + 8 * (high >> 39 & 511), peek64(FS_A));
     poke64(entry_at(PLAIN, RID) + 16, PAGE(40) | 1 << 2);
@@ -796,6 +835,7 @@ int main(void)
         cmocka_unit_test(second_stage_reasons),
         cmocka_unit_test(nested_is_contained),
         cmocka_unit_test(second_stage_changes),
+        cmocka_unit_test(large_pages_of_the_first_stage),
         cmocka_unit_test(five_levels),
         cmocka_unit_test(an_error_loses_no_pasid),
         cmocka_unit_test(every_page_may_be_the_last),

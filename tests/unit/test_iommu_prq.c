@@ -126,6 +126,7 @@ static void requests_and_responses(void **state)
             assert_int_equal(last.code, i % 3 == 0 ? 0 : i % 3 == 1 ? 1 : 15);
             assert_int_equal(last.pasid, MODEL_NO_PASID);
         }
+        announced(0, R_ECAP, E_PRS);
         finish();
     }
 }
@@ -331,6 +332,7 @@ static void a_wait_drains(void **state)
         assert_int_equal(guest_r32(0, R_PECTL), 3u << 30);
         guest_w32(0, R_PECTL, 0);
         assert_int_equal(W.irqs, 1);
+        announced(0, R_ECAP, E_PDS);
         finish();
     }
 }

@@ -128,6 +128,7 @@ static void hostile_02_every_size(void **state)
             clear_iqe();
         }
     }
+    announced(0, R_ECAP, E_QI);
     finish();
 }
 

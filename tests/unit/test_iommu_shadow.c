@@ -156,10 +156,13 @@ static void hostile_26_a_guest_that_never_invalidates(void **state)
 
 static void hostile_28_superpages(void **state)
 {
+    u64 last;
+
     (void)state;
     for (unsigned levels = 3; levels <= 5; levels++) {
         in_use(&(struct world_cfg){ .wait_us = 100,
                                     .cap = (CAP_DEFAULT & ~C_SAGAW(6)) | C_SAGAW(1 << (levels - 2)) });
+        announced(0, R_CAP, C_SAGAW(1 << (levels - 2)) | C_SSLPS(3) | 47ull << 16);
         /* 2M of guest memory */
         guest_map_level(0, 0x200000, RAM2_BASE, P_RW, 2);
         /* 2M of ours */
@@ -169,6 +172,9 @@ static void hostile_28_superpages(void **state)
         /* 1G over everything, and 1G of guest memory */
         guest_map_level(0, 0x40000000, 0, P_R, 3);
         guest_map_level(0, 0x80000000, RAM3_BASE, P_RW, 3);
+        /* the last page that table and unit know of */
+        last = (1ull << MIN(12 + 9 * levels, 48)) - 4096;
+        guest_map(0, last, GUEST_DATA, P_RW);
         flush_all();
         for (u64 p = 0; p < 512; p += 37) {
             same_everywhere(0x200000 + (p << 12), RAM2_BASE + (p << 12));
@@ -179,6 +185,7 @@ static void hostile_28_superpages(void **state)
             same_everywhere(0x40000000 + pa, world_allowed(pa) ? pa : ~0ull);
         for (u64 at = 0; at < 0x40000000; at += 0x3fff000)
             same_everywhere(0x80000000 + at, RAM3_BASE + at);
+        same_everywhere(last, GUEST_DATA);
         assert_int_equal(dma_lands(PLAIN, 0x40000000 + GUEST_DATA, true), ~0ull); /* it is read-only */
         finish();
     }
@@ -240,7 +247,33 @@ static void hostile_28_superpages_change(void **state)
                     same_everywhere(base + (i << 12), pa[n] == ~0ull ? ~0ull : pa[n] + (i << 12));
             }
         }
+    announced(0, R_CAP, C_SSLPS(3));
     finish();
+}
+
+/* DMA that is on its way to a page has landed, or has read, when the flush of the page is done, whether the
+ * guest asked for that (DW, DR) or not. */
+static void requests_under_way_are_drained(void **state)
+{
+    u64 buf = 0x77;
+    struct model_flight flight[4];
+
+    (void)state;
+    for (unsigned asked = 0; asked < 4; asked++)
+        for (unsigned g = 1; g <= 3; g++) {
+            in_use(&(struct world_cfg){ .wait_us = 100 });
+            announced(0, R_CAP, C_DRAIN);
+            map_and_flush(0, 0x3000, GUEST_DATA);
+            model_fn_dma_begin(W.fn[PLAIN], 0x3000, 8, true, &buf);
+            model_fn_dma_begin(W.fn[PLAIN], 0x3008, 8, false, NULL);
+            assert_int_equal(model_inflight(W.unit[0], flight, 4), 2);
+            guest_unmap(0, 0x3000);
+            q_push(0, 2 | g << 4 | asked << 6 | 5ull << 16, g == 3 ? 0x3000 : 0);
+            assert_true(q_sync(0));
+            assert_int_equal(model_inflight(W.unit[0], flight, 4), 0);
+            assert_int_equal(peek64(GUEST_DATA), 0x77);
+            finish();
+        }
 }
 
 /* Permissions hold at every level. */
@@ -262,6 +295,8 @@ static void snooping_and_reads_of_nothing(void **state)
             assert_int_equal(dma_lands(PLAIN, 0x3000, true), sc ? GUEST_DATA : ~0ull);
             assert_int_equal(dma_lands(PLAIN, 0x3000, false), ~0ull);
             assert_int_equal(model_dma(W.unit[0], &nothing, NULL).status == MODEL_OK, sc && zlr);
+            announced(0, R_CAP, (u64)zlr << 22);
+            announced(0, R_ECAP, sc ? E_SC : 0);
             assert_int_equal(guest_read(0, R_CAP, 8) >> 22 & 1, zlr);
             finish();
         }
@@ -296,6 +331,8 @@ static void ranges_of_every_size(void **state)
     (void)state;
     for (unsigned psi = 0; psi < 2; psi++) {
         in_use(&(struct world_cfg){ .wait_us = 100, .cap = CAP_DEFAULT & ~(psi ? 0 : C_PSI) });
+        announced(0, R_CAP, C_MAMV(18) | (psi ? C_PSI : 0));
+        announced(0, R_ECAP, E_C); /* tables change, and nobody writes them back */
         for (unsigned am = 0; am <= 9; am++)
             for (unsigned at = 0; at < 512; at += 61) {
                 unsigned first = at & ~((1u << am) - 1), last = first + (1u << am) - 1;
@@ -590,6 +627,7 @@ int main(void)
         cmocka_unit_test(hostile_28_superpages),
         cmocka_unit_test(hostile_28_superpages_change),
         cmocka_unit_test(permissions),
+        cmocka_unit_test(requests_under_way_are_drained),
         cmocka_unit_test(snooping_and_reads_of_nothing),
         cmocka_unit_test(ranges_of_every_size),
         cmocka_unit_test(large_ranges_are_merged),

@@ -90,6 +90,17 @@ static inline unsigned host_dtlb(u16 sid)
     return n;
 }
 
+/* What follows, or came before, is what a guest may do only because the virtual unit announces it: the tests
+ * that test_announced.c names for these bits. */
+static inline void announced(unsigned u, u32 reg, u64 bits)
+{
+    u64 value = guest_read(u, reg, 8);
+
+    if (bits & ~value)
+        fail_msg("unit %u: register %x shows %llx, and not %llx", u, reg, (unsigned long long)value,
+                 (unsigned long long)(bits & ~value));
+}
+
 /* --- the guest's queue error --- */
 static inline unsigned iqe(unsigned u)
 {
