@@ -172,6 +172,236 @@ static void units_that_differ(void **state)
         }
 }
 
+/* What a unit announces follows from its own capabilities and the options, whoever stands beside it. */
+static void the_neighbour_changes_nothing(void **state)
+{
+#define SM (E_SMTS | E_SMPWC | E_RPS)
+    static const struct {
+        u64 cap, ecap;
+    } kind[] = {
+        { CAP_DEFAULT, ECAP_DEFAULT },
+        { (CAP_DEFAULT & ~C_SAGAW(6)) | C_SAGAW(2), ECAP_DEFAULT },
+        { (CAP_DEFAULT & ~(0x3full << 16)) | C_SAGAW(0xe) | 56ull << 16,
+          ECAP_DEFAULT | E_IR | E_EIM | E_MHMV },
+        { CAP_DEFAULT & ~(C_PSI | C_MAMV(63)), ECAP_DEFAULT & ~(E_DT | E_PT) },
+        { (CAP_DEFAULT & ~(C_MAMV(63) | C_SSLPS(2))) | C_MAMV(1), ECAP_DEFAULT & ~(E_SC | E_C) },
+        { CAP_DEFAULT & ~(7ull | C_DRAIN), ECAP_DEFAULT | E_DIT },
+        { CAP_DEFAULT | C_RWBF | C_CM | C_ESRTPS, ECAP_DEFAULT },
+        { CAP_DEFAULT, ECAP_DEFAULT | SM | E_SSTS },
+        { CAP_DEFAULT | C_FS1GP, ECAP_DEFAULT | SM | E_SSTS | E_FSTS | E_NEST | E_PASID | E_PSS },
+        { CAP_DEFAULT, ECAP_DEFAULT | SM | E_SSTS | E_FSTS | E_NEST | E_PASID | 7ull << 35 | 3ull << 29 },
+        { CAP_DEFAULT | C_FS1GP, ECAP_DEFAULT | SM | E_FSTS | E_PASID | 1ull << 29 | 1ull << 42 },
+    };
+    u64 lone[ARRAY_SIZE(kind)][2];
+    bool starts[ARRAY_SIZE(kind)];
+
+    (void)state;
+    for (unsigned option = 0; option < 4; option++) {
+        struct world_cfg cfg = { .wait_us = 50, .quiet = true, .ats = option == 3 ? ATS_OFF : ATS_ALL };
+
+        cfg.direct = option == 1 || option == 2;
+        cfg.no_caching_mode = option == 2;
+        for (unsigned i = 0; i < ARRAY_SIZE(kind); i++) {
+            cfg.units = 1;
+            cfg.cap = kind[i].cap;
+            cfg.ecap = kind[i].ecap;
+            starts[i] = !world_start(&cfg);
+            lone[i][0] = starts[i] ? guest_read(0, R_CAP, 8) : 0;
+            lone[i][1] = starts[i] ? guest_read(0, R_ECAP, 8) : 0;
+        }
+        cfg.units = 2;
+        for (unsigned i = 0; i < ARRAY_SIZE(kind); i++)
+            for (unsigned j = 0; j < ARRAY_SIZE(kind); j++) {
+                unsigned unit[2] = { i, j };
+
+                if (kind[i].ecap & kind[j].ecap & E_IR)
+                    continue; /* the world has no memory for two interrupt tables */
+                cfg.cap = kind[i].cap;
+                cfg.ecap = kind[i].ecap;
+                cfg.cap1 = kind[j].cap;
+                cfg.ecap1 = kind[j].ecap;
+                /* a machine is protected whole or refused */
+                assert_int_equal(!world_start(&cfg), starts[i] && starts[j]);
+                for (unsigned u = 0; u < 2 && starts[i] && starts[j]; u++) {
+                    assert_int_equal(guest_read(u, R_CAP, 8), lone[unit[u]][0]);
+                    assert_int_equal(guest_read(u, R_ECAP, 8), lone[unit[u]][1]);
+                }
+            }
+    }
+}
+
+/* The flush that both understand, and every cache full again. */
+static void flush_both(void)
+{
+    for (unsigned u = 0; u < 2; u++) {
+        q_context(u, 1, 0, 0, 0);
+        q_iotlb(u, 2, 5, 0, 0);
+        assert_true(q_sync(u));
+        model_fill_all(W.unit[u]);
+    }
+}
+
+/*
+ * One table under two units, as drivers share a domain: each reads it by its own rules, so that what only one
+ * of them announces is good there and blocked at the other, and the shadow of one is never used by the other.
+ */
+static void one_table_under_unlike_units(void **state)
+{
+    (void)state;
+    for (unsigned less = 0; less < 2; less++) {
+        unsigned full = !less;
+        struct world_cfg cfg = { .units = 2, .wait_us = 50, .nr_fns = 2, .ats = ATS_ALL };
+        static const u64 caps[] = { CAP_DEFAULT,
+                                    (CAP_DEFAULT & ~(7ull | C_SSLPS(2) | C_MAMV(63))) | C_MAMV(1) };
+        static const u64 ecaps[] = { ECAP_DEFAULT | E_IR | E_EIM,
+                                     ECAP_DEFAULT & ~(E_PT | E_SC | E_C | E_DT) };
+
+        cfg.cap = caps[less == 0];
+        cfg.cap1 = caps[less == 1];
+        cfg.ecap = ecaps[less == 0];
+        cfg.ecap1 = ecaps[less == 1];
+        cfg.fn[full] = (struct world_fn_cfg){ SID_PLAIN, (u8)full, false, 0 };
+        cfg.fn[less] = (struct world_fn_cfg){ SID_ATS2, (u8)less, false, 0 };
+        start(&cfg);
+        guest_start();
+        guest_domain_init(0, 5, 4);
+        for (unsigned f = 0; f < 2; f++)
+            guest_attach(W.cfg.fn[f].sid, 0, TT_SS);
+        for (unsigned u = 0; u < 2; u++)
+            model_watch(W.unit[u], 0x40000000, 4);
+        guest_map(0, 0x3000, GUEST_DATA, P_RW);
+        guest_map(0, 0x4000, GUEST_DATA + 0x1000, P_RW);
+        poke64(guest_entry(0, 0x4000, 1), (GUEST_DATA + 0x1000) | P_RW | 1 << 11); /* snooped */
+        guest_map_level(0, 0x40000000, RAM3_BASE, P_RW, 3);
+        flush_both();
+        for (unsigned f = 0; f < 2; f++) {
+            only_outcome(f, 0x3000, GUEST_DATA);
+            only_outcome(f, 0x4000, f == full ? GUEST_DATA + 0x1000 : ~0ull);
+            only_outcome(f, 0x40001000, f == full ? RAM3_BASE + 0x1000 : ~0ull);
+        }
+        assert_int_equal(dma_lands(less, 0x40001000, false), ~0ull);
+        world_settle();
+        assert_int_equal(guest_r32(less, R_FSTS) & FS_PPF, FS_PPF);
+        assert_int_equal(guest_r32(full, R_FSTS) & FS_PPF, 0);
+        guest_faults_clear(less);
+        /* the same as small pages, which is what a driver makes of them that knows both */
+        poke64(guest_entry(0, 0x40000000, 3), 0);
+        poke64(guest_entry(0, 0x4000, 1), (GUEST_DATA + 0x1000) | P_RW);
+        guest_map(0, 0x40001000, RAM3_BASE + 0x1000, P_RW);
+        flush_both();
+        for (unsigned f = 0; f < 2; f++) {
+            only_outcome(f, 0x4000, GUEST_DATA + 0x1000);
+            only_outcome(f, 0x40001000, RAM3_BASE + 0x1000);
+        }
+        /* a mask that only one of them takes */
+        guest_unmap(0, 0x3000);
+        q_iotlb(full, 3, 5, 0, 5);
+        assert_true(q_sync(full));
+        only_outcome(full, 0x3000, ~0ull);
+        q_iotlb(less, 3, 5, 0, 5);
+        q_ring(less);
+        world_settle();
+        assert_int_equal(guest_r32(less, R_FSTS) & FS_IQE, FS_IQE);
+        q_iotlb(less, 3, 5, 0x2000, 1);
+        poke64(GUEST_RING + less * 0x4000 + guest_read(less, R_IQH, 8), 2 | 2 << 4 | 5 << 16); /* mended */
+        poke64(GUEST_RING + less * 0x4000 + guest_read(less, R_IQH, 8) + 8, 0);
+        guest_w32(less, R_FSTS, FS_IQE);
+        assert_true(q_sync(less));
+        only_outcome(less, 0x3000, ~0ull);
+        /* domain-ids beyond the width of one of them are masked there */
+        guest_domain_init(1, 0x15, 4);
+        guest_map(1, 0x3000, GUEST_DATA + 0x5000, P_RW);
+        for (unsigned f = 0; f < 2; f++)
+            guest_attach(W.cfg.fn[f].sid, 1, TT_SS);
+        flush_both();
+        guest_unmap(1, 0x3000);
+        for (unsigned u = 0; u < 2; u++) {
+            q_iotlb(u, 2, 0x15, 0, 0);
+            assert_true(q_sync(u));
+            only_outcome(u, 0x3000, ~0ull);
+        }
+        /* pass-through, and interrupt remapping, at one of them */
+        for (unsigned f = 0; f < 2; f++)
+            guest_attach(W.cfg.fn[f].sid, 0, TT_PASS);
+        flush_both();
+        only_outcome(full, GUEST_DATA, GUEST_DATA);
+        only_outcome(less, GUEST_DATA, ~0ull);
+        W.device_irqs_expected = true;
+        guest_irte(3, 1 | 0x41 << 16 | 0x2300ull << 32, 0);
+        for (unsigned u = 0; u < 2; u++) {
+            struct model_req r = { .sid = W.cfg.fn[u].sid, .addr = 0xfee00018, .len = 4, .write = true };
+            u32 data = 3;
+
+            guest_w64(u, R_IRTA, GUEST_IRT | 1 << 11 | 7);
+            guest_w32(u, R_GCMD, (guest_r32(u, R_GSTS) & 0x96ffffff) | G_SIRTP);
+            guest_w32(u, R_GCMD, (guest_r32(u, R_GSTS) & 0x96ffffff) | G_IRE);
+            assert_int_equal(!(guest_r32(u, R_GSTS) & G_IRE), u == less);
+            q_iec(u, false, 0, 0);
+            q_ring(u);
+            world_settle();
+            assert_int_equal(iqe(u), u == less ? 3 : 0);
+            W.device_irqs = 0;
+            assert_int_equal(model_dma(W.unit[u], &r, &data).status, MODEL_INTERRUPT);
+            assert_int_equal(W.device_irq[0].addr, u == full ? 0xfee00000 | 0x2300ull << 32 : r.addr);
+        }
+        finish();
+    }
+}
+
+/* The guest in scalable mode at one unit and in legacy mode at the other, whose queue is narrow. */
+static void scalable_beside_legacy(void **state)
+{
+    (void)state;
+    for (unsigned wide = 0; wide < 2; wide++) {
+        struct world_cfg cfg = { .units = 2, .wait_us = 50, .nr_fns = 2, .ats = ATS_ALL };
+        unsigned plain = !wide;
+
+        cfg.ecap = ECAP_DEFAULT | (wide == 0 ? E_SMTS | E_SSTS | E_SMPWC : 0);
+        cfg.ecap1 = ECAP_DEFAULT | (wide == 1 ? E_SMTS | E_SSTS | E_SMPWC : 0);
+        cfg.fn[0] = (struct world_fn_cfg){ SID_ATS, 0, true, 0 };
+        cfg.fn[1] = (struct world_fn_cfg){ SID_ATS2, 1, true, 0 };
+        start(&cfg);
+        guest_start(); /* both in legacy mode */
+        guest_domain_init(0, 5, 4);
+        guest_map(0, 0x3000, GUEST_DATA, P_RW);
+        for (unsigned f = 0; f < 2; f++)
+            world_ats(f, true);
+        guest_attach(W.cfg.fn[plain].sid, 0, TT_ATS_ON);
+        /* the directory, a table, the entry; a root table of its own */
+        poke64(RAM2_BASE, (RAM2_BASE + 0x1000) | 1);
+        poke64(RAM2_BASE + 0x1000 + 8, 5);
+        poke64(RAM2_BASE + 0x1000, 1 | 2 << 6 | 2 << 2 | G.dom[0].root);
+        poke64(RAM2_BASE + 0x2000 + (W.cfg.fn[wide].sid & 0x7f) * 32, RAM2_BASE | 1 << 2 | 1);
+        poke64(RAM2_BASE + 0x3000 + (W.cfg.fn[wide].sid >> 8) * 16, (RAM2_BASE + 0x2000) | 1);
+        guest_gcmd(wide, G_QIE, false);
+        guest_w64(wide, R_RTADDR, (RAM2_BASE + 0x3000) | 1 << 10);
+        guest_gcmd(wide, G_SRTP, true);
+        for (unsigned round = 0; round < 2; round++) {
+            for (unsigned u = 0; u < 2; u++) {
+                G.scalable = u == wide;
+                if (u == wide && !round)
+                    guest_queue_on(u);
+                q_context(u, 1, 0, 0, 0);
+                if (G.scalable)
+                    q_pasid(u, 3, 0, 0);
+                q_iotlb(u, 2, 5, 0, 0);
+                assert_true(q_sync(u));
+                model_fill_all(W.unit[u]);
+                only_outcome(u, 0x3000, round ? ~0ull : GUEST_DATA);
+            }
+            guest_unmap(0, 0x3000);
+        }
+        /* type 7 is nobody's where there are no PASIDs */
+        G.scalable = false;
+        q_pasid(plain, 3, 0, 0);
+        q_ring(plain);
+        world_settle();
+        assert_int_equal(iqe(plain), 3);
+        assert_int_equal(iqe(wide), 0);
+        finish();
+    }
+}
+
 /* Source-ids that no function has: the alias of what is behind a conventional bridge, and who comes later. */
 static void aliases_and_newcomers(void **state)
 {
@@ -335,8 +565,13 @@ static void hot_added_functions(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(each_unit_by_itself), cmocka_unit_test(virtual_functions_follow_their_physical_one),
-        cmocka_unit_test(units_that_differ),   cmocka_unit_test(aliases_and_newcomers),
+        cmocka_unit_test(each_unit_by_itself),
+        cmocka_unit_test(virtual_functions_follow_their_physical_one),
+        cmocka_unit_test(units_that_differ),
+        cmocka_unit_test(the_neighbour_changes_nothing),
+        cmocka_unit_test(one_table_under_unlike_units),
+        cmocka_unit_test(scalable_beside_legacy),
+        cmocka_unit_test(aliases_and_newcomers),
         cmocka_unit_test(hot_added_functions),
     };
 
