@@ -108,11 +108,9 @@ static void write_keyboard(u16 port, unsigned width, u32 value)
 
 static void write_smi(u16 port, unsigned width, u32 value)
 {
-    struct vcpu *v = this_cpu()->vcpu;
-
     (void)width;
-    if (vcpu_ops->software_smi(v, port, (u8)value))
-        judge_nmi(v);
+    if (vcpu_ops->software_smi(port, (u8)value))
+        judge_nmi(this_cpu()->vcpu);
 }
 
 static int trap_smi(void)

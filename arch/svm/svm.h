@@ -34,7 +34,7 @@ static inline struct svm_vcpu *svm_of(struct vcpu *v)
 /* svm_exit.c */
 void svm_run(struct vcpu *v);
 void svm_take_nmi(struct vcpu *v);
-bool svm_software_smi(struct vcpu *v, u16 port, u8 value);
+bool svm_software_smi(u16 port, u8 value);
 void svm_retired(struct vcpu *v);
 
 #endif

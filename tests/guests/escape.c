@@ -358,6 +358,24 @@ static void x2apic(void)
     check("off", rdmsr(APIC_BASE) == base && mmio_read32(apic + 0x20) == 0, "0x%lx", rdmsr(APIC_BASE));
 }
 
+/* ---- firmware's SMI handler, asked to go on elsewhere: in QEMU's BIOS command B5h with RCX 1234h loads RIP from
+ * RBX, without paging and with every right of who raised the SMI */
+
+#define SMI_PORT 0xb2u
+
+static void firmware(void)
+{
+    static const u8 reset[] = { 0x66, 0xba, 0xf9, 0x0c, 0xb0, 0x06, 0xee, 0xf4 }; /* to port CF9h; hlt */
+    u64 rax = 0xb5, rbx = FLAG, rcx = 0x1234;
+
+    part("firmware");
+    for (u32 i = 0; i < sizeof(reset); i++) {
+        ((volatile u8 *)FLAG)[i] = reset[i];
+    }
+    __asm__ volatile("outb %%al, %%dx" : "+a"(rax), "+b"(rbx), "+c"(rcx) : "d"(SMI_PORT) : "memory");
+    check("registers", rax == 0xb5 && rbx == FLAG && rcx == 0x1234, "%lx %lx %lx", rax, rbx, rcx);
+}
+
 /* ---- who we are */
 
 static void names(void)
@@ -414,6 +432,7 @@ void guest_main(void)
     names();
     walks();
     strings();
+    firmware();
     messages();
     x2apic();
     part("end");
