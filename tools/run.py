@@ -21,6 +21,7 @@ import sys
 import time
 
 import count
+import emulator
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 TOOLS = ROOT / "tools"
@@ -116,8 +117,8 @@ def machine(args, iso, disk, served):
     """QEMU's command line: q35 with SVM and VT-d, an NVMe disk, a virtio network card with ATS."""
     work = args.work
     (work / "events").write_text("vtd_inv_desc\nvtd_inv_qi_setup\nvtd_dmar_fault\n", encoding="utf-8")
-    command = ["qemu-system-x86_64", "-machine", "q35,accel=tcg", "-cpu", "max", "-m", "1G", "-smp", str(args.smp)]
-    command += ["-nodefaults", "-display", "none", "-no-reboot"]
+    command = ["qemu-system-x86_64", "-machine", "q35", "-accel", emulator.accelerator(args.smp)]
+    command += ["-cpu", "max", "-m", "1G", "-smp", str(args.smp), "-nodefaults", "-display", "none", "-no-reboot"]
     if args.firmware == "ovmf":
         # A variable store of its own for each run: what one boot wrote must not change the next.
         shutil.copy(OVMF_VARS, work / "vars.fd")

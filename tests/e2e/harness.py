@@ -224,6 +224,7 @@ def run(
     cpu="max",
     memory="256M",
     smp=1,
+    accel="tcg",
     devices=(),
     events=trace.EVENTS,
     until=None,
@@ -235,7 +236,7 @@ def run(
     log, wanted = directory / "trace.log", directory / "trace.events"
     wanted.write_text(events, encoding="ascii")
     log.write_text("", encoding="ascii")
-    command = [QEMU, "-machine", "q35", "-accel", os.environ.get("QEMU_ACCEL", "tcg"), "-cpu", cpu]
+    command = [QEMU, "-machine", "q35", "-accel", os.environ.get("QEMU_ACCEL", accel), "-cpu", cpu]
     command += ["-m", memory, "-smp", str(smp)]
     command += ["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-serial", "stdio"]
     command += ["-trace", f"events={wanted}", "-D", str(log)]

@@ -12,6 +12,7 @@ from pathlib import Path
 from tests.e2e import harness
 
 sys.path.insert(0, str(harness.ROOT / "tools"))
+import emulator  # noqa: E402  pylint: disable=wrong-import-position
 import initramfs  # noqa: E402  pylint: disable=wrong-import-position
 
 # What comes before each script.
@@ -111,6 +112,7 @@ def boot(
     initrd.write_bytes(initramfs.build((PROLOGUE + script + EPILOGUE).encode(), linux, wanted, files))
     monitor = Monitor(directory, reactions)
     machine = {"memory": "512M", "timeout": 240, "iommu": "device-iotlb=on,aw-bits=48", **machine}
+    machine.setdefault("accel", emulator.accelerator(machine.get("smp", 1)))
     if bare:
         load = ["-kernel", str(linux / "vmlinuz"), "-initrd", str(initrd), "-append", f"{CMDLINE} {append}"]
         return harness.run(
