@@ -27,7 +27,8 @@ enum { TAG_END, TAG_REQUEST, TAG_ADDRESS, TAG_ENTRY };
 enum { INFO_END, INFO_CMDLINE, INFO_LOADER, INFO_MODULE, INFO_MEMORY, INFO_MAP = 6, INFO_RSDP = 14 };
 #define INFOS_GIVEN (MASK(4, 1) | BIT(INFO_MAP) | MASK(15, 14))
 
-static const char loader_name[] = "Sluice";
+/* Xen takes the first word of its command line for a file name, unless a "GRUB 2" has loaded it. */
+static const char loader_name[] = "Sluice, in the manner of GRUB 2";
 static const char other_addresses[] =
     "its multiboot header wants to be loaded otherwise than its ELF headers say";
 

@@ -125,7 +125,7 @@ static const struct rule rules[] = {
     { 0xc0010299, 0xc001029b, REAL, QUIET },   /* energy */
     { 0xc00102b0, 0xc00102b4, REAL, REAL },    /* collaborative P-states */
     { 0xc0010300, 0xc0010301, REAL, REAL },    /* */
-    { 0xc0011002, 0xc0011005, REAL, SAME },    /* what CPUID says */
+    { 0xc0011002, 0xc0011005, REAL, REAL },    /* what CPUID says of features: Sluice asked before */
     { 0xc0011020, 0xc0011020, REAL, REAL },    /* LS_CFG */
     { 0xc0011021, 0xc0011028, REAL, SAME },    /* */
     { 0xc0011029, 0xc0011029, REAL, REAL },    /* DE_CFG */

@@ -103,10 +103,21 @@ class Monitor:
 
 
 def boot(
-    directory, script, *, version="6.1", wanted=(), files=(), append="", devices=(), reactions=(), bare=False, **machine
+    directory,
+    script,
+    *,
+    version="6.1",
+    wanted=(),
+    files=(),
+    append="",
+    below=(),
+    devices=(),
+    reactions=(),
+    bare=False,
+    **machine,
 ):
-    """Runs the script, on Sluice or on the `bare` machine. `reactions`: (pattern, monitor command, its arguments), in
-    their order."""
+    """Runs the script, on Sluice or on the `bare` machine. `below`: modules before the kernel, a hypervisor
+    of its own. `reactions`: (pattern, monitor command, its arguments), in their order."""
     linux = kernel(version)
     initrd = Path(directory) / "initrd"
     initrd.write_bytes(initramfs.build((PROLOGUE + script + EPILOGUE).encode(), linux, wanted, files))
@@ -121,7 +132,7 @@ def boot(
     return harness.sluice(
         directory,
         None,
-        modules=[(linux / "vmlinuz", f"{CMDLINE} {append}"), (initrd, "")],
+        modules=[*below, (linux / "vmlinuz", f"{CMDLINE} {append}"), (initrd, "")],
         devices=[*devices, *monitor.arguments],
         react=monitor.react,
         **machine,

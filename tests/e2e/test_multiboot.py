@@ -50,7 +50,7 @@ def test_on_sluice(tmp_path, guest):
     kernel = harness.GUESTS / f"{guest}.elf"
     result = run(tmp_path, harness.IMAGE, [(kernel, CMDLINE), *modules])
     assert told(result) == expected
-    assert fact(result, "cmdline") == [CMDLINE] and fact(result, "loader") == ["Sluice"]
+    assert fact(result, "cmdline") == [CMDLINE] and fact(result, "loader") == ["Sluice, in the manner of GRUB 2"]
     version = "multiboot2" if "boot2" in guest else "multiboot"
     assert f"ELF by {version}, " in result.serial, result.describe()
 

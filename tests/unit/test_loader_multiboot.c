@@ -140,7 +140,7 @@ static void version_1(const void *file, u64 size)
     assert_int_equal(world_u64(region + 4), WORLD_FIRST);
     assert_int_equal(world_u64(region + 12), 8 * MB);
     assert_int_equal(world_u32(region + 20), BOOT_MEM_RESERVED);
-    assert_string_equal((char *)world + world_u32(info + 64), "Sluice");
+    assert_string_equal((char *)world + world_u32(info + 64), "Sluice, in the manner of GRUB 2");
 }
 
 static void version_1_starts(void **state)
