@@ -358,8 +358,8 @@ static void x2apic(void)
     check("off", rdmsr(APIC_BASE) == base && mmio_read32(apic + 0x20) == 0, "0x%lx", rdmsr(APIC_BASE));
 }
 
-/* ---- firmware's SMI handler, asked to go on elsewhere: in QEMU's BIOS command B5h with RCX 1234h loads RIP from
- * RBX, without paging and with every right of who raised the SMI */
+/* ---- firmware's SMI handler, asked to go on elsewhere: in QEMU's BIOS command B5h with RCX 1234h loads RIP
+ * from RBX, without paging and with every right of who raised the SMI */
 
 #define SMI_PORT 0xb2u
 
