@@ -64,6 +64,7 @@ static u8 in_mode(const struct unit *u, u8 reason)
 static u8 guest_reason(struct unit *u, u64 lo, u64 hi)
 {
     u8 reason = (u8)field_get(hi, FRCD_FR), pgtt;
+    u16 sid = (u16)field_get(hi, FRCD_SID);
     u32 pasid = (u32)field_get(hi, FRCD_PV);
     bool read = hi & FRCD_T1;
     enum fault_reason guest;
@@ -74,12 +75,15 @@ static u8 guest_reason(struct unit *u, u64 lo, u64 hi)
     }
     if (!may_be_ours(reason))
         return in_mode(u, reason);
-    guest = context_fault(u, (u16)field_get(hi, FRCD_SID), hi & FRCD_PP ? &pasid : NULL, lo & FRCD_FI, &pgtt);
+    guest = context_fault(u, sid, hi & FRCD_PP ? &pasid : NULL, lo & FRCD_FI, &pgtt);
     if (guest)
         return in_mode(u, (u8)guest);
     /* No entry of ours where the guest has one: there was no memory for it, or it is new. */
-    if (reason < FAULT_WIDTH || (reason >= FAULT_SM_ROOT_ACCESS && reason < FAULT_SM_FS_ACCESS))
+    if (reason < FAULT_WIDTH || (reason >= FAULT_SM_ROOT_ACCESS && reason < FAULT_SM_FS_ACCESS)) {
+        if (!(u->v.cap & CAP_CM))
+            u->doubtful = sid;
         return in_mode(u, reason);
+    }
     if (pgtt == PGTT_FIRST && reason >= FAULT_SM_FS_ACCESS && !stopped_below(reason))
         return reason;
     if (pgtt == PGTT_PASS_THROUGH) /* to what is not the guest's; a unit of its own would have let it */
@@ -112,8 +116,6 @@ static void report(struct unit *u, u64 lo, u64 hi)
     if (interrupt ? u->v.ir_enabled : u->v.enabled && !is_ours(u, sid, reason))
         told = guest_reason(u, lo, hi);
     if (told) {
-        if (!interrupt && !(u->v.cap & CAP_CM))
-            u->doubtful = sid;
         vregs_fault(u, lo, (hi & ~FRCD_FR) | field_prep(FRCD_FR, told));
     } else {
         env_log_limited(ENV_WARN, "unit %u: blocked %s of %02x:%02x.%x at %llx (reason %x)", u->index,

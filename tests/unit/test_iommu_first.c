@@ -377,6 +377,127 @@ static void no_caching_mode(void **state)
     assert_non_null(strstr(W.last_log, "cm=off"));
 }
 
+/* What was not present at one level of the tables, and is now; nobody says so. */
+enum { NEW_ROOT, NEW_CONTEXT, NEW_DIRECTORY, NEW_PASID, NEW_LEVELS };
+
+static u64 absent_at(unsigned level)
+{
+    u16 sid = SID_ATS;
+
+    switch (level) {
+    case NEW_ROOT:
+        return GUEST_ROOT + (sid >> 8) * 16;
+    case NEW_CONTEXT:
+        return GUEST_CTX + (sid >> 8) * 0x1000 + (sid & 0x7f) * 32;
+    case NEW_DIRECTORY:
+        return DIR(ATS);
+    default:
+        return entry_at(ATS, RID);
+    }
+}
+
+/* The moments that the driver cannot do without, when it fills an entry in without caching mode. */
+enum { TE_ON, SRTP_ON, CONTEXT_FLUSH, PASID_FLUSH, MASTER_ON, ATS_ON, A_FAULT, MOMENTS };
+
+static void moment(unsigned m)
+{
+    switch (m) {
+    case TE_ON:
+        guest_gcmd(0, G_TE, true);
+        break;
+    case SRTP_ON:
+        guest_gcmd(0, G_SRTP, true);
+        break;
+    case CONTEXT_FLUSH: /* of another change, of anybody's */
+        q_context(0, 1, 0, 0, 0);
+        assert_true(q_sync(0));
+        break;
+    case PASID_FLUSH:
+        q_pasid(0, 3, 0, 0);
+        assert_true(q_sync(0));
+        break;
+    case MASTER_ON:
+        iommu_function_starts(0, SID_ATS);
+        break;
+    case ATS_ON:
+        world_ats(ATS, true);
+        break;
+    default: /* it was a master all the time: one request is lost */
+        assert_int_equal(dma_lands(ATS, IOVA, true), ~0ull);
+        world_settle();
+        guest_faults_clear(0);
+    }
+}
+
+static void present_without_a_flush(void **state)
+{
+    static const struct world_cfg without = { .ecap = ECAP_FIRST, .direct = true, .no_caching_mode = true };
+    static const struct world_cfg over = { .ecap = ECAP_NESTED, .no_caching_mode = true };
+    static const struct world_cfg *const cfgs[] = { &without, &over };
+
+    (void)state;
+    for (unsigned c = 0; c < ARRAY_SIZE(cfgs); c++)
+        for (unsigned level = 0; level < NEW_LEVELS; level++)
+            for (unsigned m = 0; m < MOMENTS; m++) {
+                u64 at = absent_at(level), was;
+
+                in_use_first(cfgs[c], false);
+                was = peek64(at);
+                poke64(at, 0);
+                if (m == ATS_ON)
+                    world_ats(ATS, false);
+                q_context(0, 1, 0, 0, 0);
+                q_pasid(0, 3, 0, 0);
+                q_iotlb(0, 1, 0, 0, 0);
+                assert_true(q_sync(0));
+                if (m == TE_ON)
+                    guest_gcmd(0, G_TE, false);
+                else
+                    only_outcome(ATS, IOVA, ~0ull);
+                model_fill_all(W.unit[0]);
+                guest_faults_clear(0);
+                poke64(at, was);
+                moment(m);
+                only_outcome(ATS, IOVA, GUEST_DATA);
+                assert_int_equal(dma_lands(ATS, IOVA, true), GUEST_DATA);
+                /* and what goes is flushed like what has always been there */
+                model_fill_all(W.unit[0]);
+                poke64(at, 0);
+                q_context(0, 1, 0, 0, 0);
+                q_pasid(0, 3, 0, 0);
+                q_piotlb(0, 2, DID, RID, 0, 0);
+                assert_true(q_sync(0));
+                assert_int_equal(stale(ATS, IOVA), 0);
+                only_outcome(ATS, IOVA, ~0ull);
+                finish();
+            }
+}
+
+/* Several that lose a request at the same time are found one after the other, and none is hidden by a
+ * function that faults all the time because there is nothing for it. */
+static void several_faults_of_what_is_new(void **state)
+{
+    static const struct world_cfg cfg = { .ecap = ECAP_FIRST, .direct = true, .no_caching_mode = true };
+    u64 buf = 0;
+
+    (void)state;
+    in_use_first(&cfg, false);
+    for (unsigned f = 0; f < W.nr_fns; f++)
+        poke64(entry_at(f, RID), 0);
+    q_pasid(0, 3, 0, 0);
+    assert_true(q_sync(0));
+    for (unsigned f = 0; f < ATS2; f++)
+        put_pasid(f, RID, PGTT_FS, DID, FS_A);
+    for (unsigned round = 0; round < 2; round++) {
+        for (unsigned f = 0; f < W.nr_fns; f++) /* their events are one */
+            (void)model_fn_dma(W.fn[f], IOVA, 8, true, &buf);
+        world_settle();
+    }
+    for (unsigned f = 0; f < W.nr_fns; f++)
+        only_outcome(f, IOVA, f == ATS2 ? ~0ull : GUEST_DATA);
+    finish();
+}
+
 static void what_is_announced(void **state)
 {
     static const struct {
@@ -431,6 +552,8 @@ int main(void)
         cmocka_unit_test(legacy_tables_in_first_stage_format),
         cmocka_unit_test(starting_a_function_beside_the_queue),
         cmocka_unit_test(no_caching_mode),
+        cmocka_unit_test(present_without_a_flush),
+        cmocka_unit_test(several_faults_of_what_is_new),
         cmocka_unit_test(what_is_announced),
     };
 
