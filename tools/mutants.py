@@ -7,9 +7,16 @@ import re
 # Functions that change nothing: an operand that calls only such can be evaluated whether or not it counts.
 PURE = re.compile(r"\b(?:field_get|is_aligned|range_is_all|range_covers|BIT|MASK|MIN|MAX|ARRAY_SIZE|vreg32|vreg64|"
                   r"sizeof|is_table|gate_open|plan_only_waits|plan_empty|plan_more|loader_has)\(")
-# Who drops one of these in iommu/ lets a device see what it must not: all of them must be caught. Bounds and hv/ belong
-# here as soon as none of theirs survives; until then they are told of.
+# Who drops one of these in iommu/ lets a device see what it must not: all of them must be caught. The others, and hv/,
+# are told of.
 STRICT = ("emit", "barrier", "P-clear", "entry write", "register write", "check")
+# Limits belong to them in the files of which none of theirs survives.
+BOUNDS = ("bound", "one off")
+BOUNDED = ("iommu/dmar.c",)
+
+
+def squeeze(text):
+    return " ".join(text.split())
 
 
 def blank(text):
@@ -30,6 +37,17 @@ def closing(text, at):
         if depth == 0:
             return i
     return -1
+
+
+def parts(text, start, end):
+    """The spans of what commas part."""
+    out, at, depth = [], start, 0
+    for i in range(start, end):
+        depth += (text[i] in "([{") - (text[i] in ")]}")
+        if depth == 0 and text[i] == ",":
+            out.append(trim(text, at, i))
+            at = i + 1
+    return [*out, trim(text, at, end)]
 
 
 def trim(text, start, end):
@@ -115,11 +133,42 @@ def call_kind(name, arguments):
     return "call"
 
 
+# What is compared for being equal is a limit if it is as many as there may be; what is compared for its order always.
+LIMIT = re.compile(r"\bnr_\w+|\b\w*count\b|\bnext_did\b|\bARRAY_SIZE\b|_MAX\b|\bMAX_")
+# A limit that is one less or one more: the operator that says so, and what is added to the left side.
+MOVED = {
+    "<": [("<=", ""), ("<", " + 1")],
+    "<=": [("<", ""), ("<=", " - 1")],
+    ">": [(">=", ""), (">", " - 1")],
+    ">=": [(">", ""), (">=", " + 1")],
+    "==": [("==", " + 1"), ("==", " - 1")],
+    "!=": [("!=", " + 1"), ("!=", " - 1")],
+}
+# The same in C for any x and y, also where what is added would not fit.
+MOVED_TO = {
+    "< + 1": "x{n} < y{n} && x{n} + 1 != y{n}",
+    "<= - 1": "x{n} <= y{n} || x{n} - 1 == y{n}",
+    "> - 1": "x{n} > y{n} && x{n} - 1 != y{n}",
+    ">= + 1": "x{n} >= y{n} || x{n} + 1 == y{n}",
+}
+
+
+def limits(code, start, end):
+    """Yields the two sides, and the operator between them, of the comparisons with a limit."""
+    for m in re.compile(r" (<=|>=|<|>|==|!=) ").finditer(code, start, end):
+        left, right = sides(code, *m.span())
+        if m[1] not in ("==", "!=") or LIMIT.search(code, *left) or LIMIT.search(code, *right):
+            yield left, right, m[1]
+
+
 def decisions(code, a, b, op, lone):
     """An operand taken out, a lone one decided either way."""
     kind = "check" if re.search(r"env_|page|mem_|owner|allowed|region|overlap", code[a:b]) else "condition"
+    what = ""
+    if kind == "condition" and any(limits(code, a, b)):
+        kind, what = "bound", ": " + squeeze(code[a:b])
     for value in {"&&": ["1"], "||": ["0"]}.get(op, lone):
-        yield a, b, value, f"{kind} taken as {value}"
+        yield a, b, value, f"{kind} taken as {value}{what}"
 
 
 def mutations(text):
@@ -163,13 +212,22 @@ def everywhere(code):
     for m in re.finditer(r"\s\?\s", code):
         for place in operands(code, *sides(code, m.start(), m.end(), True)[0]):
             yield from decisions(code, *place, ["0", "1"])
-    for m in re.finditer(r" (<=|>=|<|>) ", code):
-        other = {"<": "<=", "<=": "<", ">": ">=", ">=": ">"}[m[1]]
-        yield m.start(1), m.end(1), other, "bound moved"
+    for m in re.finditer(r"\bfor \(", code):
+        a = code.find(";", m.end()) + 1
+        for place in operands(code, a, code.find(";", a)):
+            yield from decisions(code, *place, ["0"])
+    # Limits: one less, one more.
+    for (a, b), (c, d), op in limits(code, 0, len(code)):
+        for other, added in MOVED[op]:
+            left = f"({code[a:b]}){added}" if added else code[a:b]
+            end = code.rindex(op, b, c) + len(op)
+            yield a, end, f"{left} {other}", f"bound moved: {squeeze(code[a:b])}{added} {other} {squeeze(code[c:d])}"
     for m in re.finditer(r" [+-] 1(?![\w.])", code):
         yield m.start(), m.end(), "", "one off"
     for m in re.finditer(r"\b(MIN|MAX)\(", code):
-        yield m.start(1), m.end(1), "MAX" if m[1] == "MIN" else "MIN", "bound swapped"
+        end = closing(code, m.end() - 1) + 1
+        for a, b in parts(code, m.end(), end - 1):
+            yield m.start(1), end, f"({code[a:b]})", f"bound left out: {squeeze(code[a:b])} for {m[1]}"
     for m in re.finditer(r"\breturn (true|false);", code):
         yield m.start(1), m.end(1), "false" if m[1] == "true" else "true", "result inverted"
     for m in re.finditer(r"\breturn (ERR_\w+);", code):
@@ -193,17 +251,27 @@ class Mutant:
         diff = difflib.unified_diff(text.splitlines(), self.text.splitlines(), lineterm="", n=0)
         self.diff = [line for line in diff if not line.startswith(("---", "+++", "@@"))]
         self.name = f"{path}:{self.line}: {kind}"
-        self.strict = path.startswith("iommu/") and kind.startswith(STRICT)
+        self.strict = path.startswith("iommu/") and kind.startswith(STRICT) or (
+            path.startswith(BOUNDED) and kind.startswith(BOUNDS))
 
 
 # ---- All at once ---------------------------------------------------------------------------------
 
 
-class Edit:
-    """One mutant as a change of the source that is in force only while that mutant is alive."""
+def moved_to(new):
+    """The comparison of x and y that stands for the left side and the operator given."""
+    op, added = new.split()[-1], re.search(r"\)( [+-] 1) \S+$", new)
+    if not added:
+        return f"x{{n}} {op} y{{n}}"
+    return MOVED_TO.get(op + added[1], f"x{{n}}{added[1]} {op} y{{n}}")
 
-    def __init__(self, mutant, text, code):
-        self.mutant = mutant
+
+class Edit:
+    """Mutants of one place as a change of the source that is in force only while one of them is alive."""
+
+    def __init__(self, mutants, text, code):
+        self.mutants = mutants
+        mutant = mutants[0]
         a, b = mutant.span
         n, new, old = mutant.number, mutant.new, text[a:b]
         if mutant.kind.endswith("dropped"):
@@ -215,15 +283,19 @@ class Edit:
                 self.parts = [f"(MUT({n}) ? {new} : !!(", (a, b), "))"]
             else:  # a test that never has it otherwise cannot notice
                 self.parts = [f"({{ _Bool is{n} = !!(", (a, b), f"); is{n} != {new} && MUT({n}) ? {new} : is{n}; }})"]
-        elif mutant.kind == "bound moved":
-            (a, c), (d, b) = sides(code, a, b)
-            x, y = f"x{n}", f"y{n}"
-            self.parts = [f"({{ __auto_type {x} = (", (a, c), f") + 0; __auto_type {y} = (", (d, b), ") + 0; "
-                          f"({x} {old} {y}) != ({x} {new} {y}) && MUT({n}) ? {x} {new} {y} : {x} {old} {y}; }})"]
-        elif mutant.kind == "bound swapped":
-            b = closing(code, b) + 1
-            inner = (mutant.span[1], b)
-            self.parts = [f"(MUT({n}) ? {new}", inner, f" : {old}", inner, ")"]
+        elif mutant.kind.startswith("bound moved"):
+            op = old.split()[-1]
+            x, y = sides(code, b - len(op), b)
+            b = y[1]
+            wrong = [f"is{n} != ({moved_to(m.new).format(n=n)}) && MUT({m.number})" for m in mutants]
+            self.parts = [f"({{ __auto_type x{n} = (", x, f") + 0; __auto_type y{n} = (", y, ") + 0; "
+                          f"_Bool is{n} = x{n} {op} y{n}; {' || '.join(wrong)} ? !is{n} : is{n}; }})"]
+        elif mutant.kind.startswith("bound left out"):
+            x, y = parts(code, code.index("(", a) + 1, b - 1)
+            ones = [(m.number, "x" if m.new == f"({code[x[0]:x[1]]})" else "y") for m in mutants]
+            wrong = "".join(f"z{n} != {v}{n} && MUT({k}) ? {v}{n} : " for k, v in ones)
+            self.parts = [f"({{ __auto_type x{n} = (", x, f") + 0; __auto_type y{n} = (", y, ") + 0; "
+                          f"__auto_type z{n} = {old[:3]}(x{n}, y{n}); {wrong}z{n}; }})"]
         elif mutant.kind == "one off":
             a = b - 1
             self.parts = [f"(MUT({n}) ? 0 : 1)"]
@@ -248,7 +320,7 @@ def render(text, start, end, edits, lost):
         slots = [p for p in edit.parts if not isinstance(p, str)]
         for e in inside:
             if not any(s[0] <= e.span[0] and e.span[1] <= s[1] for s in slots):
-                lost.append(e.mutant)
+                lost += e.mutants
         for part in edit.parts:
             if isinstance(part, str):
                 pieces.append(part)
@@ -263,16 +335,15 @@ def render(text, start, end, edits, lost):
 def all_at_once(text, mutants):
     """The source with every mutant in it behind MUT(number), and those that need a build of their own."""
     code = blank(text)
-    edits, lost = [Edit(m, text, code) for m in mutants], []
+    places, lost = {}, []
+    for m in mutants:
+        places.setdefault((m.span, m.kind.startswith(("bound moved", "bound left out")) or m.number), []).append(m)
+    edits = [Edit(ms, text, code) for ms in places.values()]
     edits.sort(key=lambda e: (e.span[0], -e.span[1]))
     return render(text, 0, len(text), edits, lost), lost
 
 
 # ---- What the files beside the tests say ---------------------------------------------------------
-
-
-def squeeze(text):
-    return " ".join(text.split())
 
 
 def planted(root, listed):

@@ -6,9 +6,9 @@ usage: mutate.py [--sample N] [--seed N] [--jobs N] [--only TEXT] [--again LOG] 
                  [--planted-only] [--report]
 
 The places are found by looking at the sources (tools/mutants.py), so new code is in the list without anyone
-adding it: every statement that calls or stores, every operand of a condition, every bound, every result of
-iommu/ and hv/. All mutants are built at once, side by side in the same objects, and which one is alive is
-chosen when a test starts. A first run of all tests tells which of them get to which place at all; then each
+adding it: every statement that calls or stores, every operand of a condition, every limit (one less, one more,
+none), every result of iommu/ and hv/. All mutants are built at once, side by side in the same objects, and
+which one is alive is chosen when a test starts. A first run of all tests tells which of them get to which place at all; then each
 mutant is given to those, the quickest first, until one is red: without sanitizers, and what survives also
 with them. What no test can see, as the compiler makes the same code of it or tests/mutate/equivalent.txt argues
 it away, is no mutant. Files that no host test links run in a machine only; what is in them is counted and
@@ -252,7 +252,7 @@ def main():
         print(f"note: equivalent.txt argues about what is not there any more: {path} | {kind} | {old}")
     print("mutate: caught by " + ", ".join(f"{k} {n}" for k, n in killers.most_common() if n))
     table("file", results, lambda m: m.path)
-    table("kind", results, lambda m: re.sub(r":.*| taken as .*| (dropped|moved|swapped)", "", m.kind))
+    table("kind", results, lambda m: re.sub(r":.*| taken as .*| dropped", "", m.kind))
     table("", results, lambda m: "those that must be caught" if m.strict else "the others")
     print(f"mutate: {caught} caught, {survived + open_} survived, {count['same code']} are the same code, "
           f"{count['does not compile']} do not compile; {time.monotonic() - start:.0f} s; "
