@@ -244,9 +244,9 @@ static u16 scope_end(const struct kept_scope *s)
     u16 at = 0;
 
     for (unsigned hop = 0; hop < s->hops; hop++) {
-        at = (u16)(bus << 8 | (s->path[hop * 2] & 0x1f) << 3 | (s->path[hop * 2 + 1] & 7));
-        if (hop + 1 < s->hops)
+        if (hop)
             bus = (u8)(env_pci_read32(s->segment, at, 0x18) >> 8); /* secondary bus number */
+        at = (u16)(bus << 8 | (s->path[hop * 2] & 0x1f) << 3 | (s->path[hop * 2 + 1] & 7));
     }
     return at;
 }

@@ -6,7 +6,7 @@
 #include "iommu/parts.h"
 #include "tests/unit/world_test.h"
 
-static u8 table[4096];
+static u8 table[0x10001];
 static size_t size;
 
 static size_t put(size_t at, unsigned n, u64 value)
@@ -54,14 +54,13 @@ static void scope(size_t owner, u8 type, u8 bus, unsigned hops, const u8 *path)
 }
 
 /* Parses an exact copy, so that a read beyond its end is seen. */
-static int parse(void)
+static int parse_next(void)
 {
     u8 *copy;
     int err;
 
     put(4, 4, size);
     dmar_checksum(table, size);
-    world_boot(&(struct world_cfg){ 0 });
     W.warnings = 0;
     copy = malloc(size);
     memcpy(copy, table, size);
@@ -69,6 +68,12 @@ static int parse(void)
     free(copy);
     assert_int_equal(W.warnings, err ? 1 : 0); /* one line says what is wrong */
     return err;
+}
+
+static int parse(void)
+{
+    world_boot(&(struct world_cfg){ 0 });
+    return parse_next();
 }
 
 static void good_tables(void **state)
@@ -84,8 +89,9 @@ static void good_tables(void **state)
     ioapic = size;
     scope(d, 3, 0xf0, 1, (u8[]){ 0x1f, 7 });
     put(ioapic + 4, 1, 2);
-    /* an HPET; an ACPI device is skipped */
+    /* an HPET; what has no type and an ACPI device are skipped */
     scope(d, 4, 0xf0, 1, (u8[]){ 0xf, 0 });
+    scope(d, 0, 0, 1, (u8[]){ 4, 0 });
     scope(d, 5, 0, 1, (u8[]){ 3, 0 });
     drhd(1, 2, 0, UNIT_BASE + 0x4000);
     drhd(1, 0, 1, UNIT_BASE + 0x9000);
@@ -108,6 +114,7 @@ static void good_tables(void **state)
     assert_ptr_equal(unit_of(0, 2 << 3), units[0]);
     assert_ptr_equal(unit_of(0, 2 << 3 | 1), units[1]);
     assert_ptr_equal(unit_of(0, 3 << 3), units[1]); /* an ACPI device's scope is not a PCI function's */
+    assert_ptr_equal(unit_of(0, 4 << 3), units[1]);
     assert_ptr_equal(unit_of(1, 2 << 3), units[2]);
     assert_null(unit_of(2, 2 << 3));
     assert_true(iommu_chipset(IOMMU_IOAPIC, 2, &segment, &sid));
@@ -145,6 +152,7 @@ static void paths_through_bridges(void **state)
     assert_ptr_equal(unit_of(0, 3 << 8), units[1]);
     assert_ptr_equal(unit_of(0, 0x1d << 3), units[1]); /* the bridge itself */
     assert_ptr_equal(unit_of(0, 1 << 8), units[2]);
+    assert_ptr_equal(unit_of(0, 4 << 8), units[2]);
     assert_ptr_equal(unit_of(0, 0), units[2]);
 }
 
@@ -245,11 +253,6 @@ static void hostile_36_broken_tables(void **state)
     begin();
     drhd(1, 1, 0, 0xfffffffffffff000ull);
     assert_int_not_equal(parse(), 0);
-    /* more than fits */
-    begin();
-    for (unsigned i = 0; i < 17; i++)
-        drhd(0, 0, 0, UNIT_BASE + i * 0x1000);
-    assert_int_not_equal(parse(), 0);
     /* a bad checksum */
     begin();
     drhd(1, 0, 0, UNIT_BASE);
@@ -257,6 +260,156 @@ static void hostile_36_broken_tables(void **state)
     good = size;
     table[40] ^= 1;
     assert_int_not_equal(iommu_parse(table, good), 0);
+}
+
+/* Unknown structures up to this size; the very last byte is not 0. */
+static void fill(size_t to)
+{
+    while (size < to)
+        structure(0x77, (u16)MIN(to - size, (size_t)0x8000));
+    table[size - 1] = 0x5a;
+}
+
+/* Sizes on either side of what is allowed, each refused by the check that is about it. */
+static void hostile_36_lengths(void **state)
+{
+    static const struct {
+        size_t size;
+        const char *what;
+    } bad[] = { { 20, ": length" },
+                { 47, ": length" },
+                { 48, ": no remapping unit" },
+                { 51, ": structure length" },
+                { 0x10001, ": length" } };
+    static const u8 in_another[] = { 0x77, 0, 3, 0, 0x77, 4, 0 }; /* a structure begins in the one before */
+    size_t d;
+
+    (void)state;
+    for (unsigned i = 0; i < ARRAY_SIZE(bad); i++) {
+        begin();
+        if (bad[i].size > 64) {
+            drhd(1, 0, 0, UNIT_BASE);
+            fill(bad[i].size);
+        }
+        size = bad[i].size;
+        assert_int_not_equal(parse(), 0);
+        assert_non_null(strstr(W.last_log, bad[i].what));
+    }
+    begin();
+    drhd(1, 0, 0, UNIT_BASE);
+    structure(2, 8); /* an ATSR that names nobody */
+    fill(0x10000 - 4);
+    structure(0x77, 4);
+    assert_int_equal(parse(), 0);
+    begin();
+    drhd(1, 0, 0, UNIT_BASE);
+    fill(100);
+    assert_int_equal(parse(), 0);
+    begin();
+    drhd(1, 0, 0, UNIT_BASE);
+    memcpy(&table[size], in_another, sizeof(in_another));
+    size += sizeof(in_another);
+    assert_int_not_equal(parse(), 0);
+    /* a scope that is one byte longer than what is left of its structure, and of the table */
+    begin();
+    d = drhd(0, 0, 0, UNIT_BASE);
+    scope(d, 1, 0, 2, (u8[]){ 2, 0, 0, 0 });
+    size--;
+    put(d + 2, 2, size - d);
+    assert_int_not_equal(parse(), 0);
+}
+
+/* Bits that the host's addresses do not have; a width that cannot be takes none away. */
+static void address_widths(void **state)
+{
+    static const struct {
+        u8 width; /* - 1 */
+        u64 beyond;
+    } t[] = { { 30, 0 },
+              { 31, 0xfffff00000000 },
+              { 38, 0xfff8000000000 },
+              { 50, 0x8000000000000 },
+              { 51, 0 },
+              { 63, 0 },
+              { 255, 0 } };
+
+    (void)state;
+    for (unsigned i = 0; i < ARRAY_SIZE(t); i++) {
+        begin();
+        drhd(1, 0, 0, UNIT_BASE);
+        table[36] = t[i].width;
+        assert_int_equal(parse(), 0);
+        assert_int_equal(beyond_host, t[i].beyond);
+    }
+}
+
+/* As many as there may be of each, and one more; the last one counts like the others. */
+static void as_many_as_fit(void **state)
+{
+    static const struct {
+        unsigned units, rmrrs, all_ports, scopes, hops;
+    } t[] = { { 16, 64, 64, 256, 8 }, { 17, 0, 0, 0, 0 },  { 1, 65, 0, 0, 0 },
+              { 1, 0, 65, 0, 0 },     { 1, 0, 0, 257, 1 }, { 1, 0, 0, 1, 9 } };
+    static const u8 path[18] = { 1, 0, [14] = 9, 3 };
+    u64 base, bytes;
+    u16 segment, sid;
+    size_t d;
+
+    (void)state;
+    for (unsigned i = ARRAY_SIZE(t); i-- > 0;) {
+        begin();
+        for (unsigned n = 0; n < t[i].rmrrs; n++) {
+            d = structure(1, 24);
+            put(put(d + 8, 8, n * 0x1000), 8, n * 0x1000 + 0xfff);
+        }
+        for (unsigned n = 0; n < t[i].all_ports; n++) {
+            d = structure(2, 8);
+            put(put(d + 4, 2, 1), 2, 200 + n);
+        }
+        for (unsigned n = 1; n < t[i].units; n++)
+            drhd(1, 0, (u16)n, UNIT_BASE + n * 0x1000);
+        d = drhd(0, 0, 99, UNIT_BASE);
+        for (unsigned n = 0; n < t[i].scopes; n++) {
+            size_t at = size;
+
+            scope(d, 3, 0xf0, n + 1 < t[i].scopes ? 1 : t[i].hops, path);
+            put(at + 4, 1, n & 0xff); /* id */
+        }
+        assert_int_equal(parse() == 0, i == 0);
+    }
+    assert_true(iommu_rmrr(63, &base, &bytes));
+    assert_int_equal(base, 63 * 0x1000);
+    assert_false(iommu_rmrr(64, &base, &bytes));
+    assert_true(iommu_window(15, &base, &bytes));
+    assert_false(iommu_window(16, &base, &bytes));
+    assert_true(dmar_ats_listed(263, 1));
+    assert_false(dmar_ats_listed(264, 1));
+    assert_true(iommu_chipset(IOMMU_IOAPIC, 255, &segment, &sid));
+    assert_int_equal(segment, 99);
+    assert_int_equal(sid, 0xff00 | 9 << 3 | 3);
+    assert_ptr_equal(unit_of(99, sid), units[15]);
+    assert_ptr_equal(unit_of(1, 0), units[0]);
+
+    /* Of all that nothing is left with the next table. */
+    begin();
+    drhd(1, 0, 0, UNIT_BASE);
+    assert_int_equal(parse_next(), 0);
+    assert_false(iommu_rmrr(0, &base, &bytes));
+    assert_false(iommu_window(1, &base, &bytes));
+    assert_false(dmar_ats_listed(200, 1));
+    assert_false(iommu_chipset(IOMMU_IOAPIC, 0, &segment, &sid));
+    assert_null(unit_of(99, 0xf008));
+    assert_null(unit_of(2, 0));
+    begin();
+    d = structure(5, 8);
+    scope(d, 1, 0, 1, path);
+    drhd(1, 0, 0, UNIT_BASE);
+    assert_int_equal(parse_next(), 0);
+    assert_true(dmar_ats_listed(0, 1 << 3));
+    begin();
+    drhd(1, 0, 0, UNIT_BASE);
+    assert_int_equal(parse_next(), 0);
+    assert_false(dmar_ats_listed(0, 1 << 3));
 }
 
 /* A unit without scopes and without INCLUDE_ALL serves nobody: that is said by nobody and harms nobody. */
@@ -318,7 +471,7 @@ static void the_guests_table(void **state)
         iommu_edit_dmar(table, 48);
         assert_int_equal(table[37], remaps ? 7 : 6);
         table[37] = 7;
-        iommu_edit_dmar(table, 37); /* too short to have flags */
+        iommu_edit_dmar(table, 47); /* too short */
         assert_int_equal(table[37], 7);
     }
 }
@@ -330,6 +483,9 @@ int main(void)
         cmocka_unit_test(paths_through_bridges),
         cmocka_unit_test(rmrrs),
         cmocka_unit_test(hostile_36_broken_tables),
+        cmocka_unit_test(hostile_36_lengths),
+        cmocka_unit_test(address_widths),
+        cmocka_unit_test(as_many_as_fit),
         cmocka_unit_test(a_unit_for_nobody),
         cmocka_unit_test(noise),
         cmocka_unit_test(the_guests_table),
