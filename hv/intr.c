@@ -23,7 +23,10 @@
 #define MSI_MULTIPLE_CAPABLE MASK(3, 1)
 #define MSI_MULTIPLE_ENABLE  MASK(6, 4)
 #define MSI_64               BIT(7)
+#define MSI_ENABLE           BIT(0)
+#define MSIX_ENABLE          BIT(15)
 #define MSIX_ENTRY           16u
+#define MSIX_MASKED          BIT(0) /* of an entry's last word */
 
 struct spinlock intr_lock;
 
@@ -316,14 +319,33 @@ bool intr_config_write(struct pci_function *f, const struct pci_access *a)
     return message;
 }
 
+/* What firmware has set up the guest may take as it is: from now on it is as if the guest had written it. */
+static void adopt(struct pci_function *f)
+{
+    u32 control = f->msi ? pci_get(f, f->msi + 2, 2) : 0, word;
+
+    intr_follow(f);
+    if (control & MSI_ENABLE)
+        (void)intr_config_write(f, &(struct pci_access){ f->msi + 2, 2, control });
+    if (!f->table || !(pci_get(f, f->msix + 2, 2) & MSIX_ENABLE))
+        return;
+    for (unsigned i = 0; i < nr_msix(f); i++) {
+        u64 entry = f->table_at + i * MSIX_ENTRY;
+
+        word = *device_word(entry);
+        if (!(*device_word(entry + 12) & MSIX_MASKED))
+            entry_word(f->messages + nr_msi(f) + i, entry, 0, true, &word);
+    }
+}
+
 void intr_init(void)
 {
     if (!options.iommu.strict)
         return;
     (void)mmio_window(LAPIC_ADDRESS); /* makes the window, while there is memory */
     intr_chipset_init();
-    pci_for_buses(0, 0, 255, intr_follow);
+    pci_for_buses(0, 0, 255, adopt);
     for (unsigned i = 0; i < pci_ecam_count(); i++)
         if (pci_ecam(i)->segment)
-            pci_for_buses(pci_ecam(i)->segment, 0, 255, intr_follow);
+            pci_for_buses(pci_ecam(i)->segment, 0, 255, adopt);
 }

@@ -20,6 +20,7 @@
 #define RTE_INDEX_HIGH  BIT(11)
 #define RTE_LOCAL       MASK(16, 12) /* mask, trigger mode, remote IRR, polarity, status */
 #define RTE_TM          BIT(15)
+#define RTE_MASKED      BIT(16)
 #define RTE_REMAPPABLE  BIT(48)
 #define RTE_INDEX       MASK(63, 49)
 #define RTE_DESTINATION MASK(63, 56)
@@ -70,7 +71,7 @@ static void rte_put(const struct ioapic *a, unsigned pin, u64 rte)
         rte = rte_of(m, rte);
     /* Not unmasked while the halves are of different formats. */
     if (*ioapic_reg(a, low + 1) != (u32)(rte >> 32)) {
-        *ioapic_reg(a, low) = (u32)rte | BIT(16);
+        *ioapic_reg(a, low) = (u32)rte | RTE_MASKED;
         *ioapic_reg(a, low + 1) = (u32)(rte >> 32);
     }
     *ioapic_reg(a, low) = (u32)rte;
@@ -133,6 +134,12 @@ static void add_ioapic(u8 id, u64 base)
     if (!a->messages || bus_add_mmio(align_down(base, PAGE_SIZE), PAGE_SIZE, false, ioapic_access, a))
         refuse("intr=strict: IOAPIC %u cannot be trapped", id);
     nr_ioapics++;
+    for (u32 pin = 0; pin < a->pins; pin++) { /* as if the guest had written it, which may take it as it is */
+        u64 rte = rte_get(a, pin);
+
+        if (!(rte & RTE_MASKED))
+            rte_put(a, pin, rte);
+    }
 }
 
 /* ---- HPET: timers that send messages themselves (IA-PC HPET 2.3.8, 2.3.9) */
@@ -141,6 +148,7 @@ static void add_ioapic(u8 id, u64 base)
 #define HPET_TIMER       0x100u
 #define HPET_TIMER_STEP  0x20u
 #define HPET_FSB         0x10u /* of a timer: data, then address */
+#define HPET_FSB_ENABLED BIT(14)
 #define HPET_FSB_CAPABLE BIT(15)
 
 static struct {
@@ -195,9 +203,15 @@ static void add_hpet(void)
     hpet.messages = iommu_chipset(IOMMU_HPET, number, &segment, &sid)
                         ? iommu_messages(segment, sid, sid | IOMMU_SOURCE_EXACT, hpet.timers)
                         : NULL;
-    if (!hpet.messages || bus_add_mmio(hpet.base, PAGE_SIZE, false, hpet_access, NULL))
+    if (!hpet.messages || bus_add_mmio(hpet.base, PAGE_SIZE, false, hpet_access, NULL)) {
         log_warn(
             "HPET timers' messages stay blocked: firmware's DMAR table does not say which unit remaps them");
+        return;
+    }
+    for (u32 at = HPET_TIMER; at < HPET_TIMER + hpet.timers * HPET_TIMER_STEP; at += HPET_TIMER_STEP)
+        if (*(volatile u32 *)(hpet.regs + at) & HPET_FSB_ENABLED)
+            hpet_access(NULL, hpet.base + at + HPET_FSB, 8, true,
+                        *(volatile u64 *)(hpet.regs + at + HPET_FSB), NULL);
 }
 
 void intr_chipset_init(void)

@@ -973,6 +973,8 @@ static void translations_are_of_4k(void **state)
 }
 
 /* MSI at 0x90, 64 bits wide, up to four messages; MSI-X at 0xb0 with four entries at 0x800 of BAR 0. */
+static void (*firmware_left)(void); /* messages in use */
+
 static int set_up_strict(void **state)
 {
     int err = set_up(state);
@@ -996,6 +998,8 @@ static int set_up_strict(void **state)
     hpet_handler = NULL;
     nr_messages = flushes = 0;
     messages_left = ARRAY_SIZE(messages);
+    if (firmware_left)
+        firmware_left();
     pci_scan();
     err |= pci_filter_init();
     intr_init();
@@ -1206,6 +1210,63 @@ static void strict_hpet(void **state)
     hpet_number = 0;
 }
 
+static void firmware_uses_everything(void)
+{
+    static const u32 entry[] = { 0xfee05000, 0, 0x61, 0, 0xfee06000, 0, 0x62, 1 };
+
+    put(NIC, 0x92, 2, 0x0085, 0x71); /* on */
+    put(NIC, 0x94, 4, 0xfee04000, 0xfffffffc);
+    put(NIC, 0x9c, 2, 0x51, 0xffff);
+    put(NIC, 0xb2, 2, 0x8003, 0xc000);
+    memcpy(bar_page + 0x800, entry, sizeof(entry));
+    hpet_page[0x120 / 4] |= BIT(14);
+    hpet_page[0x130 / 4] = 0x71;
+    hpet_page[0x134 / 4] = 0xfee07000;
+    ioapic_page[4] = 0x00020720; /* three pins; each of them, as it seems, sends what the 8259 has */
+}
+
+/* A guest that takes what firmware has set up as it is gets those messages, and reads what firmware has
+ * written. */
+static void strict_takes_over(void **state)
+{
+    bool full, hpet = false, ioapic = false;
+    struct pci_function *f;
+    u32 before = ioapic_page[4];
+
+    firmware_left = firmware_uses_everything;
+    assert_int_equal(set_up_strict(state), 0);
+    firmware_left = NULL;
+    ioapic_page[4] = before;
+    f = pci_function_get(0, 0x200, &full);
+    struct iommu_message *m = f->messages;
+    assert_int_equal(m[0].address, 0xfee04000);
+    assert_int_equal(m[0].data, 0x51);
+    assert_int_equal(space_u32(NIC, 0x94), handle_of(0));
+    assert_int_equal(cfg_read(NIC, 0x94, 4), 0xfee04000);
+    assert_int_equal(cfg_read(NIC, 0x9c, 2), 0x51);
+    assert_int_equal(m[4].address, 0xfee05000);
+    assert_int_equal(m[4].data, 0x61);
+    assert_int_equal(bar_u32(0x800), handle_of(4));
+    assert_int_equal(table_access(0x800, 8, false, 0), 0xfee05000);
+    assert_int_equal(table_access(0x808, 8, false, 0), 0x61);
+    /* masked: the guest's to write before it is used */
+    assert_int_equal(m[5].address, 0);
+    assert_int_equal(bar_u32(0x810), 0xfee06000);
+    for (unsigned i = 0; i < nr_messages; i++) {
+        if (messages[i].source == (0xff78 | IOMMU_SOURCE_EXACT) && messages[i].address == 0xfee07000)
+            hpet = messages[i].data == 0x71;
+        if (messages[i].source == (0xff00 | IOMMU_SOURCE_EXACT | IOMMU_SOURCE_EXTINT) && !ioapic) {
+            assert_int_equal(messages[i].address, 0xfee00000);
+            assert_int_equal(messages[i].data, 0x720);
+            ioapic = true; /* the fake's other pins are this one's register again */
+        }
+    }
+    assert_true(hpet);
+    assert_true(ioapic);
+    assert_int_equal(hpet_at(0x130, 8, false, 0), 0xfee0700000000071);
+    memset(hpet_page, 0, sizeof(hpet_page));
+}
+
 /* A function for which there are no entries keeps what it had, and cannot send. */
 static void strict_without_entries(void **state)
 {
@@ -1272,6 +1333,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(strict_msix, set_up_strict, lenient),
         cmocka_unit_test_setup_teardown(strict_vf, set_up_strict, lenient),
         cmocka_unit_test_setup_teardown(strict_hpet, set_up_strict, lenient),
+        cmocka_unit_test_setup_teardown(strict_takes_over, set_up_strict, lenient),
         cmocka_unit_test_setup_teardown(strict_without_entries, set_up_strict, lenient),
         cmocka_unit_test_setup_teardown(strict_behind_a_bridge, set_up_strict, lenient),
     };
