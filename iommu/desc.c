@@ -30,8 +30,6 @@ struct desc desc_iotlb_domain(u16 did, bool dr, bool dw)
  */
 u64 desc_devtlb_block(u64 page, unsigned order, u64 s)
 {
-    if (order >= ORDER_ALL)
-        return MASK(62, 12) | s;
     return (align_down(page, 1ull << order) | ((1ull << (order - 1)) - 1)) << PAGE_SHIFT | s;
 }
 
@@ -109,7 +107,7 @@ static struct range devtlb_range(u64 hi, u64 s)
     unsigned order =
         hi & s ? (unsigned)__builtin_ctzll(~page) + 1 : 0; /* page has 52 bits: ~page is never 0 */
 
-    return order >= ORDER_ALL ? RANGE_ALL : desc_block(page, order);
+    return desc_block(page, MIN(order, ORDER_ALL));
 }
 
 #define PASID_LO (DESC_G | DESC_DID | DESC_PASID_ID)
@@ -183,9 +181,8 @@ static __attribute__((noinline)) enum iqei decode_rare(const struct desc_rules *
         out->did = desc_did(rules, d);
         out->pasid = (u32)field_get(d.lo, DESC_PASID_ID);
         out->range = RANGE_ALL;
-        if (out->type == DESC_PIOTLB && g == DESC_PIOTLB_PAGE &&
-            am < ORDER_ALL) /* any AM is legal (6.5.2.6) */
-            out->range = desc_block(field_get(d.hi, DESC_ADDR), am);
+        if (out->type == DESC_PIOTLB && g == DESC_PIOTLB_PAGE) /* any AM is legal (6.5.2.6) */
+            out->range = desc_block(field_get(d.hi, DESC_ADDR), MIN(am, ORDER_ALL));
         if (out->type == DESC_PIOTLB ? g < DESC_PIOTLB_PASID : g == 2)
             return if_announced(rules, out->type, IQEI_RESERVED);
         break;

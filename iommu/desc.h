@@ -90,7 +90,7 @@ static inline bool range_covers(struct range outer, struct range inner)
 }
 
 /* Order of a block that is everything there is. */
-#define ORDER_ALL 52
+#define ORDER_ALL 52u
 
 /* The smallest naturally aligned block of 2^order pages that covers r; at most 52. */
 static inline unsigned range_order(struct range r)

@@ -12,7 +12,7 @@ PURE = re.compile(r"\b(?:field_get|is_aligned|range_is_all|range_covers|BIT|MASK
 STRICT = ("emit", "barrier", "P-clear", "entry write", "register write", "check")
 # Limits belong to them in the files of which none of theirs survives.
 BOUNDS = ("bound", "one off")
-BOUNDED = ("iommu/dmar.c",)
+BOUNDED = ("iommu/desc.c", "iommu/dmar.c")
 
 
 def squeeze(text):

@@ -218,7 +218,7 @@ static void device_tlb_sizes_asked_for(void **state)
                     page = ~0ull >> 12;
                 assert_int_equal(decode(3 | (u64)0x55 << 32, page << 12 | s, &r), 0);
                 device_range(page << 12 | s, &first, &last);
-                assert_true(r.range.first <= first && last <= r.range.last);
+                assert_true(r.range.first == first && r.range.last == last);
                 assert_int_equal(r.sid, 0x55);
             }
 }
@@ -281,6 +281,54 @@ static void what_is_sent_is_valid(void **state)
     assert_int_equal(d[3].lo, 2 | 2 << 4 | 1 << 7 | 0xffffull << 16);
     assert_int_equal(d[4].lo, 5 | 1 << 5 | 1 << 6 | 0xffffffffull << 32);
     assert_int_equal(d[5].lo, 5 | 1 << 4 | 1 << 6);
+}
+
+/* Scalable mode has more types and no more than they are; of the granularities that each has none is refused.
+ */
+static void scalable_kinds(void **state)
+{
+    static const u8 good[] = {
+        [1] = 0xe, [2] = 0xe, [3] = 1, [4] = 3, [5] = 0xf, [6] = 0xc, [7] = 0xb, [8] = 1, [9] = 1, [15] = 0
+    }; /* bit g: DESC_G of g is good */
+    struct desc_rules rules = {
+        .did_mask = 0xffff, .mamv = 18, .psi = true, .dt = true, .ir = true, .scalable = true, .prs = true
+    };
+    struct request r;
+
+    (void)state;
+    for (unsigned type = 0; type < 16; type++)
+        for (unsigned g = 0; g < 4; g++) {
+            enum iqei e = desc_decode(&rules, (struct desc){ type | g << 4, 0 }, 0, &r);
+
+            if (good[type] >> g & 1)
+                assert_int_equal(e, 0);
+            else if (type != 8 && type != 9) /* there it is another field */
+                assert_int_equal(e, type && type < 10 ? 4 : 3);
+        }
+    for (unsigned am = 0; am < 64; am++)
+        for (unsigned n = 0; n < 100; n++) {
+            u64 page = n ? rnd() >> 12 : ~0ull >> 12;
+
+            assert_int_equal(desc_decode(&rules, (struct desc){ 6 | 3 << 4, page << 12 | am }, 0, &r), 0);
+            assert_true(r.range.first == (am < 52 ? page >> am << am : 0));
+            assert_true(r.range.last == (am < 52 ? page | ((1ull << am) - 1) : ~0ull >> 12));
+        }
+}
+
+static void ranges_in_ranges(void **state)
+{
+    static const struct {
+        struct range inner;
+        bool covered;
+    } t[] = { { { 4, 9 }, true },  { { 4, 4 }, true },   { { 9, 9 }, true },  { { 5, 8 }, true },
+              { { 3, 9 }, false }, { { 4, 10 }, false }, { { 3, 3 }, false }, { { 10, 10 }, false } };
+
+    (void)state;
+    for (unsigned i = 0; i < ARRAY_SIZE(t); i++)
+        assert_int_equal(range_covers((struct range){ 4, 9 }, t[i].inner), t[i].covered);
+    assert_true(range_is_all(RANGE_ALL));
+    assert_false(range_is_all((struct range){ 1, PAGE_NR_MAX }));
+    assert_false(range_is_all((struct range){ 0, PAGE_NR_MAX - 1 }));
 }
 
 /* Total: any 256 bits of noise give a request or one of the errors, and a request says what the bits say. */
@@ -361,6 +409,8 @@ int main(void)
         cmocka_unit_test(iotlb_pages_sent),
         cmocka_unit_test(orders),
         cmocka_unit_test(what_is_sent_is_valid),
+        cmocka_unit_test(scalable_kinds),
+        cmocka_unit_test(ranges_in_ranges),
         cmocka_unit_test(noise),
         cmocka_unit_test(what_drivers_send),
     };
