@@ -72,7 +72,7 @@ static unsigned read_counters(struct unit *u, u64 *at, struct inside_record *out
     unsigned n = 0;
 
     for (unsigned looks = 0; *at < COUNTERS_END && n < room && looks < LOOKS; (*at)++, looks++) {
-        if (*at == FIRST_DOMAIN + u->next_did && *at < FIRST_FN)
+        if (*at >= FIRST_DOMAIN + u->next_did && *at < FIRST_FN)
             *at = FIRST_FN; /* the rest was never used */
         n += read_counter(u, *at, &out[n]);
     }
