@@ -11,7 +11,8 @@
 #include <ucontext.h>
 
 #include "iommu/parts.h"
-#include "tests/unit/world_test.h"
+#undef FS_A /* a bit of an entry there, a table here */
+#include "tests/unit/world_test_fs.h"
 
 #define TRAP_FLAG 0x100
 
@@ -23,6 +24,7 @@ struct touch {
 static struct touch touches[4096];
 static unsigned nr_touches;
 static u8 *watched;
+static void (*meanwhile)(unsigned offset, bool write); /* what another CPU does behind this access */
 
 static void on_fault(int sig, siginfo_t *info, void *context)
 {
@@ -45,6 +47,8 @@ static void on_step(int sig, siginfo_t *info, void *context)
 
     (void)sig;
     (void)info;
+    if (meanwhile)
+        meanwhile(touches[nr_touches].offset, touches[nr_touches].write);
     touches[nr_touches].lo = pair[0];
     touches[nr_touches++].hi = pair[1];
     c->uc_mcontext.gregs[REG_EFL] &= ~TRAP_FLAG;
@@ -94,6 +98,60 @@ static void each_word_of_a_descriptor_is_read_once(void **state)
     for (unsigned word = 0; word < 512; word++)
         assert_int_equal(reads[word], word >= from && word < from + 10);
     finish();
+}
+
+/* The guest's other CPU replaces an entry of so many quadwords behind the first read of quadword `behind`. */
+static u64 *replaced, replacement[8];
+static unsigned replaced_quads, behind;
+
+static void replace(unsigned offset, bool write)
+{
+    if (write || offset != (u8 *)(replaced + behind) - watched)
+        return;
+    for (unsigned i = 0; i < replaced_quads; i++)
+        replaced[i] = replacement[i];
+    meanwhile = NULL;
+}
+
+static void flush_while_it_is_replaced(u64 at, unsigned quads, unsigned where)
+{
+    replaced = world_mem(at);
+    replaced_quads = quads;
+    behind = where;
+    meanwhile = replace;
+    watch(world_mem(at & ~0xfffull));
+    q_ring(0);
+    unwatch();
+    assert_null(meanwhile); /* it was read */
+}
+
+/* Old and new are never mixed: what is taken has been there as a whole. */
+static void hostile_25_an_entry_changes_while_it_is_read(void **state)
+{
+    (void)state;
+    in_use(&(struct world_cfg){ .wait_us = 100 });
+    map_and_flush(0, 0x3000, GUEST_DATA);
+    guest_domain_init(1, 6, 3);
+    guest_map(1, 0x3000, GUEST_DATA + 0x1000, P_RW);
+    replacement[0] = G.dom[1].root | 1;
+    replacement[1] = 1 | 6 << 8;
+    q_context(0, 3, 5, SID_PLAIN, 0);
+    flush_while_it_is_replaced(GUEST_CTX + SID_PLAIN * 16, 2, 0);
+    assert_true(q_sync(0));
+    only_outcome(PLAIN, 0x3000, GUEST_DATA + 0x1000);
+    finish();
+
+    for (unsigned where = 0; where < 7; where++) { /* of a PASID's, wherever the first half ends */
+        in_use_first(&nested, false);
+        memset(replacement, 0, sizeof(replacement));
+        replacement[0] = 1 | PGTT_PT << 6 | 2 << 2;
+        replacement[1] = 7;
+        q_pasid(0, 1, DID, RID);
+        flush_while_it_is_replaced(entry_at(PLAIN, RID), 8, where);
+        assert_true(q_sync(0));
+        only_outcome(PLAIN, IOVA, IOVA);
+        finish();
+    }
 }
 
 /* 6.2.2, and line 16: hardware may read an entry at any time, and never sees half of one and half of another.
@@ -308,6 +366,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_word_of_a_descriptor_is_read_once),
+        cmocka_unit_test(hostile_25_an_entry_changes_while_it_is_read),
         cmocka_unit_test(an_entry_changes_while_it_is_not_present),
         cmocka_unit_test(no_wait_is_like_an_earlier_one),
         cmocka_unit_test(ats_may_come_after_the_entry),

@@ -163,22 +163,50 @@ static void entry_of_a_pasid(void **state)
 }
 
 /* A table of PASIDs in which nothing translates is cached, too; its directory is replaced by another one. */
+static u64 raw_reason;
+
+static void the_units_reason(const struct model_event *e)
+{
+    if (e->type == MODEL_EV_FAULT)
+        raw_reason = e->a;
+    record(e);
+}
+
 static void directory_replaced(void **state)
 {
-    const u32 pasid = 70;
+    const u32 pasid = 70, nowhere = 130;
 
     (void)state;
     for (unsigned i = 0; i < ARRAY_SIZE(both); i++) {
-        in_use_pasids(both[i]);
-        poke64(DIR(ATS) + 8, PAGE(40) | 1);
-        poke64(PAGE(40) + 8 * 64 + 8, DID); /* one that translates, so that there is a table */
-        poke64(PAGE(40) + 8 * 64 + 16, FS_B);
-        poke64(PAGE(40) + 8 * 64, 1 << 6 | 1);
-        q_pasid(0, 1, DID, 72);
+        struct world_cfg cfg = *both[i];
+
+        cfg.cap = CAP_DEFAULT | C_CM; /* what was not there may be cached */
+        cfg.keep[MODEL_C_PASID] = MODEL_KEEP_ALL;
+        in_use_pasids(&cfg);
+        /* two tables, in each one that translates for a while, so that we have them too */
+        for (unsigned n = 0; n < 2; n++) {
+            poke64(DIR(ATS) + 8 + 8 * n, PAGE(40 + 4 * n) | 1);
+            poke64(PAGE(40 + 4 * n) + 8 * 64 + 8, DID);
+            poke64(PAGE(40 + 4 * n) + 8 * 64 + 16, FS_B);
+            poke64(PAGE(40 + 4 * n) + 8 * 64, 1 << 6 | 1);
+            q_pasid(0, 1, DID, 72 + 64 * n);
+            assert_true(q_sync(0));
+            poke64(PAGE(40 + 4 * n) + 8 * 64, 0);
+            q_pasid(0, 1, DID, 72 + 64 * n);
+            assert_true(q_sync(0));
+        }
+        assert_int_equal(lands(ATS, nowhere, IOVA), ~0ull);
+        model_fill_all(W.unit[0]);
+        /* An empty directory: by what is cached of the old one the unit would be in memory that is somebody
+         * else's by now. */
+        poke64(GUEST_CTX + 0x1000, PAGE(48) | (peek64(GUEST_CTX + 0x1000) & 0xfff));
+        q_context(0, 3, 0, SID_ATS, 0);
         assert_true(q_sync(0));
-        poke64(PAGE(40) + 8 * 64, 0);
-        q_pasid(0, 1, DID, 72);
-        assert_true(q_sync(0));
+        raw_reason = 0;
+        W.on_trace = the_units_reason;
+        assert_int_equal(lands(ATS, nowhere, IOVA), ~0ull);
+        assert_int_equal(raw_reason, 0x51); /* no directory entry, not: a bad entry of a table */
+        assert_int_equal(model_stale_pasid(W.unit[0], SID_ATS, P1, IOVA), 0);
         model_fn_use_pasid(W.fn[ATS], pasid);
         assert_int_equal(lands(ATS, pasid, IOVA), ~0ull);
         poke64(PAGE(41), PASIDS(ATS) | 1);

@@ -65,6 +65,7 @@ static void hostile_07_half_registers(void **state)
     guest_queue_on(0);
     guest_w32(0, R_IQA, 0x100000);
     guest_w32(0, R_IQA + 4, 1);
+    assert_int_equal(guest_read(0, R_IQA, 8), GUEST_RING);
     guest_w64(0, R_IQA, REGION_BASE);
     assert_int_equal(guest_read(0, R_IQA, 8), GUEST_RING);
     /* read-only ones */
@@ -203,39 +204,42 @@ static void ccmd(u64 value)
 static void hostile_27_other_table_modes(void **state)
 {
     (void)state;
-    in_use(&(struct world_cfg){ .wait_us = 100 });
-    for (u64 ttm = 1; ttm < 4; ttm++) {
-        u64 lo, hi;
+    for (unsigned sm = 0; sm < 2; sm++) { /* where it is announced, mode 1 is the scalable one */
+        in_use(&(struct world_cfg){ .wait_us = 100,
+                                    .ecap = ECAP_DEFAULT | (sm ? E_SMTS | E_SSTS | E_SMPWC : 0) });
+        for (u64 ttm = 1 + sm; ttm < 4; ttm++) {
+            u64 lo, hi;
 
-        map_and_flush(0, 0x3000, GUEST_DATA);
-        guest_w64(0, R_RTADDR, GUEST_ROOT | ttm << 10);
-        guest_gcmd(0, G_SRTP, true);
-        only_outcome(PLAIN, 0x3000, ~0ull);
-        only_outcome(ATS, 0x3000, ~0ull);
-        guest_faults_clear(0);
-        assert_int_equal(dma_lands(PLAIN, 0x3000, true), ~0ull);
-        world_settle();
-        assert_true(guest_fault(0, &lo, &hi));
-        assert_int_equal(hi >> 32 & 0xff, ttm == 3 ? 0x33 : 0x30);
-        /* the reserved mode knows no descriptors, the others none of 128 bits */
-        u32 wait = q_wait(0);
-        q_ring(0);
-        world_settle();
-        assert_false(q_done(wait));
-        assert_int_equal(iqe(0), ttm == 2 ? 7 : 5);
-        /* nor a register that invalidates the context cache */
-        host_clear();
-        ccmd(1ull << 61);
-        assert_int_equal(guest_read(0, R_CCMD, 8) >> 59 & 3, 0);
-        assert_int_equal(nr_host, 0);
-        guest_w64(0, R_RTADDR, GUEST_ROOT);
-        guest_gcmd(0, G_SRTP, true);
-        guest_w32(0, R_FSTS, FS_IQE);
-        world_settle();
-        assert_true(q_done(wait));
-        only_outcome(PLAIN, 0x3000, GUEST_DATA);
+            map_and_flush(0, 0x3000, GUEST_DATA);
+            guest_w64(0, R_RTADDR, GUEST_ROOT | ttm << 10);
+            guest_gcmd(0, G_SRTP, true);
+            only_outcome(PLAIN, 0x3000, ~0ull);
+            only_outcome(ATS, 0x3000, ~0ull);
+            guest_faults_clear(0);
+            assert_int_equal(dma_lands(PLAIN, 0x3000, true), ~0ull);
+            world_settle();
+            assert_true(guest_fault(0, &lo, &hi));
+            assert_int_equal(hi >> 32 & 0xff, ttm == 3 ? 0x33 : 0x30);
+            /* the reserved mode knows no descriptors, the others none of 128 bits */
+            u32 wait = q_wait(0);
+            q_ring(0);
+            world_settle();
+            assert_false(q_done(wait));
+            assert_int_equal(iqe(0), ttm == 2 ? 7 : 5);
+            /* nor a register that invalidates the context cache */
+            host_clear();
+            ccmd(1ull << 61);
+            assert_int_equal(guest_read(0, R_CCMD, 8) >> 59 & 3, 0);
+            assert_int_equal(nr_host, 0);
+            guest_w64(0, R_RTADDR, GUEST_ROOT);
+            guest_gcmd(0, G_SRTP, true);
+            guest_w32(0, R_FSTS, FS_IQE);
+            world_settle();
+            assert_true(q_done(wait));
+            only_outcome(PLAIN, 0x3000, GUEST_DATA);
+        }
+        finish();
     }
-    finish();
 }
 
 static void hostile_27_several_commands_at_once(void **state)
