@@ -34,7 +34,7 @@ IMAGE   := $(BUILD)/sluice.elf
 WARN    := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wundef -Wpointer-arith \
            -Wvla -Wwrite-strings -Werror
 CFLAGS  := -std=gnu11 -ffreestanding -mcmodel=kernel -fno-pic -mno-red-zone -mgeneral-regs-only -O2 -g \
-           -ffunction-sections -fdata-sections -fno-omit-frame-pointer -fno-asynchronous-unwind-tables \
+           -ffunction-sections -fdata-sections -fomit-frame-pointer -fno-asynchronous-unwind-tables \
            -fno-stack-protector -fcf-protection=none -fno-common -ffile-prefix-map=$(CURDIR)=. $(WARN) -I.
 # A segment that is writable and executable is a linker warning, and here an error.
 LDFLAGS := -nostdlib -static -z max-page-size=4096 -z noexecstack --build-id=none --gc-sections \

@@ -123,35 +123,45 @@ static void print_frame(u64 address)
         log_err("  %016llx", (unsigned long long)address);
 }
 
+/* Does a near call end here, direct or through a register or memory (AMD APM 3, CALL)? */
+static bool behind_call(u64 address)
+{
+    const u8 *code = (const u8 *)address;
+
+    if (!in_text(address - 7) || !in_text(address))
+        return false;
+    if (code[-5] == 0xe8)
+        return true;
+    for (int n = 2; n <= 7; n++)
+        if (code[-n] == 0xff && (code[1 - n] & 0x38) == 0x10)
+            return true;
+    return false;
+}
+
 #define MAX_FRAMES 32
 
+/* Functions keep no frames, so each return address on the stack is shown: some may be left from earlier calls. */
 void except_backtrace(const struct regs *regs)
 {
     const struct percpu *cpu = this_cpu();
-    u64 frame = regs ? regs->rbp : (u64)__builtin_frame_address(0);
-    u64 low, high;
+    u64 at = align_down(regs ? regs->rsp : (u64)__builtin_frame_address(0), sizeof(u64)), low, high;
 
     log_err("backtrace:");
-    if (regs) {
+    if (regs)
         print_frame(regs->rip);
-        /* A call to nowhere: who called is all that is known, and no frame says it. */
-        if (!in_text(regs->rip) && is_aligned(regs->rsp, 8) && stack_bounds(cpu, regs->rsp, &low, &high) &&
-            in_text(*(const u64 *)regs->rsp))
-            print_frame(*(const u64 *)regs->rsp - 1);
+    if (!stack_bounds(cpu, at, &low, &high)) {
+        at = align_up(at, PAGE_SIZE); /* an overflow ends in the guard page below */
+        if (!stack_bounds(cpu, at, &low, &high))
+            return;
     }
-    for (unsigned i = 0; i < MAX_FRAMES; i++) {
-        /* Each frame lies in a stack of ours and above the one before: anything else is corruption. */
-        if (!is_aligned(frame, 8) || !stack_bounds(cpu, frame, &low, &high) || high - frame < 16)
-            return;
-        u64 next = ((const u64 *)frame)[0], from = ((const u64 *)frame)[1];
+    for (unsigned shown = 0; at < high && shown < MAX_FRAMES; at += sizeof(u64)) {
+        u64 from = *(const u64 *)at;
 
-        if (!in_text(from))
-            return;
+        if (!behind_call(from))
+            continue;
         /* The call is before the address it returns to, which may already be the next function. */
         print_frame(from - 1);
-        if (next <= frame)
-            return;
-        frame = next;
+        shown++;
     }
 }
 

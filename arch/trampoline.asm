@@ -47,7 +47,6 @@ trampoline_long:
         mov gs, eax
         mov rsp, [rel stack_top]
         mov rdi, [rel argument]
-        xor ebp, ebp                    ; ends backtraces
         call [rel entry]
         ud2
 

@@ -276,7 +276,6 @@ entry64:
         mov gs, eax
         mov rsp, boot_stack_top
         mov edi, ebp
-        xor ebp, ebp                    ; ends backtraces
         mov rax, boot_start
         call rax                        ; (load address): start.c. Comes back from the first start
         mov esi, second_start - $$
