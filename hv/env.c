@@ -21,16 +21,14 @@ int env_init(void)
     return page_notes ? 0 : ERR_NOMEM;
 }
 
-static __attribute__((noinline)) volatile void *page_elsewhere(u64 page)
+static __attribute__((noinline)) volatile void *page_elsewhere(u64 gpa)
 {
-    return mem_is_guest_ram(page, PAGE_SIZE) ? (void *)(DIRECT_VA + page) : NULL;
+    return mem_is_guest_ram(align_down(gpa, PAGE_SIZE), PAGE_SIZE) ? (void *)(DIRECT_VA + gpa) : NULL;
 }
 
 volatile void *env_guest_page(u64 gpa)
 {
-    u64 page = align_down(gpa, PAGE_SIZE);
-
-    return mem_in_large(page) ? (void *)(DIRECT_VA + page) : page_elsewhere(page);
+    return mem_in_large(gpa) ? (void *)(DIRECT_VA + gpa) : page_elsewhere(gpa);
 }
 
 bool env_dma_allowed(u64 addr, u64 *extent)

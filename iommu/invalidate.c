@@ -26,10 +26,7 @@ static enum invalidate_result judge(const struct iommu_invalidation *e, struct r
 
 static volatile struct iommu_invalidation *entry_at(u64 array, unsigned i)
 {
-    u64 at = array + i * sizeof(struct iommu_invalidation);
-    volatile struct iommu_invalidation *page = env_guest_page(at);
-
-    return page ? &page[at % PAGE_SIZE / sizeof(*page)] : NULL;
+    return env_guest_page(array + i * sizeof(struct iommu_invalidation));
 }
 
 /* LEAF is no reason to keep anything: what hardware caches of upper levels goes in any case. */

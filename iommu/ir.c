@@ -49,9 +49,8 @@ static struct irte message_entry(const struct iommu_message *m)
 /* The guest's entry, judged: what is wrong with it, else the entry for hardware. */
 static enum fault_reason read_guest(struct unit *u, u32 index, struct irte *out)
 {
-    u64 at = (u->v.irta & IRTA_IRTA) + index * sizeof(struct irte);
     struct irte message;
-    volatile struct irte *page, *e;
+    volatile struct irte *e;
     u64 mode;
     bool ours;
 
@@ -59,8 +58,7 @@ static enum fault_reason read_guest(struct unit *u, u32 index, struct irte *out)
     if (index >= entries_in_use(u))
         return FAULT_IR_INDEX;
     if (u->v.ir_enabled) {
-        page = env_guest_page(at);
-        e = page ? &page[at % PAGE_SIZE / sizeof(*e)] : NULL;
+        e = env_guest_page((u->v.irta & IRTA_IRTA) + index * sizeof(*e));
     } else {
         message = message_entry(&u->messages[index]);
         e = &message;

@@ -234,13 +234,13 @@ static void read_entry(struct unit *u, volatile u64 *table, u32 pasid, struct gu
 static volatile u64 *guest_table(const struct guest_dir *g, u32 pasid, struct guest_pasid *p)
 {
     u32 index = pasid / PASIDS_PER_TABLE;
-    u64 at = g->at + index * sizeof(u64), e;
-    volatile u64 *page = index < g->entries ? env_guest_page(at) : NULL;
+    u64 e;
+    volatile u64 *at = index < g->entries ? env_guest_page(g->at + index * sizeof(u64)) : NULL;
 
     *p = (struct guest_pasid){ .fault = FAULT_SM_DIR_ACCESS };
-    if (!page)
+    if (!at)
         return NULL;
-    e = page[at % PAGE_SIZE / sizeof(u64)];
+    e = *at;
     p->no_faults = e & PDIR_FPD;
     p->fault = FAULT_SM_DIR_NOT_PRESENT;
     if (!(e & PDIR_P))

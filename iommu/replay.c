@@ -107,7 +107,7 @@ static void fetch(struct unit *u, const struct ahead *ahead)
         u64 upper = 0;
 
         if (!page || is_aligned(head, PAGE_SIZE))
-            page = env_guest_page((iqa & IQA_IQA) + head);
+            page = env_guest_page((iqa & IQA_IQA) + align_down(head, PAGE_SIZE));
         if (!page) {
             error = IQEI_FETCH;
             break;
@@ -147,14 +147,14 @@ static void fetch(struct unit *u, const struct ahead *ahead)
 /* False: refused. */
 static inline bool write_status(struct unit *u, u64 address, u32 data)
 {
-    volatile u32 *page = env_guest_page(address);
+    volatile u32 *word = env_guest_page(address);
 
-    if (!page) {
+    if (!word) {
         env_log_limited(ENV_WARN, "unit %u: guest's wait status address %llx is not its memory: refused",
                         u->index, (unsigned long long)address);
         return false;
     }
-    __atomic_store_n(&page[address % PAGE_SIZE / sizeof(u32)], data, __ATOMIC_RELEASE);
+    __atomic_store_n(word, data, __ATOMIC_RELEASE);
     return true;
 }
 
@@ -264,8 +264,8 @@ static void straight(struct unit *u, const volatile struct desc *at, u32 count)
     /* In legacy mode there are no first-stage tables beside it. */
     d = domain_of_guest(u, false, desc_did(&u->v.rules, first));
     if (!desc_is_status_wait(wait) || (r.first ^ r.last) >> TABLE_ORDER || u->mamv < TABLE_ORDER || !d ||
-        d->next_same || d->pgtt != PGTT_SECOND || d->nr_atts > STRAIGHT_ATTS || u->nr_twice ||
-        u->prq.answers || u->atts_lost || u->hq.lost || !shadow_sync_leaves(u, d, r)) {
+        d->next_same || d->pgtt != PGTT_SECOND || d->nr_atts > STRAIGHT_ATTS ||
+        u->nr_twice | u->prq.answers | u->atts_lost | u->hq.lost || !shadow_sync_leaves(u, d, r)) {
         long_way(u, first, wait, count + 1);
         return;
     }
@@ -286,16 +286,16 @@ static void straight(struct unit *u, const volatile struct desc *at, u32 count)
 void replay_run(struct unit *u)
 {
     u32 head = vreg32(u, REG_IQH), tail = vreg32(u, REG_IQT);
-    const volatile struct desc *page = NULL;
+    const volatile struct desc *at = NULL;
 
     if (unlikely(u->hq.busy) && !replay_continue(u))
         return;
     /* All in one page, and the tail too, so that it is not past the end of the ring. */
     if (likely(u->v.plain_queue && !(vreg32(u, REG_FSTS) & FSTS_IQE) && (head ^ tail) < PAGE_SIZE &&
-               tail > head + sizeof(*page)))
-        page = env_guest_page((vreg64(u, REG_IQA) & IQA_IQA) + head);
-    if (likely(page))
-        straight(u, &page[head % PAGE_SIZE / sizeof(*page)], (tail - head) / (u32)sizeof(*page) - 1);
+               tail > head + sizeof(*at)))
+        at = env_guest_page((vreg64(u, REG_IQA) & IQA_IQA) + head);
+    if (likely(at))
+        straight(u, at, (tail - head) / (u32)sizeof(*at) - 1);
     else
         long_way(u, (struct desc){ 0 }, (struct desc){ 0 }, 0);
 }

@@ -279,14 +279,16 @@ static __attribute__((noinline)) bool find_leaves(struct unit *u, struct domain 
     struct last_tables *last = &u->last;
 
     *last = (struct last_tables){ .domain = NULL, .block = page / ENTRIES };
+    for (unsigned i = 0; i < ARRAY_SIZE(last->entry); i++)
+        last->entry[i].at = &last->entry[i].value; /* the same as itself, where tables have fewer levels */
     if (addr >> level_shift(d->levels + 1u))
         return false;
     for (unsigned level = d->levels; guest && level > 1; level--) {
         unsigned i = (addr >> level_shift(level)) % ENTRIES;
         u64 g = guest[i], h = ours[i];
 
-        last->entry[last->depth].at = &guest[i];
-        last->entry[last->depth++].value = g;
+        last->entry[level - 2].at = &guest[i];
+        last->entry[level - 2].value = g;
         if (!(g & SS_PERM) && !h) {
             last->domain = d;
             return true;
@@ -306,17 +308,14 @@ static __attribute__((noinline)) bool find_leaves(struct unit *u, struct domain 
 
 static inline bool remembered(const struct last_tables *last, const struct domain *d, u64 page)
 {
-    if (last->domain != d || last->block != page / ENTRIES)
-        return false;
-    for (unsigned i = 0; i < last->depth; i++)
-        if (*last->entry[i].at != last->entry[i].value)
-            return false;
-    return true;
-}
+    u64 differ = last->block ^ page / ENTRIES;
 
-static inline u64 refused_in_leaf(const struct unit *u)
-{
-    return SS_RSVD | (u->v.ecap & ECAP_SC ? 0 : SS_SNP);
+    if (last->domain != d)
+        return false;
+#pragma GCC unroll 4
+    for (unsigned i = 0; i < ARRAY_SIZE(last->entry); i++)
+        differ |= *last->entry[i].at ^ last->entry[i].value;
+    return !differ;
 }
 
 /* Ours for a leaf of the guest's, if it may be reached by DMA. */
@@ -328,7 +327,7 @@ static inline u64 leaf_wanted(u64 g)
 static __attribute__((noinline)) bool sync_leaves(struct unit *u, u64 first, u64 to)
 {
     const struct last_tables *t = &u->last;
-    u64 refused = refused_in_leaf(u), extent;
+    u64 refused = SS_RSVD | (u->v.ecap & ECAP_SC ? 0 : SS_SNP), extent;
 
     for (u64 page = first; t->guest && page <= to; page++) {
         u64 g = t->guest[page % ENTRIES], *entry = &t->ours[page % ENTRIES], want = leaf_wanted(g);
@@ -349,22 +348,19 @@ static __attribute__((noinline)) bool find_and_sync_leaves(struct unit *u, struc
     return find_leaves(u, d, r.first) && sync_leaves(u, r.first, r.last);
 }
 
+/* What counts in a leaf. Ours never has the bits that may not be set, so those look like a change. */
+#define LEAF_BITS (SS_ADDR | SS_PERM | SS_SNP | SS_RSVD)
+
 bool shadow_sync_leaves(struct unit *u, struct domain *d, struct range r)
 {
     const struct last_tables *t = &u->last;
-    u64 refused = refused_in_leaf(u);
 
     if (unlikely(!remembered(t, d, r.first)))
         return find_and_sync_leaves(u, d, r);
     /* A guest that flushes once more than it must is no rare one. */
-    for (u64 page = r.first; t->guest && page <= r.last; page++) {
-        u64 g = t->guest[page % ENTRIES];
-
-        if (g & refused)
-            return false;
-        if (t->ours[page % ENTRIES] != leaf_wanted(g))
+    for (u64 page = r.first; t->guest && page <= r.last; page++)
+        if ((t->guest[page % ENTRIES] ^ t->ours[page % ENTRIES]) & LEAF_BITS)
             return sync_leaves(u, page, r.last);
-    }
     return true;
 }
 

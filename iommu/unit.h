@@ -308,11 +308,10 @@ struct last_tables {
     u64 block;                   /* page number / 512 that the two tables are for */
     volatile u64 *guest;         /* NULL: both end before it */
     u64 *ours;
-    unsigned depth;
     struct {
-        volatile u64 *at;
+        const volatile u64 *at;
         u64 value;
-    } entry[4];
+    } entry[4]; /* that lead to the guest's table, of the lowest level first */
 };
 
 struct unit {

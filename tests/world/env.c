@@ -60,7 +60,7 @@ void env_write64(void *regs, u32 off, u64 value)
 volatile void *env_guest_page(u64 gpa)
 {
     W.guest_pages++;
-    return world_is_ram(gpa) ? W.mem + (gpa & ~0xfffull) : NULL;
+    return world_is_ram(gpa) ? W.mem + gpa : NULL;
 }
 
 bool world_is_ram(u64 pa)
