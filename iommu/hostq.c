@@ -67,27 +67,21 @@ static __attribute__((noinline)) void arm_event(struct unit *u)
     move_tail(u);
 }
 
-/* One wait with a word of its own, which nobody else writes. True: its end is looked for here, not left to an
- * event. */
-static inline bool submit(struct unit *u)
+/* Has the wait with the last cookie been reached? */
+static inline bool arrived(const struct host_queue *q)
 {
-    struct host_queue *q = &u->hq;
-    u32 cookie = ++q->cookie, slot = cookie % STATUS_WORDS;
+    return q->status[q->cookie % STATUS_WORDS] == q->cookie;
+}
 
+/* One wait with a word of its own, which nobody else writes. */
+static inline void push_wait(struct unit *u)
+{
     /* The word holds what it was given STATUS_WORDS waits ago, or 0, before any has been used; so not this.
      */
-    q->word = &q->status[slot];
-    hostq_push(u, desc_wait_status(q->status_phys + slot * sizeof(u32), cookie,
+    u32 cookie = ++u->hq.cookie, slot = cookie % STATUS_WORDS;
+
+    hostq_push(u, desc_wait_status(u->hq.status_phys + slot * sizeof(u32), cookie,
                                    u->plan.drain && u->ecap & ECAP_PDS));
-    q->busy = true;
-    q->since_us = 0;
-    q->event_armed = false;
-    if (unlikely(!iommu_opts.wait_us)) {
-        arm_event(u); /* one tail write for both */
-        return false;
-    }
-    move_tail(u);
-    return true;
 }
 
 static void flush_function(struct unit *u, const struct fn *f)
@@ -107,9 +101,11 @@ static void flush_function(struct unit *u, const struct fn *f)
  */
 static void flush_everything(struct unit *u, u16 suspect)
 {
-    bool armed = u->hq.event_armed;
+    bool armed = u->hq.event_armed || !iommu_opts.wait_us;
 
     u->hq.first = u->hq.tail;
+    u->hq.since_us = 0;
+    u->hq.event_armed = false;
     u->hq.suspect = suspect;
     hostq_push(u, desc_context_global());
     if (u->scalable)
@@ -121,9 +117,11 @@ static void flush_everything(struct unit *u, u16 suspect)
         if (!suspect || i == suspect)
             flush_function(u, &u->fns[i]);
     prq_emit(u);
-    (void)submit(u);
-    if (armed && !u->hq.event_armed)
-        arm_event(u);
+    push_wait(u);
+    if (armed)
+        arm_event(u); /* one tail write for both */
+    else
+        move_tail(u);
 }
 
 /* The unit fetches nothing while the error stands, so the ring is rewritten from its head on. */
@@ -154,24 +152,44 @@ static __attribute__((noinline)) bool cleared(struct unit *u)
     return !u->hq.suspect;
 }
 
-static inline bool status_arrived(struct unit *u)
+static void end_batch(struct host_queue *q)
+{
+    q->busy = false;
+    q->event_armed = false;
+    q->since_us = 0;
+    q->retries = 0;
+    q->suspect = 0;
+    q->first = q->tail;
+}
+
+static bool status_arrived(struct unit *u)
 {
     struct host_queue *q = &u->hq;
 
-    if (*q->word != q->cookie)
+    if (!arrived(q))
         return false;
     q->retries = 0;
     if (q->suspect && !cleared(u))
         return false;
-    q->busy = false;
-    q->first = q->tail;
+    end_batch(q);
     return true;
 }
 
 void hostq_submit(struct unit *u)
 {
-    if (submit(u))
-        (void)status_arrived(u); /* before the clock is even read */
+    struct host_queue *q = &u->hq;
+
+    push_wait(u);
+    if (unlikely(!iommu_opts.wait_us)) {
+        q->busy = true;
+        arm_event(u); /* one tail write for both */
+        return;
+    }
+    move_tail(u);
+    if (likely(arrived(q))) /* before the clock is even read, and before anybody knows of a batch */
+        q->first = q->tail;
+    else
+        q->busy = true;
 }
 
 static void quarantine(struct unit *u, struct fn *f)
@@ -258,8 +276,7 @@ void hostq_lose(struct unit *u)
             q->tail * (u32)sizeof(struct desc));
     q->lost = true;
     q->errors |= FSTS_ITE;
-    q->busy = false;
-    q->suspect = 0;
+    end_batch(q);
     for (u32 sid = 0; sid < 0x10000; sid++)
         if (env_pci_read32(u->segment, (u16)sid, 4) != ~0u && unit_of(u->segment, (u16)sid) == u)
             env_bus_master_off(u->segment, (u16)sid);

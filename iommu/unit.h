@@ -269,9 +269,8 @@ struct host_queue {
     /* One page of words that waits write: a late one cannot hit the word of the present one. */
     volatile u32 *status;
     u64 status_phys;
-    volatile u32 *word; /* the one of the outstanding wait */
-    u32 cookie;         /* the value it gets, never used before */
-    bool piotlb;        /* the batch being built has a PASID-IOTLB descriptor */
+    u32 cookie;  /* the value that the last wait writes, never used before */
+    bool piotlb; /* the batch being built has a PASID-IOTLB descriptor */
     bool busy;
     bool event_armed;
     u64 since_us;
