@@ -140,7 +140,8 @@ static bool behind_call(u64 address)
 
 #define MAX_FRAMES 32
 
-/* Functions keep no frames, so each return address on the stack is shown: some may be left from earlier calls. */
+/* Functions keep no frames, so each return address on the stack is shown: some may be left from earlier
+ * calls. */
 void except_backtrace(const struct regs *regs)
 {
     const struct percpu *cpu = this_cpu();

@@ -153,15 +153,14 @@ static bool handle_known_move(struct vcpu *v, const struct vcpu_exit *exit)
         return false;
     const struct insn *insn = &s->fetched.insn;
     const struct mmio_range *range = s->fetched.range;
-    bool write = !insn->to_reg;
     u64 gpa = exit->gpa, value;
     u64 at = insn->disp + (insn->base == INSN_NO_REG ? 0 : v->gpr[insn->base]);
     if (((at ^ gpa) & (PAGE_SIZE - 1)) || !reaches(&s->fetched, gpa))
         return false;
 
     value = insn->other == INSN_OTHER_REG ? v->gpr[insn->reg] : insn->imm;
-    value = range->handler(range->ctx, gpa, insn->width, write, value, v);
-    if (!write)
+    value = range->handler(range->ctx, gpa, insn->width, !insn->to_reg, value, v);
+    if (insn->to_reg)
         v->gpr[insn->reg] = insn->width == 4 ? (u32)value : value;
     v->mismatches = 0;
     v->rflags &= ~RFLAGS_RF;

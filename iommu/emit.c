@@ -19,14 +19,11 @@ static bool devtlb_wanted(const struct unit *u, const struct fn *f, bool asked, 
 {
     if (!u->device_tlb || f->dead || f->silent)
         return false;
-    switch (iommu_opts.dtlb) {
-    case DTLB_GUEST: /* unsafe: only what the guest sends */
-        return asked;
-    case DTLB_CM: /* unsafe: caching mode as the contract; it covers all but first-stage tables (6.1) */
-        return asked || (u->v.cap & CAP_CM && !first);
-    default:
+    if (likely(iommu_opts.dtlb == DTLB_ALWAYS))
         return true;
-    }
+    /* Unsafe: only what the guest sends, or (DTLB_CM) caching mode as the contract; it covers all but
+     * first-stage tables (6.1). */
+    return asked || (iommu_opts.dtlb == DTLB_CM && u->v.cap & CAP_CM && !first);
 }
 
 /* All that a function may hold, for its plain requests and for every PASID it has used. */

@@ -127,13 +127,12 @@ static void redeliver(struct vcpu *v, struct svm_vcpu *s, u64 event)
 static bool before_entry(struct vcpu *v, struct svm_vcpu *s)
 {
     struct vmcb *b = s->vmcb;
+    bool once = s->flush;
 
     if (v->shutdown)
         return false;
-    if (s->flush) {
-        s->flush = false;
-        b->tlb_control = TLB_FLUSH_ALL;
-    }
+    b->tlb_control = s->flush ? TLB_FLUSH_ALL : 0;
+    s->flush = false;
     if (s->iret_pending && v->rip != s->iret_rip)
         iret_done(s);
     if (v->event) /* an exception in the place of the IRET */
@@ -146,10 +145,11 @@ static bool before_entry(struct vcpu *v, struct svm_vcpu *s)
         b->interrupt_state &= ~SHADOW;
         b->intercept_misc1 |= INTERCEPT1_IRET;
     }
+    once |= !!v->event;
     b->event_inj = v->event;
     v->event = 0;
-    /* Looked at again after each exit while anything is left. */
-    v->attention = v->nmi_pending || s->iret_pending;
+    /* Looked at again after each exit while anything is left, and after what is for one entry. */
+    v->attention = once || v->nmi_pending || s->iret_pending;
     return true;
 }
 
@@ -237,8 +237,6 @@ void svm_run(struct vcpu *v)
 
     struct vmcb *b = svm_of(v)->vmcb;
     from_vmcb(v, b);
-    b->tlb_control = 0;
-    b->event_inj = 0;
     exit->access = b->exit_info1;
     if (unlikely(b->exit_int_info & EVENT_VALID)) {
         redeliver(v, s, b->exit_int_info);
