@@ -107,9 +107,9 @@ def test_cost(boot, record_property):
         assert len({ticks for (other, _), ticks in cost.items() if other == name}) == 1, name
     # A little above what was measured: more than that is an accident.
     assert cost["vmmcall", 1] <= 400
-    assert cost["flush", 1] <= 730
-    assert cost["ats-flush", 1] <= 810
-    assert cost["ats-change-and-flush", 1] <= 930
+    assert cost["flush", 1] <= 685
+    assert cost["ats-flush", 1] <= 745
+    assert cost["ats-change-and-flush", 1] <= 860
     assert cost["ats-flush", 200] - cost["ats-flush", 8] <= 192 * 45
     assert cost["ats-change-and-flush", 200] - cost["ats-change-and-flush", 8] <= 192 * 120
     assert cost["functions", 64] - cost["functions", 2] <= 62 * 60
