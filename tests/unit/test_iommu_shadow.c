@@ -386,6 +386,8 @@ static void hostile_43_memory_runs_out(void **state)
     guest_map(1, 0x3000, GUEST_DATA + 0x1000, P_RW);
     for (unsigned i = 1; i < 512; i++)
         poke64(guest_entry(1, (u64)i << 21, 2), peek64(guest_entry(1, 0, 2))); /* the same table, shared */
+    /* and one large page, which is to be a table when there is no memory for that */
+    poke64(guest_entry(1, 1ull << 21, 2), RAM2_BASE | P_RW | 1 << 7);
     q_context(0, 3, 6, SID_PLAIN, 0);
     q_iotlb(0, 2, 6, 0, 0);
     W.warnings = 0;
@@ -397,6 +399,11 @@ static void hostile_43_memory_runs_out(void **state)
     dma_lands(PLAIN, (511ull << 21) | 0x3000, true);
     world_deliver();
     assert_int_equal(guest_r32(0, R_FSTS), FS_PPF);
+    only_outcome(PLAIN, (1ull << 21) | 0x3000, RAM2_BASE + 0x3000);
+    poke64(guest_entry(1, 1ull << 21, 2), peek64(guest_entry(1, 0, 2)));
+    q_iotlb(0, 2, 6, 0, 0);
+    assert_true(q_sync(0));
+    only_outcome(PLAIN, (1ull << 21) | 0x3000, ~0ull); /* not as the table says, but nor as it was */
     /* Sluice itself keeps something */
     assert_true(W.pages - W.bump + W.free_pages >= 200);
     /* the guest gives some back: there is room again */
