@@ -206,6 +206,21 @@ static void hostile_22_and_24_entries(void **state)
         only_outcome(PLAIN, 0x3000, GUEST_DATA);
         finish();
     }
+    /* Each bit beside P, FPD, TT, AW, what software may use, the domain-id and the pointers. */
+    for (unsigned what = 0; what < 2; what++)
+        for (unsigned bit = 0; bit < 128; bit++) {
+            static const u64 known[2][2] = { { 0xfffffffffffff001, 0 }, { 0xfffffffffffff00f, 0xffff7f } };
+            u64 at = (what ? ctx_at(SID_PLAIN) : GUEST_ROOT) + bit / 64 * 8;
+
+            if (known[what][bit / 64] >> bit % 64 & 1)
+                continue;
+            in_use(&(struct world_cfg){ .wait_us = 100, .quiet = true });
+            poke64(at, peek64(at) ^ 1ull << bit % 64);
+            q_context(0, 1, 0, 0, 0);
+            assert_true(q_sync(0));
+            if (fault_of(PLAIN, 0x3000) != (what ? 0xb : 0xa))
+                fail_msg("bit %u of a %s entry is not refused", bit, what ? "context" : "root");
+        }
 }
 
 /* 22: the reasons of second-stage tables are the guest's, too. */

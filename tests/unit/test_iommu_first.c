@@ -162,6 +162,23 @@ static void entries_judged(void **state)
             if (bad[n].q2 == TRIP_BASE) /* hardware never saw that address */
                 assert_false(region_holds(TRIP_BASE));
         }
+        /* Each bit beside P, FPD, AW, PGTT, the domain-id, PWSNP, PGSNP, the memory types, FSPM, WPE, NXE and
+         * the pointers. */
+        for (unsigned bit = 0; bit < 512; bit++) {
+            static const u64 known[8] = { 0xfffffffffffff1df, 0xffffffff3f80ffff, 0xfffffffffffff03c };
+            u64 entry[8] = { 1 << 6 | 1, DID, FS_A };
+
+            if (known[bit / 64] >> bit % 64 & 1)
+                continue;
+            W.now_us += 2000; /* no storm of faults */
+            entry[bit / 64] |= 1ull << bit % 64;
+            memcpy(world_mem(entry_at(PLAIN, RID)), entry, sizeof(entry));
+            q_pasid(0, 1, DID, RID);
+            assert_true(q_sync(0));
+            if (fault_of(PLAIN, IOVA) != 0x5a)
+                fail_msg("bit %u of an entry: reason %x", bit, fault_of(PLAIN, IOVA));
+            memset(world_mem(entry_at(PLAIN, RID)), 0, sizeof(entry));
+        }
         /* harmless: write protection for a supervisor that cannot be, no-execute, memory types */
         poke64(entry_at(PLAIN, RID) + 8, DID | 7ull << 25 | 0xabcdull << 40);
         poke64(entry_at(PLAIN, RID) + 16, FS_B | 1 << 4 | 1 << 5);
