@@ -528,10 +528,12 @@ static void faults_of_pasids(void **state)
     assert_int_equal(fault_of_pasid(ATS, 8192, IOVA), 0x46);  /* beyond the guest's directory */
     assert_int_equal(fault_of_pasid(ATS, 16384, IOVA), 0x46); /* beyond ours */
     assert_int_equal(fault_of_pasid(ATS, P1, 0x3000), 0x71);
-    poke64(DIR(ATS) + 8, PAGE(40) | 1 | 1 << 6);
-    q_pasid(0, 0, DID, 0);
-    assert_true(q_sync(0));
-    assert_int_equal(fault_of_pasid(ATS, 64, IOVA), 0x52);
+    for (unsigned bit = 2; bit < 12; bit++) {
+        poke64(DIR(ATS) + 8, PAGE(40) | 1 | 1 << bit);
+        q_pasid(0, 0, DID, 0);
+        assert_true(q_sync(0));
+        assert_int_equal(fault_of_pasid(ATS, 64, IOVA), 0x52);
+    }
     poke64(DIR(ATS) + 8, TRIP_BASE | 1);
     q_pasid(0, 0, DID, 0);
     assert_true(q_sync(0));
