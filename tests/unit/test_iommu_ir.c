@@ -120,6 +120,52 @@ static void reserved_bits_of_an_entry(void **state)
     finish();
 }
 
+/* Whose message an entry is for (9.9) is what the guest says. */
+static bool may_use(u64 svt, u64 sq, u16 wanted, u16 sid)
+{
+    static const u16 ignored[] = { 0, 4, 6, 7 };
+
+    switch (svt) {
+    case 0:
+        return true;
+    case 1:
+        return !((wanted ^ sid) & ~ignored[sq]);
+    case 2: /* buses, from 15:8 to 7:0 */
+        return sid >> 8 >= wanted >> 8 && sid >> 8 <= (wanted & 0xff);
+    default:
+        return false;
+    }
+}
+
+static void source_of_an_entry(void **state)
+{
+    static const u16 requesters[] = {
+        0x0018, 0x0019, 0x001a, 0x001c, 0x001f, 0x0020, 0x0100, 0x0208, 0x0300
+    };
+    static const u16 wanted[] = { 0x0018, 0x001c, 0x0101, 0x0102 };
+
+    (void)state;
+    remapping_on(0);
+    for (unsigned i = 0; i < 16 * ARRAY_SIZE(wanted); i++) {
+        u64 svt = i & 3, sq = i >> 2 & 3;
+
+        put_irte(3, vector(0x41), svt << 18 | sq << 16 | wanted[i / 16]);
+        flush_entry(3);
+        for (unsigned n = 0; n < ARRAY_SIZE(requesters); n++) {
+            struct model_req r = { .sid = requesters[n], .addr = SENT_ALONE, .len = 4, .write = true };
+            u32 data = 3;
+            bool passes = model_dma(W.unit[0], &r, &data).status == MODEL_INTERRUPT;
+
+            if (passes != may_use(svt, sq, wanted[i / 16], requesters[n]))
+                fail_msg("SVT %u, SQ %u, SID %x: %x %s", (unsigned)svt, (unsigned)sq, wanted[i / 16],
+                         requesters[n], passes ? "passes" : "does not pass");
+        }
+        W.now_us += 2000;
+        guest_faults_clear(0);
+    }
+    finish();
+}
+
 /* Compatibility format passes until the guest remaps, and then no more. */
 static void compatibility_format(void **state)
 {
@@ -353,6 +399,7 @@ int main(void)
         cmocka_unit_test(the_guests_entries_count),
         cmocka_unit_test(nothing_but_ordinary_interrupts),
         cmocka_unit_test(reserved_bits_of_an_entry),
+        cmocka_unit_test(source_of_an_entry),
         cmocka_unit_test(compatibility_format),
         cmocka_unit_test(flushes_of_every_width),
         cmocka_unit_test(an_error_loses_no_entry),

@@ -152,6 +152,22 @@ static void hostile_25_an_entry_changes_while_it_is_read(void **state)
         only_outcome(PLAIN, IOVA, IOVA);
         finish();
     }
+
+    /* of interrupts: the message of one, or of the other, for whom it is meant */
+    in_use(&(struct world_cfg){ .wait_us = 100, .ecap = ECAP_DEFAULT | E_IR });
+    W.device_irqs_expected = true;
+    guest_remapping(0, true);
+    guest_irte(3, 1 | 0x41 << 16, 1 << 18 | SID_PLAIN);
+    replacement[0] = 1 | 0x52 << 16;
+    replacement[1] = 1 << 18 | SID_ATS;
+    q_iec(0, true, 3, 0);
+    flush_while_it_is_replaced(GUEST_IRT + 3 * 16, 2, 0);
+    assert_true(q_sync(0));
+    struct model_req r = { .sid = SID_ATS, .addr = 0xfee00018, .len = 4, .write = true };
+    u32 data = 3;
+    assert_int_equal(model_dma(W.unit[0], &r, &data).status, MODEL_INTERRUPT);
+    assert_int_equal(W.device_irq[0].data & 0xff, 0x52);
+    finish();
 }
 
 /* 6.2.2, and line 16: hardware may read an entry at any time, and never sees half of one and half of another.
