@@ -17,8 +17,8 @@ void env_write64(void *regs, u32 off, u64 value);
 
 /* --- guest memory --- */
 /*
- * Guest-physical address `gpa` and what follows it to the end of its 4K page, or NULL when that is not RAM the
- * guest owns. The guest's CPUs write it at any time: whoever reads it reads each word once.
+ * Guest-physical address `gpa` and what follows it to the end of its 4K page, or NULL when that is not RAM
+ * the guest owns. The guest's CPUs write it at any time: whoever reads it reads each word once.
  */
 volatile void *env_guest_page(u64 gpa);
 
