@@ -258,7 +258,7 @@ def main():
             directory.mkdir()
             return directory
 
-        if args.only in (None, "cost"):
+        if args.only in (None, "cost") or "cost" not in data:  # what everything else is put beside
             for where in "bare", "sluice":
                 say(f"tail writes, {where}")
                 data.setdefault("cost", {})[where] = costs(fresh(), where)

@@ -12,7 +12,7 @@
 #define ROUNDS        8u
 #define DOMAIN        5u
 #define MAX_MAPPED    0x10000u
-#define MAX_DOMAINS   1024u
+#define MAX_DOMAINS   4096u
 #define MAX_FUNCTIONS 64u
 #define VIRTIO_VENDOR 0x1af4
 #define IOVA          0x40000000ull
