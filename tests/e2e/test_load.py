@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Linux under mixed load with verified data: a pairwise choice of the combinations, or all of them, or for long.
 
-Each run reads two disks and fetches a file at the same time, again and again, writes and reads back, and
-compares every byte by its check sum. The choice rotates with a seed, which is printed and can be given (SEED=).
-`make test-all` runs every combination, `make soak MINUTES=30` one of them for long.
+Each run reads two disks and fetches a file through two network cards at the same time, again and again, writes and
+reads back, and compares every byte by its check sum. The choice rotates with a seed, which is printed and can be
+given (SEED=). `make test-all` runs every combination, `make soak MINUTES=30` one of them for long.
 """
 
 import hashlib
@@ -33,8 +33,18 @@ SCRIPT = """
 wait_for /dev/nvme0n1
 wait_for /dev/vda
 wait_for /sys/class/net/eth0
-ip link set eth0 up
-ip address add 10.0.2.15/24 dev eth0
+wait_for /sys/class/net/eth1
+for file in /sys/class/net/eth*/device/uevent; do
+    interface=$(echo "$file" | cut -d / -f 5)
+    if grep -q e1000e "$file"; then net=10.0.3; else net=10.0.2; fi
+    ip link set "$interface" up
+    ip address add $net.15/24 dev "$interface"
+    tries=0
+    until [ "$(cat /sys/class/net/$interface/carrier)" = 1 ] || [ $tries -ge 200 ]; do
+        tries=$((tries + 1))
+        usleep 50000
+    done
+done
 end=$(($(cut -d . -f 1 /proc/uptime) + SECONDS))
 again() { [ "$(cut -d . -f 1 /proc/uptime)" -lt $end ]; }
 same() { [ "$(sha256sum | cut -d ' ' -f 1)" = "$2" ] || say "FAIL: wrong bytes from $1"; }
@@ -54,10 +64,14 @@ back() {
         dd of=/dev/vda bs=16k count=256 seek=256 oflag=direct iflag=fullblock 2> /dev/null
     dd if=/dev/vda bs=16k skip=256 count=256 iflag=direct 2> /dev/null | same copy "$1"
 }
-fetch() { tftp -g -b 1428 -r payload -l /tmp/payload 10.0.2.2 && same net "$1" < /tmp/payload; }
+fetch() {
+    tftp -g -b 1428 -r payload -l "/tmp/$1" "$1" || say "FAIL: nothing from $1"
+    same "$1" "$2" < "/tmp/$1"
+}
 loop nvme disk /dev/nvme0n1 NVME &
 loop virtio-blk disk /dev/vda BLK &
-loop net fetch NET &
+loop virtio-net fetch 10.0.2.2 NET &
+loop e1000e fetch 10.0.3.2 NET &
 loop copy back NVME
 wait
 """
@@ -99,7 +113,7 @@ def run(directory, row, seconds):
     result = linux.boot(
         *[directory, script],
         version=row["version"],
-        wanted=["nvme", "virtio_pci", "virtio_blk", "virtio_net"],
+        wanted=["nvme", "virtio_pci", "virtio_blk", "virtio_net", "e1000e"],
         append=f"ipv6.disable=1 iommu.strict={0 if lazy else 1}" + ("" if row["unit"] == "legacy" else " intel_iommu=sm_on"),
         options="firststage=direct" if first else "",
         iommu=f"device-iotlb=on,intremap={'on,eim=on' if row['remapping'] else 'off'}{UNITS[row['unit']]}"
@@ -110,6 +124,7 @@ def run(directory, row, seconds):
             *["-drive", f"{drive},id=d1,file={directory}/disk1", "-device", f"virtio-blk-pci,bus=rp1,drive=d1,{ats}"],
             *["-netdev", f"user,id=n0,restrict=on,tftp={served}"],
             *["-device", f"virtio-net-pci,bus=rp2,netdev=n0,romfile=,{ats}"],
+            *["-netdev", f"user,id=n1,net=10.0.3.0/24,restrict=on,tftp={served}", "-device", "e1000e,netdev=n1,romfile="],
         ],
         firmware=row["firmware"],
         smp=row["cpus"],
@@ -117,7 +132,7 @@ def run(directory, row, seconds):
         timeout=seconds * 2 + 240,
     )
     linux.assert_good(result)
-    for what in "nvme", "virtio-blk", "net", "copy":
+    for what in "nvme", "virtio-blk", "virtio-net", "e1000e", "copy":
         assert f"LINUX: load {what} " in result.serial, result.describe()
     assert "vtd_dmar_fault" not in result.trace_text, result.describe()
     return result
