@@ -94,42 +94,48 @@ static void hostile_02_every_size(void **state)
     u64 base = 0x100000; /* 512 KiB of ring fit below the region */
 
     (void)state;
-    in_use(&(struct world_cfg){ .wait_us = 100 });
-    for (unsigned qs = 0; qs <= 7; qs++) {
-        unsigned entries = 256u << qs;
+    for (unsigned wide = 0; wide < 2; wide++) {
+        unsigned size = 16u << wide; /* of a descriptor */
 
-        queue_at(base | qs, 0);
-        for (unsigned i = 0; i < entries; i++)
-            put_wait(base + i * 16, GUEST_STATUS + (i & 511) * 4);
-        poke64(base + (entries - 1) * 16ull, 5 | WAIT_SW | 0x1111ull << 32);
-        poke64(base + (entries - 1) * 16ull + 8, GUEST_STATUS + 0xf00);
-        poke64(GUEST_STATUS + 0xf00, 0);
-        /* a full ring is one entry less than there are */
-        guest_w64(0, R_IQT, (entries - 1) * 16);
-        world_settle();
-        assert_int_equal(guest_r32(0, R_IQH), (entries - 1) * 16);
-        assert_int_equal(peek32(GUEST_STATUS + 0xf00), 0);
-        /* head == tail: nothing */
-        host_clear();
-        guest_w64(0, R_IQT, (entries - 1) * 16);
-        world_settle();
-        assert_int_equal(nr_host, 0);
-        /* and around the end */
-        guest_w64(0, R_IQT, 16);
-        world_settle();
-        assert_int_equal(guest_r32(0, R_IQH), 16);
-        assert_int_equal(peek32(GUEST_STATUS + 0xf00), 0x1111);
-        assert_int_equal(iqe(0), 0);
-        if (qs < 7) { /* one entry beyond the ring */
-            guest_w64(0, R_IQT, entries * 16);
+        in_use(&(struct world_cfg){ .wait_us = 100,
+                                    .ecap = ECAP_DEFAULT | (wide ? E_SMTS | E_SSTS | E_SMPWC : 0) });
+        for (unsigned qs = 0; qs <= 7; qs++) {
+            unsigned entries = 256u << qs >> wide;
+
+            memset(world_mem(base), 0, entries * size);
+            queue_at(base | qs | wide << 11, 0);
+            for (unsigned i = 0; i < entries; i++)
+                put_wait(base + i * size, GUEST_STATUS + (i & 511) * 4);
+            poke64(base + (entries - 1) * (u64)size, 5 | WAIT_SW | 0x1111ull << 32);
+            poke64(base + (entries - 1) * (u64)size + 8, GUEST_STATUS + 0xf00);
+            poke64(GUEST_STATUS + 0xf00, 0);
+            /* a full ring is one entry less than there are */
+            guest_w64(0, R_IQT, (entries - 1) * size);
             world_settle();
-            assert_int_equal(iqe(0), 1);
-            guest_w64(0, R_IQT, 16);
-            clear_iqe();
+            assert_int_equal(guest_r32(0, R_IQH), (entries - 1) * size);
+            assert_int_equal(peek32(GUEST_STATUS + 0xf00), 0);
+            /* head == tail: nothing */
+            host_clear();
+            guest_w64(0, R_IQT, (entries - 1) * size);
+            world_settle();
+            assert_int_equal(nr_host, 0);
+            /* and around the end */
+            guest_w64(0, R_IQT, size);
+            world_settle();
+            assert_int_equal(guest_r32(0, R_IQH), size);
+            assert_int_equal(peek32(GUEST_STATUS + 0xf00), 0x1111);
+            assert_int_equal(iqe(0), 0);
+            if (qs < 7) { /* one entry beyond the ring */
+                guest_w64(0, R_IQT, entries * size);
+                world_settle();
+                assert_int_equal(iqe(0), 1);
+                guest_w64(0, R_IQT, size);
+                clear_iqe();
+            }
         }
+        announced(0, R_ECAP, E_QI);
+        finish();
     }
-    announced(0, R_ECAP, E_QI);
-    finish();
 }
 
 /* Batches that begin anywhere and cross a page of the ring; more of one kind than its list holds, and then
