@@ -337,6 +337,28 @@ static void a_wait_drains(void **state)
     }
 }
 
+/* PD beside each of the other flags: drained before either sign is given, also where there is none. */
+static void every_wait_that_drains(void **state)
+{
+    (void)state;
+    for (unsigned flags = 0; flags < 8; flags++) {
+        unsigned wait = (flags & 1 ? WAIT_SW : 0) | (flags & 2 ? WAIT_IF : 0) | (flags & 4 ? WAIT_FN : 0);
+
+        with_pages(ECAP_SM | E_PRS | E_PDS, MODEL_PACE_AT_ONCE);
+        model_hold_page_requests(W.unit[0], true);
+        assert_true(ask(ATS, 3, 0x3000, true));
+        poke64(GUEST_STATUS, 0);
+        q_wait_flags(0, wait | WAIT_PD, 9, GUEST_STATUS);
+        q_ring(0);
+        world_settle();
+        assert_int_equal(guest_r32(0, R_PQT), 32);
+        assert_int_equal(peek32(GUEST_STATUS), flags & 1 ? 9 : 0);
+        assert_int_equal(guest_r32(0, R_ICS), flags & 2 ? 1 : 0);
+        assert_int_equal(iqe(0), 0);
+        finish();
+    }
+}
+
 /* Whoever is reset, switched off or quarantined waits for nothing any more. */
 static void teardown(void **state)
 {
@@ -674,6 +696,7 @@ int main(void)
         cmocka_unit_test(the_guests_queue_overflows),
         cmocka_unit_test(more_groups_than_we_follow),
         cmocka_unit_test(a_wait_drains),
+        cmocka_unit_test(every_wait_that_drains),
         cmocka_unit_test(teardown),
         cmocka_unit_test(who_may_ask),
         cmocka_unit_test(a_response_outlives_a_time_out),
