@@ -664,6 +664,84 @@ static void protection_is_never_dropped(void **state)
         }
 }
 
+/* --- another table mode --- */
+
+#define SM_ROOT (RAM2_BASE + 0x1000)
+
+/* All functions reach domain 1 through their plain requests: a directory, a table of PASIDs, entry 0. */
+static void scalable_tables(void)
+{
+    memset(world_mem(RAM2_BASE), 0, 0x10000);
+    poke64(RAM2_BASE + 0x2000, (RAM2_BASE + 0x3000) | 1);
+    poke64(RAM2_BASE + 0x3000 + 8, 6);
+    poke64(RAM2_BASE + 0x3000, 1 | 2 << 6 | 2 << 2 | G.dom[1].root);
+    for (unsigned f = 0; f < W.nr_fns; f++) {
+        u16 sid = W.cfg.fn[f].sid;
+        u64 table = RAM2_BASE + 0x4000 + (sid >> 8) * 0x1000;
+
+        poke64(SM_ROOT + (sid >> 8) * 16, table | 1);
+        poke64(table + (sid & 0x7f) * 32, (RAM2_BASE + 0x2000) | (W.cfg.fn[f].ats ? 1 << 2 : 0) | 1);
+    }
+}
+
+static void change_mode(bool scalable, bool te)
+{
+    if (!te)
+        guest_gcmd(0, G_TE, false);
+    guest_gcmd(0, G_QIE, false);
+    guest_w64(0, R_RTADDR, scalable ? SM_ROOT | 1 << 10 : GUEST_ROOT);
+    guest_gcmd(0, G_SRTP, true);
+    G.scalable = scalable;
+    guest_queue_on(0);
+    q_context(0, 1, 0, 0, 0);
+    if (scalable)
+        q_pasid(0, 3, 0, 0);
+    q_iotlb(0, 1, 0, 0, 0);
+    assert_true(q_sync(0));
+    if (!te)
+        guest_gcmd(0, G_TE, true);
+}
+
+/* From legacy to scalable mode and back, with translation off meanwhile or not: what the new root says is all
+ * that counts, and flushes in the words of the new mode are enough. */
+static void the_guest_changes_its_table_mode(void **state)
+{
+    (void)state;
+    for (unsigned te = 0; te < 2; te++)
+        for (unsigned host = 0; host < 2; host++) {
+            in_use(&(struct world_cfg){ .wait_us = 100,
+                                        .ecap = ECAP_DEFAULT | E_SMTS | E_SSTS | E_SMPWC |
+                                                (host ? E_FSTS | E_NEST | E_PASID | E_PSS : 0) });
+            guest_domain_init(1, 6, 4);
+            guest_map(1, 0x3000, GUEST_DATA + 0x1000, P_RW);
+            scalable_tables();
+            map_and_flush(0, 0x3000, GUEST_DATA);
+            for (unsigned round = 0; round < 3; round++) {
+                change_mode(true, te);
+                model_fill_all(W.unit[0]);
+                for (unsigned f = 0; f < W.nr_fns; f++)
+                    only_outcome(f, 0x3000, GUEST_DATA + 0x1000 + round * 0x2000);
+                guest_map(1, 0x3000, GUEST_DATA + 0x3000 + round * 0x2000, P_RW);
+                q_iotlb(0, 3, 6, 0x3000, 0);
+                assert_true(q_sync(0));
+                for (unsigned f = 0; f < W.nr_fns; f++)
+                    only_outcome(f, 0x3000, GUEST_DATA + 0x3000 + round * 0x2000);
+                model_fill_all(W.unit[0]);
+                change_mode(false, te);
+                model_fill_all(W.unit[0]);
+                for (unsigned f = 0; f < W.nr_fns; f++)
+                    only_outcome(f, 0x3000, GUEST_DATA + round * 0x2000);
+                guest_map(0, 0x3000, GUEST_DATA + 0x2000 + round * 0x2000, P_RW);
+                q_iotlb(0, 3, 5, 0x3000, 0);
+                assert_true(q_sync(0));
+                for (unsigned f = 0; f < W.nr_fns; f++)
+                    only_outcome(f, 0x3000, GUEST_DATA + 0x2000 + round * 0x2000);
+                model_fill_all(W.unit[0]);
+            }
+            finish();
+        }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -683,6 +761,7 @@ int main(void)
         cmocka_unit_test(hostile_37_firmware_left_it_on),
         cmocka_unit_test(hostile_37_firmware_in_scalable_mode),
         cmocka_unit_test(protection_is_never_dropped),
+        cmocka_unit_test(the_guest_changes_its_table_mode),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
