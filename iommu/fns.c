@@ -43,11 +43,13 @@ static struct fn *fn_add(struct unit *u, u16 sid)
 
 static void fn_remove(struct unit *u, struct fn *f)
 {
+    u16 sid = f->sid;
+
     u->nr_twice -= f->twice;
     domain_detach(u, f);
-    prq_forget(u, f->sid);
-    *idmap_slot(&u->fn_of_sid, f->sid, false) = 0;
+    *idmap_slot(&u->fn_of_sid, sid, false) = 0;
     *f = (struct fn){ 0 };
+    prq_forget(u, sid); /* what it has asked for is nobody's now */
 }
 
 static bool trusted(const struct unit *u, u16 sid, u16 pfsid)

@@ -178,4 +178,6 @@ void prq_forget(struct unit *u, u16 sid)
             u->prq.answers--;
         *g = (struct page_group){ 0 };
     }
+    if (u->prq.full) /* what has waited for a group */
+        (void)prq_collect(u);
 }

@@ -281,7 +281,7 @@ static void with_a_pasid(void **state)
         guest_pasid_entry(f, 0, 0, 0);
         if (W.cfg.fn[f].ats)
             world_ats(f, true);
-        guest_sm_context(f, 0, W.cfg.fn[f].ats);
+        guest_sm_context(f, 0, W.cfg.fn[f].ats ? CTX_ATS : 0);
     }
     q_context(0, 1, 0, 0, 0);
     q_pasid(0, 3, 0, 0);

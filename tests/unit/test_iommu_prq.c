@@ -5,23 +5,8 @@
  */
 #include "tests/unit/world_test.h"
 
-#define E_PRS   (1ull << 29)
-#define E_PDS   (1ull << 42)
 #define ECAP_SM (ECAP_DEFAULT | E_SMTS | E_SSTS | E_SMPWC)
-#define PQ      RAM2_BASE
-#define WAIT_PD (1u << 7)
-
-enum {
-    R_PQH = 0xc0,
-    R_PQT = 0xc8,
-    R_PQA = 0xd0,
-    R_PRS = 0xdc,
-    R_PECTL = 0xe0,
-    R_PEDATA = 0xe4,
-    R_PEADDR = 0xe8
-};
-enum { PPR = 1, PRO = 2 };
-enum { CTX_PRE = 1 << 4 };
+#define PQ      GUEST_PQ
 
 static u64 context_at(unsigned f)
 {
@@ -51,19 +36,13 @@ static void with_pages_and_wait(u64 ecap, u8 pace, u32 wait_us)
         guest_pasid_entry(f, 0, 0, 0);
         if (W.cfg.fn[f].ats)
             world_ats(f, true);
-        guest_sm_context(f, 0, W.cfg.fn[f].ats);
+        guest_sm_context(f, 0, W.cfg.fn[f].ats ? CTX_ATS : 0);
         if (W.cfg.fn[f].ats && ecap & E_PRS)
-            poke64(context_at(f), peek64(context_at(f)) | CTX_PRE);
+            poke64(context_at(f), peek64(context_at(f)) | CTX_PAGES);
     }
     flush_all();
     memset(world_mem(PQ), 0xee, 4096);
-    guest_w64(0, R_PQH, 0);
-    guest_w64(0, R_PQT, 0);
-    guest_w64(0, R_PQA, PQ);
-    guest_w32(0, R_PRS, PPR | PRO);
-    guest_w32(0, R_PEDATA, 0x45);
-    guest_w32(0, R_PEADDR, 0xfee00000);
-    guest_w32(0, R_PECTL, 0);
+    guest_page_queue(0);
     model_clear_violations(W.unit[0]);
     host_clear();
 }
@@ -111,13 +90,13 @@ static void requests_and_responses(void **state)
             world_deliver();
             assert_int_equal(W.irqs, 1);
             assert_int_equal(W.irq[0].data, 0x45);
-            assert_int_equal(guest_r32(0, R_PRS), PPR);
+            assert_int_equal(guest_r32(0, R_PRS), PRS_PENDING);
             assert_int_equal(guest_r32(0, R_PQT), (at + 32) % 4096);
             assert_int_equal(peek64(PQ + at), 1 | (u64)W.cfg.fn[f].sid << 16);
             assert_int_equal(peek64(PQ + at + 8),
                              (0x3000 + (i << 12)) | (i % 512) << 3 | 4 | (i & 1) << 1 | 1);
             assert_int_equal(peek64(PQ + at + 16) | peek64(PQ + at + 24), 0);
-            guest_w32(0, R_PRS, PPR);
+            guest_w32(0, R_PRS, PRS_PENDING);
             guest_w64(0, R_PQH, (at + 32) % 4096);
             respond(W.cfg.fn[f].sid, (u16)(i % 512), i % 3 == 0 ? 0 : i % 3 == 1 ? 1 : 15);
             assert_true(q_sync(0));
@@ -242,14 +221,14 @@ static void the_guests_queue_overflows(void **state)
         assert_true(ask(ATS, (u16)i, 0x3000, i == 0));
         world_deliver();
     }
-    assert_int_equal(guest_r32(0, R_PRS), PPR);
+    assert_int_equal(guest_r32(0, R_PRS), PRS_PENDING);
     tail = guest_r32(0, R_PQT);
     assert_int_equal(tail, 127 * 32);
     assert_true(ask(ATS, 200, 0x3000, true));
     assert_true(ask(ATS, 201, 0x3000, false));
     world_deliver();
     world_settle();
-    assert_int_equal(guest_r32(0, R_PRS), PPR | PRO);
+    assert_int_equal(guest_r32(0, R_PRS), PRS_PENDING | PRS_OVERFLOW);
     assert_int_equal(guest_r32(0, R_PQT), tail);
     assert_int_equal(responses(ATS, &last), 1);
     assert_int_equal(last.group, 200);
@@ -260,11 +239,11 @@ static void the_guests_queue_overflows(void **state)
     world_deliver();
     assert_int_equal(guest_r32(0, R_PQT), tail);
     assert_int_equal(responses(ATS, NULL), 2);
-    guest_w32(0, R_PRS, PPR | PRO);
+    guest_w32(0, R_PRS, PRS_PENDING | PRS_OVERFLOW);
     ask(ATS, 203, 0x3000, true);
     world_deliver();
     assert_int_equal(guest_r32(0, R_PQT), 0);
-    assert_int_equal(guest_r32(0, R_PRS), PPR);
+    assert_int_equal(guest_r32(0, R_PRS), PRS_PENDING);
     static const u64 nowhere[] = { REGION_BASE, UNIT_BASE, 0xfee00000, TRIP_BASE, 0x3ffffffff000ull };
     for (unsigned i = 0; i < ARRAY_SIZE(nowhere); i++) {
         with_pages(ECAP_SM | E_PRS | E_PDS, MODEL_PACE_AT_ONCE);
@@ -272,7 +251,7 @@ static void the_guests_queue_overflows(void **state)
         ask(ATS, 1, 0x3000, true);
         world_deliver();
         world_settle();
-        assert_int_equal(guest_r32(0, R_PRS), PRO);
+        assert_int_equal(guest_r32(0, R_PRS), PRS_OVERFLOW);
         assert_int_equal(responses(ATS, NULL), 1);
     }
     finish();
@@ -289,7 +268,7 @@ static void more_groups_than_we_follow(void **state)
         ask(ATS, (u16)i, 0x3000, true);
         world_deliver();
         guest_w64(0, R_PQH, guest_r32(0, R_PQT));
-        guest_w32(0, R_PRS, PPR);
+        guest_w32(0, R_PRS, PRS_PENDING);
     }
     given = 128;
     assert_int_equal(guest_r32(0, R_PQT), 0);
@@ -300,7 +279,7 @@ static void more_groups_than_we_follow(void **state)
         respond(SID_ATS, (u16)i, 0);
     assert_true(q_sync(0));
     world_deliver();
-    assert_int_equal(guest_r32(0, R_PRS), PPR);
+    assert_int_equal(guest_r32(0, R_PRS), PRS_PENDING);
     assert_int_equal(guest_r32(0, R_PQT), 127 * 32);
     assert_int_equal(peek64(PQ + 8) >> 3 & 0x1ff, 128);
     assert_int_equal(responses(ATS, NULL), 400 - 127);
@@ -309,6 +288,34 @@ static void more_groups_than_we_follow(void **state)
     assert_true(q_sync(0));
     assert_int_equal(responses(ATS, NULL), 400);
     finish();
+}
+
+/* What waits for a group to end need not wait for one of a function that is gone; and its own is over. */
+static void a_function_goes_and_others_go_on(void **state)
+{
+    (void)state;
+    for (unsigned reset = 0; reset < 2; reset++) {
+        with_pages(ECAP_SM | E_PRS | E_PDS, MODEL_PACE_AT_ONCE);
+        for (unsigned i = 0; i < 130; i++) {
+            ask(ATS, (u16)i, 0x3000, true);
+            world_deliver();
+            guest_w64(0, R_PQH, guest_r32(0, R_PQT));
+            guest_w32(0, R_PRS, PRS_PENDING);
+        }
+        assert_true(ask(ATS2, 4, 0x3000, true));
+        world_deliver();
+        assert_int_equal(guest_r32(0, R_PQT), 0);
+        if (reset)
+            world_reset(ATS);
+        else
+            world_ats(ATS, false);
+        assert_int_equal(guest_r32(0, R_PQT), 32);
+        assert_int_equal(peek64(PQ) >> 16 & 0xffff, SID_ATS2);
+        respond(SID_ATS2, 4, 0);
+        assert_true(q_sync(0));
+        assert_int_equal(responses(ATS2, NULL), 1);
+        finish();
+    }
 }
 
 /* A wait with PD: what was asked before it is in the guest's queue when its status is there. */
@@ -396,18 +403,18 @@ static void who_may_ask(void **state)
     (void)state;
     with_pages(ECAP_SM | E_PRS | E_PDS, MODEL_PACE_AT_ONCE);
     assert_true(ask(ATS, 1, 0x3000, false));
-    poke64(context_at(ATS), peek64(context_at(ATS)) & ~(u64)CTX_PRE);
+    poke64(context_at(ATS), peek64(context_at(ATS)) & ~(u64)CTX_PAGES);
     flush_all();
     assert_false(ask(ATS, 1, 0x3000, true));
     assert_true(ask(ATS2, 1, 0x3000, true));
-    poke64(context_at(PLAIN), peek64(context_at(PLAIN)) | CTX_PRE);
+    poke64(context_at(PLAIN), peek64(context_at(PLAIN)) | CTX_PAGES);
     flush_all();
     guest_faults_clear(0);
     assert_false(
         ask(PLAIN, 1, 0x3000, true)); /* no ATS, so its gate is shut, which the guest need not know */
     world_deliver();
     assert_int_equal(guest_r32(0, R_FSTS) & (FS_PPF | FS_PFO), 0);
-    poke64(context_at(PLAIN), peek64(context_at(PLAIN)) & ~(u64)CTX_PRE);
+    poke64(context_at(PLAIN), peek64(context_at(PLAIN)) & ~(u64)CTX_PAGES);
     flush_all();
     assert_false(ask(PLAIN, 1, 0x3000, true));
     world_deliver();
@@ -447,11 +454,11 @@ static void the_units_queue_overflows(void **state)
     with_pages(ECAP_SM | E_PRS | E_PDS, MODEL_PACE_AT_ONCE);
     for (unsigned i = 0; i < 200; i++)
         ask(ATS, (u16)i, 0x3000, false);
-    assert_true(model_reg_read(W.unit[0], R_PRS, 4) & PRO);
+    assert_true(model_reg_read(W.unit[0], R_PRS, 4) & PRS_OVERFLOW);
     world_deliver();
-    assert_false(model_reg_read(W.unit[0], R_PRS, 4) & PRO);
+    assert_false(model_reg_read(W.unit[0], R_PRS, 4) & PRS_OVERFLOW);
     guest_w64(0, R_PQH, guest_r32(0, R_PQT));
-    guest_w32(0, R_PRS, PPR | PRO);
+    guest_w32(0, R_PRS, PRS_PENDING | PRS_OVERFLOW);
     assert_true(ask(ATS, 300, 0x3000, true));
     world_deliver();
     assert_int_not_equal(guest_r32(0, R_PQT), guest_read(0, R_PQH, 8));
@@ -480,7 +487,7 @@ static void firmwares_queue_is_over(void **state)
     W.on_trace = NULL;
     assert_int_equal(model_reg_read(W.unit[0], R_PQH, 8), 0);
     assert_int_equal(model_reg_read(W.unit[0], R_PQT, 8), 0);
-    assert_int_equal(cleared, PPR | PRO);
+    assert_int_equal(cleared, PRS_PENDING | PRS_OVERFLOW);
 }
 
 /* --- what the unit still holds when whoever asked is torn down --- */
@@ -519,15 +526,15 @@ static void tear_down(enum teardown how)
         guest_gcmd(0, G_TE, false);
         return;
     case PRE_OFF:
-        poke64(ctx, peek64(ctx) & ~(u64)CTX_PRE);
+        poke64(ctx, peek64(ctx) & ~(u64)CTX_PAGES);
         break;
     case ENTRY_CLEAR:
         poke64(ctx, peek64(ctx) & ~1ull);
         break;
     case OTHER_DIR:
         guest_pasid_entry(ATS, 1, 0, 0);
-        guest_sm_context(ATS, 1, true);
-        poke64(ctx, peek64(ctx) | CTX_PRE);
+        guest_sm_context(ATS, 1, CTX_ATS);
+        poke64(ctx, peek64(ctx) | CTX_PAGES);
         break;
     case PASID_CLEAR:
         guest_pasid_entry(ATS, 0, 0, GUEST_NONE);
@@ -556,8 +563,8 @@ static void bring_back(void)
     world_ats(ATS, true);
     guest_domain_init(0, 5, 4);
     guest_pasid_entry(ATS, 0, 0, 0);
-    guest_sm_context(ATS, 0, true);
-    poke64(context_at(ATS), peek64(context_at(ATS)) | CTX_PRE);
+    guest_sm_context(ATS, 0, CTX_ATS);
+    poke64(context_at(ATS), peek64(context_at(ATS)) | CTX_PAGES);
     flush_all();
     if (!(guest_r32(0, R_GSTS) & G_TE))
         guest_gcmd(0, G_TE, true);
@@ -629,7 +636,7 @@ static void asked_before_it_was_forbidden(void **state)
     assert_true(ask(ATS, 3, 0x3000, true));
     assert_true(W.event_pending);
     W.event_pending = false;
-    poke64(context_at(ATS), peek64(context_at(ATS)) & ~(u64)CTX_PRE);
+    poke64(context_at(ATS), peek64(context_at(ATS)) & ~(u64)CTX_PAGES);
     q_context(0, 3, 0, SID_ATS, 0);
     assert_true(q_sync(0));
     assert_int_equal(guest_r32(0, R_PQT), 32);
@@ -650,7 +657,7 @@ static void a_group_is_used_again(void **state)
         assert_true(ask(ATS, 3, 0x3000, true));
         world_deliver();
         assert_int_equal(guest_r32(0, R_PQT), 32);
-        guest_w32(0, R_PRS, PPR);
+        guest_w32(0, R_PRS, PRS_PENDING);
         respond(SID_ATS, 3, 0);
         for (unsigned i = 0; i < seed; i++) /* the wait is later than the answer */
             q_iotlb(0, 3, 5, 0x3000 + (u64)i * 0x5000, 0);
@@ -695,6 +702,7 @@ int main(void)
         cmocka_unit_test(bad_responses),
         cmocka_unit_test(the_guests_queue_overflows),
         cmocka_unit_test(more_groups_than_we_follow),
+        cmocka_unit_test(a_function_goes_and_others_go_on),
         cmocka_unit_test(a_wait_drains),
         cmocka_unit_test(every_wait_that_drains),
         cmocka_unit_test(teardown),

@@ -79,7 +79,7 @@ void guest_pasid_entry(unsigned f, unsigned dir, unsigned slot, int d)
         poke64(at, 1 | 2 << 6 | (dom->levels - 2u) << 2 | dom->root);
 }
 
-void guest_sm_context(unsigned f, int dir, bool ats)
+void guest_sm_context(unsigned f, int dir, unsigned may)
 {
     u16 sid = W.cfg.fn[f].sid;
     u64 at = (sid & 0x80 ? GUEST_CTX_UPPER : GUEST_CTX) + (sid >> 8) * 0x1000 + (sid & 0x7f) * 32;
@@ -87,7 +87,18 @@ void guest_sm_context(unsigned f, int dir, bool ats)
     poke64(at, 0);
     poke64(at + 8, G.rid_pasid);
     if (dir >= 0)
-        poke64(at, directory(f, (unsigned)dir) | (G.slots > 1 ? 1 << 3 : 0) | (ats ? 1 << 2 : 0) | 1);
+        poke64(at, directory(f, (unsigned)dir) | (G.slots > 1 ? 1 << 3 : 0) | may | 1);
+}
+
+void guest_page_queue(unsigned u)
+{
+    guest_w64(u, R_PQH, 0);
+    guest_w64(u, R_PQT, 0);
+    guest_w64(u, R_PQA, GUEST_PQ + u * 0x1000);
+    guest_w32(u, R_PRS, PRS_PENDING | PRS_OVERFLOW);
+    guest_w32(u, R_PEDATA, 0x45);
+    guest_w32(u, R_PEADDR, 0xfee00000);
+    guest_w32(u, R_PECTL, 0);
 }
 
 /* --- interrupt remapping: one table for all units --- */
@@ -285,6 +296,13 @@ void q_iec(unsigned u, bool one, u16 index, unsigned order)
     q_push(u, 4 | one << 4 | (u64)order << 27 | (u64)index << 32, 0);
 }
 
+void q_page_response(unsigned u, u16 sid, u32 pasid, u16 group, unsigned code)
+{
+    u64 with = pasid == MODEL_NO_PASID ? 0 : 1 << 4 | (u64)pasid << 32;
+
+    q_push(u, 9 | with | (u64)code << 12 | (u64)sid << 16, (u64)group << 3);
+}
+
 void q_wait_flags(unsigned u, unsigned flags, u32 data, u64 address)
 {
     q_push(u, 5 | flags | (u64)data << 32, address);
@@ -295,12 +313,12 @@ static u64 status_at(u32 cookie)
     return GUEST_STATUS + cookie % 1024 * 4;
 }
 
-u32 q_wait(unsigned u)
+u32 q_wait_and(unsigned u, unsigned flags)
 {
     u32 cookie = ++G.cookie;
 
     *(volatile u32 *)world_mem(status_at(cookie)) = 0;
-    q_wait_flags(u, WAIT_SW, cookie, status_at(cookie));
+    q_wait_flags(u, WAIT_SW | flags, cookie, status_at(cookie));
     return cookie;
 }
 

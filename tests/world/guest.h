@@ -30,6 +30,13 @@ enum {
     R_IEADDR = 0xa8,
     R_IQERCD = 0xb0,
     R_IRTA = 0xb8,
+    R_PQH = 0xc0,
+    R_PQT = 0xc8,
+    R_PQA = 0xd0,
+    R_PRS = 0xdc,
+    R_PECTL = 0xe0,
+    R_PEDATA = 0xe4,
+    R_PEADDR = 0xe8,
 };
 
 #define G_TE    (1u << 31)
@@ -37,6 +44,8 @@ enum {
 #define G_QIE   (1u << 26)
 #define G_IRE   (1u << 25)
 #define G_SIRTP (1u << 24)
+
+enum { PRS_PENDING = 1, PRS_OVERFLOW = 2 };
 
 #define FS_PFO (1u << 0)
 #define FS_PPF (1u << 1)
@@ -76,6 +85,7 @@ struct guest {
     bool remapping[MAX_WORLD_UNITS]; /* of interrupts */
     unsigned slots;                  /* of GUEST_SLOTS, as far as PASIDs are announced */
     u32 rid_pasid;
+    u32 asked; /* page requests of all functions */
 };
 extern struct guest G;
 
@@ -119,8 +129,12 @@ void guest_detach(u16 sid);
  */
 u32 guest_pasid(unsigned slot);
 void guest_pasid_entry(unsigned f, unsigned dir, unsigned slot, int d);
-u64 guest_tables_end(void);                           /* of what lies below its page tables */
-void guest_sm_context(unsigned f, int dir, bool ats); /* dir GUEST_NONE: not present */
+u64 guest_tables_end(void); /* of what lies below its page tables */
+/* dir GUEST_NONE: not present; what it may do beside DMA */
+enum { CTX_ATS = 1 << 2, CTX_PAGES = 1 << 4 };
+void guest_sm_context(unsigned f, int dir, unsigned may);
+/* An empty queue of page requests, and their event. */
+void guest_page_queue(unsigned u);
 
 /* --- interrupt remapping --- */
 void guest_irte(unsigned index, u64 lo, u64 hi);
@@ -143,10 +157,15 @@ void q_pasid(unsigned u, unsigned g, u16 did, u32 pasid);
 void q_piotlb(unsigned u, unsigned g, u16 did, u32 pasid, u64 iova, unsigned am);
 void q_pdtlb(unsigned u, u16 sid, u32 pasid, u64 iova, bool s, bool all_pasids);
 void q_iec(unsigned u, bool one, u16 index, unsigned order);
+void q_page_response(unsigned u, u16 sid, u32 pasid, u16 group, unsigned code); /* or MODEL_NO_PASID */
 /* Returns the cookie that the status word (GUEST_STATUS + 4 * cookie % 1024) will hold. */
-u32 q_wait(unsigned u);
+enum { WAIT_IF = 1 << 4, WAIT_SW = 1 << 5, WAIT_FN = 1 << 6, WAIT_PD = 1 << 7 };
+u32 q_wait_and(unsigned u, unsigned flags);
+static inline u32 q_wait(unsigned u)
+{
+    return q_wait_and(u, 0);
+}
 bool q_done(u32 cookie);
-enum { WAIT_IF = 1 << 4, WAIT_SW = 1 << 5, WAIT_FN = 1 << 6 };
 void q_wait_flags(unsigned u, unsigned flags, u32 data, u64 address);
 /* Submits a wait and lets time pass until it completes; false if it does not. */
 bool q_sync(unsigned u);

@@ -196,7 +196,7 @@ static void write_entry(unsigned f, unsigned slot, unsigned dir, int d)
 static void write_directory(unsigned f, int dir, bool ats)
 {
     G.dir[f] = dir;
-    guest_sm_context(f, dir, ats && W.cfg.ecap & E_DT && W.cfg.ats);
+    guest_sm_context(f, dir, ats && W.cfg.ecap & E_DT && W.cfg.ats ? CTX_ATS : 0);
     oracle_directory(f, dir);
 }
 

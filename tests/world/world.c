@@ -381,6 +381,17 @@ void world_ats(unsigned f, bool on)
     world_deliver();
 }
 
+void world_reset(unsigned f)
+{
+    u64 before = W.guest_pages;
+
+    model_fn_reset(W.fn[f]);
+    iommu_function_gone(0, W.cfg.fn[f].sid);
+    enter(before);
+    world_deliver();
+    model_fn_set_bus_master(W.fn[f], true);
+}
+
 void world_count(void)
 {
     for (unsigned u = 0; u < W.cfg.units; u++) {

@@ -19,6 +19,7 @@
 #define GUEST_STATUS    0x10000ull /* one page of status words */
 #define GUEST_CTX_UPPER 0x11000ull /* scalable mode: devices 16 and up of the first buses */
 #define GUEST_IRT       0x15000ull /* 256 interrupt entries */
+#define GUEST_PQ        0x18000ull /* page requests, a page for each unit */
 #define GUEST_TABLES    0x40000ull /* page tables, TABLE_PAGES */
 #define GUEST_PASIDS    0x20000ull /* two directories with two tables each, for MAX_SCALABLE_FNS functions */
 #define GUEST_DATA      0x80000ull /* what the guest maps for its devices, DATA_PAGES */
@@ -71,9 +72,11 @@
 #define E_EIM       (1ull << 4)
 #define E_MHMV      (15ull << 20)
 #define E_NEST      (1ull << 26)
+#define E_PRS       (1ull << 29)
 #define E_PSS       (19ull << 35)
 #define E_PASID     (1ull << 40)
 #define E_DIT       (1ull << 41)
+#define E_PDS       (1ull << 42)
 #define E_SMTS      (1ull << 43)
 #define E_SSTS      (1ull << 46)
 #define E_FSTS      (1ull << 47)
@@ -220,6 +223,8 @@ void dmar_checksum(u8 *buf, size_t size);
 
 /* The ATS enable bit of function `f`, as hv/ sees the guest write it. */
 void world_ats(unsigned f, bool on);
+/* It is reset, which hv/ has seen. */
+void world_reset(unsigned f);
 
 /* Totals over all worlds of this process. */
 struct world_totals {
