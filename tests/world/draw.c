@@ -92,6 +92,8 @@ void program_config(struct world_cfg *cfg, u64 seed, bool errors)
         cfg->scalable = rnd(4); /* or a guest in legacy mode on such a unit */
         cfg->rid_pasid = rnd(2) * 3;
     }
+    if (cfg->scalable && cfg->ecap & E_DT && rnd(2))
+        cfg->ecap |= E_PRS | (rnd(4) ? E_PDS : 0);
     if (errors) {
         cfg->ite_steps = (u16)(10 + rnd(50));
         cfg->ite_no_sid = rnd(2);
@@ -109,11 +111,12 @@ static struct op random_op(const struct world_cfg *cfg, bool errors)
         [OP_CTX_GLOBAL] = 1, [OP_DTLB] = 4,       [OP_WAIT] = 15,      [OP_RING] = 3,
         [OP_DMA] = 25,       [OP_BEGIN] = 4,      [OP_FILL] = 2,       [OP_ATS] = 2,
         [OP_TIME] = 8,       [OP_SWITCH] = 1,     [OP_POLL] = 3,       [OP_BAR] = 1,
-        [OP_SILENT] = 0,
+        [OP_SILENT] = 0,     [OP_RESET] = 1,
     };
     static const u8 more[OP_KINDS] = {
         [OP_PENTRY] = 8, [OP_DIRECTORY] = 2, [OP_PC] = 8, [OP_PIOTLB] = 8, [OP_PDTLB] = 3
     };
+    static const u8 pages[OP_KINDS] = { [OP_PAGE] = 16, [OP_FLOOD] = 2, [OP_SERVE] = 4, [OP_RESPONSE] = 14 };
     static const u8 interrupts[OP_KINDS] = { [OP_IRTE] = 6, [OP_INV_IEC] = 6, [OP_REMAP] = 1, [OP_MSI] = 8 };
     u8 w[OP_KINDS];
     unsigned total = 0, pick;
@@ -121,7 +124,8 @@ static struct op random_op(const struct world_cfg *cfg, bool errors)
     unsigned fns = cfg->nr_fns ? cfg->nr_fns : 3;
 
     for (unsigned k = 0; k < OP_KINDS; k++) {
-        w[k] = (u8)(weight[k] + (cfg->scalable ? more[k] : 0) + (cfg->ecap & E_IR ? interrupts[k] : 0));
+        w[k] = (u8)(weight[k] + (cfg->scalable ? more[k] : 0) + (cfg->ecap & E_IR ? interrupts[k] : 0) +
+                    (cfg->ecap & E_PRS ? pages[k] : 0));
         total += w[k];
     }
     pick = rnd(total);
@@ -160,11 +164,21 @@ static struct op random_op(const struct world_cfg *cfg, bool errors)
     case OP_PASS:
     case OP_DETACH:
     case OP_DIRECTORY:
+    case OP_RESET:
+    case OP_PAGE: /* groups are few, too */
         op.a = (u8)rnd(fns);
         break;
     case OP_PENTRY:
         op.a = (u8)rnd(fns);
         op.b = (u8)rnd(8);
+        break;
+    case OP_FLOOD:
+        op.a = (u8)rnd(fns);
+        op.b = (u8)(rnd(4) ? rnd(80) : 100 + rnd(100));
+        break;
+    case OP_RESPONSE:
+        op.a = (u8)rnd(256);
+        op.b = (u8)rnd(16);
         break;
     case OP_PIOTLB:
         op.b = (u8)(rnd(2) ? rnd(4) : rnd(ORACLE_PAGES));

@@ -122,7 +122,23 @@ static void add_version(struct versions *l, int d)
 
 static void add_directory(unsigned f)
 {
-    add_version(&O.dir[f], O.on[W.cfg.fn[f].unit] ? O.dir_now[f] : DIR_IDENTITY);
+    bool on = O.on[W.cfg.fn[f].unit];
+
+    add_version(&O.dir[f], on ? O.dir_now[f] : DIR_IDENTITY);
+    add_version(&O.pages[f], on && O.pages_now[f]);
+}
+
+bool oracle_pages(unsigned f, bool pass)
+{
+    const struct versions *l = &O.pages[f];
+
+    for (unsigned i = l->n; i-- > 0;) {
+        if (l->v[i].d == pass)
+            return true;
+        if (l->v[i].since <= O.dir_covered[f])
+            break;
+    }
+    return l->forgot > O.dir_covered[f];
 }
 
 void oracle_entry(unsigned f, unsigned slot, unsigned dir, int d)
@@ -131,10 +147,11 @@ void oracle_entry(unsigned f, unsigned slot, unsigned dir, int d)
     add_version(&O.entry[f][slot][dir], d);
 }
 
-void oracle_directory(unsigned f, int dir)
+void oracle_directory(unsigned f, int dir, bool pages)
 {
     O.now++;
     O.dir_now[f] = dir;
+    O.pages_now[f] = pages;
     add_directory(f);
 }
 
@@ -292,7 +309,7 @@ static void judge(unsigned f, unsigned slot, unsigned p)
     }
 }
 
-static int fn_of(u16 sid)
+int oracle_fn(u16 sid)
 {
     for (unsigned f = 0; f < W.nr_fns; f++)
         if (W.cfg.fn[f].sid == sid)
@@ -317,7 +334,7 @@ static void judge_flights(void)
 
         for (unsigned i = 0; i < n; i++)
             for (unsigned p = 0; p < O.nr_pages; p++) {
-                int f = fn_of(fl[i].sid), slot = slot_of(fl[i].pasid);
+                int f = oracle_fn(fl[i].sid), slot = slot_of(fl[i].pasid);
                 struct model_outcome o = { .status = MODEL_OK,
                                            .device = true,
                                            .perm = fl[i].write ? 2 : 1,
@@ -395,6 +412,7 @@ void *oracle_state(size_t *size)
 void oracle_start(unsigned domains, unsigned pages)
 {
     memset(&O, 0, sizeof(O));
+    oracle_prq_start();
     O.now = 1;
     O.nr_domains = domains;
     O.nr_pages = pages;

@@ -27,7 +27,7 @@ void oracle_tables(void);
  */
 void oracle_entry(unsigned f, unsigned slot, unsigned dir, int d);
 /* Scalable mode: the guest's context entry of `f` names this directory now, GUEST_NONE: is not present. */
-void oracle_directory(unsigned f, int dir);
+void oracle_directory(unsigned f, int dir, bool pages); /* may it send page requests? */
 /* The guest's translation is being switched; it is in force. */
 void oracle_enable(unsigned u, bool on);
 void oracle_enabled(unsigned u);
@@ -42,7 +42,8 @@ void oracle_pushed_piotlb(unsigned u, unsigned g, u16 did, u32 pasid, u64 page, 
 void oracle_pushed_pasid(unsigned u, unsigned g, u16 did, u32 pasid);
 void oracle_pushed_iec(unsigned u, bool one, u16 index, unsigned order);
 void oracle_pushed_other(unsigned u);
-void oracle_pushed_wait(unsigned u, u32 cookie);
+void oracle_pushed_wait(unsigned u, u32 cookie, bool drain);
+void oracle_pushed_response(unsigned u, u32 id); /* of oracle_page_answer() */
 /* Are there waits that were submitted and have not completed? */
 bool oracle_waiting(void);
 
@@ -71,5 +72,30 @@ void oracle_ir_check(void);
 void oracle_ir_delivered(unsigned u, unsigned index, u64 address, u32 data);
 void *oracle_ir_state(size_t *size);
 u32 oracle_now(void); /* and a step further */
+
+/* --- oracle_prq.c: page requests --- */
+void oracle_prq_start(void);
+/* Does the function wait for an answer already? Then it will ask again once it has got it. */
+bool oracle_page_waits(unsigned f, u32 pasid, u16 group);
+/* It has sent this, and the unit has taken it, refused it, or had no room. */
+enum oracle_page { PAGE_TAKEN, PAGE_REFUSED, PAGE_NO_ROOM };
+void oracle_page_asked(unsigned f, const struct model_page_request *r, enum oracle_page what);
+/* What the guest has not got yet, or any answer, may not come any more; it has forgotten what it has asked.
+ */
+void oracle_pages_going(unsigned f);
+void oracle_pages_gone(unsigned f);
+/* A group (number n of them, in any order) that the guest has found in its queue and not answered. */
+struct oracle_owed {
+    unsigned f;
+    u32 pasid; /* or MODEL_NO_PASID */
+    u16 group;
+};
+bool oracle_page_owed(unsigned n, struct oracle_owed *o);
+/* The guest answers it on unit u. Returns its id, 0 if nobody waits for that. */
+u32 oracle_page_answer(unsigned u, const struct oracle_owed *o, unsigned code);
+/* Is this an answer that has got to a function, and it asks again at once? */
+bool oracle_page_heard(const struct model_event *e, struct oracle_owed *o);
+void oracle_prq_end(void);
+void *oracle_prq_state(size_t *size);
 
 #endif

@@ -72,9 +72,17 @@ void oracle_pushed_other(unsigned u)
     push(u, 3);
 }
 
-void oracle_pushed_wait(unsigned u, u32 cookie)
+void oracle_pushed_response(unsigned u, u32 id)
 {
-    push(u, 5)->cookie = cookie;
+    push(u, 9)->group = id;
+}
+
+void oracle_pushed_wait(unsigned u, u32 cookie, bool drain)
+{
+    struct pushed *d = push(u, 5);
+
+    d->cookie = cookie;
+    d->g = drain;
     O.waits++;
 }
 
@@ -191,6 +199,8 @@ static void complete(unsigned u, unsigned upto)
             break;
         case 5:
             O.waits--;
+            if (q->g)
+                oracle_pages_drained(u, q->fetched);
             break;
         case 6:
             cover_piotlb(u, q);
@@ -198,12 +208,17 @@ static void complete(unsigned u, unsigned upto)
         case 7:
             cover_pasid(u, q);
             break;
+        case 9:
+            oracle_page_answered(q->group);
+            break;
         }
     }
 }
 
 void oracle_after_exit(void)
 {
+    if (W.cfg.ecap & E_PRS)
+        oracle_prq_look();
     for (unsigned u = 0; u < W.cfg.units; u++) {
         u32 head = units[u]->v.regs[0x80 / 4] / q_entry();
 

@@ -38,7 +38,7 @@ struct versions {
 struct pushed {
     u8 type, g, fm;
     u16 did, sid;
-    u32 pasid;
+    u32 pasid, group;
     u64 first, last;
     u32 cookie;
     u32 fetched; /* 0: not yet */
@@ -55,9 +55,10 @@ struct oracle {
     u32 covered[MAX_WORLD_UNITS][MAX_GUEST_DOMAINS][GUEST_SLOTS][ORACLE_PAGES];
     /* What entries have said: those of context tables lead to a directory (legacy mode: to number 0, always),
      * those in a directory to a domain. */
-    struct versions dir[ORACLE_FNS], entry[ORACLE_FNS][GUEST_SLOTS][2];
+    struct versions dir[ORACLE_FNS], entry[ORACLE_FNS][GUEST_SLOTS][2], pages[ORACLE_FNS];
     u32 dir_covered[ORACLE_FNS], entry_covered[ORACLE_FNS][GUEST_SLOTS];
     int dir_now[ORACLE_FNS];
+    bool pages_now[ORACLE_FNS];
     bool on[MAX_WORLD_UNITS];
     u32 switching[MAX_WORLD_UNITS]; /* since when a change of translation is under way; 0: it is not */
     bool may_block[ORACLE_FNS];
@@ -74,5 +75,14 @@ extern struct oracle oracle;
 void oracle_check_soon(unsigned u, u64 pages);
 void oracle_check_now(void);
 void oracle_after_exit(void);
+int oracle_fn(u16 sid); /* -1: there is none */
+
+/* May page requests of the function pass, or be refused? */
+bool oracle_pages(unsigned f, bool pass);
+/* What is new in the guest's queues; those of unit u are there up to this time; the response has completed.
+ */
+void oracle_prq_look(void);
+void oracle_pages_drained(unsigned u, u32 when);
+void oracle_page_answered(u32 id);
 
 #endif

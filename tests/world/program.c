@@ -152,11 +152,11 @@ static void invalidate(const struct op *op)
         }
 }
 
-static void wait_all(bool with_wait)
+static void wait_all(bool with_wait, bool drain)
 {
     for (unsigned u = 0; u < W.cfg.units; u++) {
         if (with_wait)
-            oracle_pushed_wait(u, q_wait(u));
+            oracle_pushed_wait(u, q_wait_and(u, drain ? WAIT_PD : 0), drain);
         q_ring(u);
     }
 }
@@ -193,11 +193,15 @@ static void write_entry(unsigned f, unsigned slot, unsigned dir, int d)
     oracle_entry(f, slot, dir, d);
 }
 
-static void write_directory(unsigned f, int dir, bool ats)
+static void write_directory(unsigned f, int dir, bool ats, bool pages)
 {
+    unsigned may = ats && W.cfg.ecap & E_DT && W.cfg.ats ? CTX_ATS : 0;
+
+    if (may && pages && W.cfg.ecap & E_PRS)
+        may |= CTX_PAGES;
     G.dir[f] = dir;
-    guest_sm_context(f, dir, ats && W.cfg.ecap & E_DT && W.cfg.ats ? CTX_ATS : 0);
-    oracle_directory(f, dir);
+    guest_sm_context(f, dir, may);
+    oracle_directory(f, dir, dir >= 0 && may & CTX_PAGES);
 }
 
 static void attach(const struct op *op)
@@ -217,7 +221,7 @@ static void attach(const struct op *op)
                 : op->kind == OP_PASS ? GUEST_PASS
                                       : op->b);
     if (G.scalable && op->kind == OP_ATTACH)
-        write_directory(f, MAX(G.dir[f], 0), ats);
+        write_directory(f, MAX(G.dir[f], 0), ats, true);
 }
 
 static void pasid_entry(const struct op *op)
@@ -287,6 +291,108 @@ static void switch_remapping(unsigned u)
     oracle_remapping(u, G.remapping[u]);
 }
 
+static void switch_ats(unsigned f, bool on)
+{
+    if (!on)
+        oracle_pages_going(f);
+    world_ats(f, on);
+    if (!on)
+        oracle_pages_gone(f);
+}
+
+/* --- page requests --- */
+
+static u32 pasid_of(unsigned slot)
+{
+    return slot % 4 % G.slots ? guest_pasid(slot % 4 % G.slots) : MODEL_NO_PASID;
+}
+
+static void ask(unsigned f, u32 pasid, u16 group, bool last, bool write)
+{
+    struct model_page_request r = { .pasid = pasid,
+                                    .addr = ++G.asked * 0x1000ull, /* so that each is told from all others */
+                                    .group = group,
+                                    .read = true,
+                                    .write = write,
+                                    .last = last };
+    unsigned before = model_fn_responses(W.fn[f], NULL);
+    struct model_page_response said;
+    enum oracle_page what = PAGE_NO_ROOM;
+
+    if (!model_fn_ats(W.fn[f]) || oracle_page_waits(f, r.pasid, group))
+        return;
+    if (model_fn_page_request(W.fn[f], &r))
+        what = PAGE_TAKEN;
+    else if (model_fn_responses(W.fn[f], &said) != before && said.code)
+        what = PAGE_REFUSED;
+    oracle_page_asked(f, &r, what);
+}
+
+/* Who has been told may ask again before anybody else knows that it was. */
+static void on_trace(const struct model_event *e)
+{
+    struct oracle_owed o;
+
+    if (oracle_page_heard(e, &o))
+        ask(o.f, o.pasid, o.group, true, false);
+}
+
+static void flood(const struct op *op)
+{
+    for (unsigned i = 0; i < op->b; i++)
+        ask(op->a, pasid_of(op->c), (u16)(16 + i), true, false);
+    world_deliver();
+}
+
+static void page(const struct op *op)
+{
+    ask(op->a, pasid_of(op->c), op->b, op->c & 0x30, op->c & 0x40);
+    if (!(op->c & 0x80)) /* or its event is on its way still */
+        world_deliver();
+}
+
+static void serve(const struct op *op)
+{
+    for (unsigned u = 0; u < W.cfg.units; u++) {
+        u32 status = guest_r32(u, R_PRS);
+
+        guest_w32(u, R_PRS, status & (op->c & 1 ? PRS_PENDING | PRS_OVERFLOW : PRS_PENDING));
+        /* All is read, but there may be little room. */
+        guest_w64(u, R_PQH, (guest_r32(u, R_PQT) + (op->c & 2 ? 64u + (op->c & 0xfc) * 8 : 0)) % 4096);
+    }
+}
+
+static void respond(const struct op *op)
+{
+    struct oracle_owed o;
+    unsigned u;
+
+    if (!oracle_page_owed(op->a, &o))
+        return;
+    u = W.cfg.fn[o.f].unit;
+    switch (op->c &
+            31) { /* lies: another function, group, PASID or unit, where nobody ever asks; and twice */
+    case 0:
+        o.f = 0;
+        break;
+    case 1:
+        o.group |= 0x100;
+        break;
+    case 2:
+        o.pasid = 77;
+        break;
+    case 3:
+        u = (u + 1) % W.cfg.units;
+        break;
+    case 4:
+        q_page_response(u, W.cfg.fn[o.f].sid, o.pasid, o.group, op->b);
+        oracle_pushed_response(u, oracle_page_answer(u, &o, op->b));
+        break;
+    }
+    q_page_response(u, W.cfg.fn[o.f].sid, o.pasid, o.group, op->b);
+    oracle_pushed_response(u, oracle_page_answer(u, &o, op->b));
+}
+
 /* Operations that need what this machine does not have are none. */
 static bool possible(const struct op *op)
 {
@@ -306,6 +412,11 @@ static bool possible(const struct op *op)
         return G.scalable && op->a < G.nr_domains;
     case OP_INV_IEC:
         return guest_read(0, R_ECAP, 8) & E_IR;
+    case OP_PAGE:
+    case OP_FLOOD:
+    case OP_SERVE:
+    case OP_RESPONSE:
+        return W.cfg.ecap & E_PRS;
     default:
         return true;
     }
@@ -347,7 +458,7 @@ void program_step(const struct op *op)
         break;
     case OP_DIRECTORY:
         if (G.scalable)
-            write_directory(op->a, op->b % 3 - 1, op->c & 1);
+            write_directory(op->a, op->b % 3 - 1, op->c & 1, !(op->c & 2));
         break;
     case OP_IRTE:
         write_irte(op);
@@ -361,7 +472,7 @@ void program_step(const struct op *op)
     case OP_WAIT:
     case OP_RING:
         make_room();
-        wait_all(op->kind == OP_WAIT);
+        wait_all(op->kind == OP_WAIT, op->a == 1 && W.cfg.ecap & E_PDS);
         break;
     case OP_DMA:
     case OP_BEGIN:
@@ -373,7 +484,25 @@ void program_step(const struct op *op)
         break;
     case OP_ATS:
         if (W.cfg.fn[op->a].ats)
-            world_ats(op->a, op->b);
+            switch_ats(op->a, op->b);
+        break;
+    case OP_RESET:
+        oracle_pages_going(op->a);
+        world_reset(op->a);
+        oracle_pages_gone(op->a);
+        break;
+    case OP_PAGE:
+        page(op);
+        break;
+    case OP_FLOOD:
+        flood(op);
+        break;
+    case OP_SERVE:
+        serve(op);
+        break;
+    case OP_RESPONSE:
+        make_room();
+        respond(op);
         break;
     case OP_TIME:
         world_run(op->a);
@@ -416,6 +545,10 @@ bool program_begin(const struct world_cfg *cfg, unsigned domains, unsigned pages
         for (unsigned p = 0; p < pages; p += 16)
             model_watch(W.unit[u], oracle_iova(p), MIN(16u, pages - p));
     guest_start();
+    for (unsigned u = 0; u < W.cfg.units && W.cfg.ecap & E_PRS; u++) {
+        guest_page_queue(u);
+        W.on_trace = on_trace;
+    }
     /* The second one is narrower if it can be; the third has the id of the first; the fourth its tables. */
     for (unsigned d = 0; d < domains && d < 3; d++)
         guest_domain_init(d, d == 2 ? 5 : (u16)(5 + d),
@@ -459,6 +592,8 @@ bool program_end(void)
         model_fill_all(W.unit[u]);
     if (!W.cfg.quiet)
         oracle_check_all();
+    if (W.cfg.ecap & E_PRS)
+        oracle_prq_end();
     for (unsigned u = 0; u < W.cfg.units; u++)
         for (unsigned v = 0; v < MODEL_VIOLATIONS; v++)
             if (model_violation_count(W.unit[u], v))
@@ -502,7 +637,8 @@ void program_print(const struct op *ops, unsigned n)
         "inv_page", "inv_domain", "inv_global", "ctx_device", "ctx_domain", "ctx_global", "dtlb",
         "wait",     "ring",       "dma",        "begin",      "fill",       "ats",        "time",
         "switch",   "poll",       "bar",        "silent",     "pentry",     "directory",  "pc",
-        "piotlb",   "pdtlb",      "irte",       "inv_iec",    "remap",      "msi",
+        "piotlb",   "pdtlb",      "irte",       "inv_iec",    "remap",      "msi",        "reset",
+        "page",     "flood",      "serve",      "response",
     };
 
     for (unsigned i = 0; i < n; i++)

@@ -22,7 +22,7 @@ enum op_kind {
     OP_CTX_DOMAIN, /* domain */
     OP_CTX_GLOBAL,
     OP_DTLB,   /* function, page, order */
-    OP_WAIT,   /* a wait descriptor, and the tail */
+    OP_WAIT,   /* a wait descriptor, which drains page requests (a = 1), and the tail */
     OP_RING,   /* the tail */
     OP_DMA,    /* function, page, write */
     OP_BEGIN,  /* function, page, write: stays in flight */
@@ -44,6 +44,12 @@ enum op_kind {
     OP_INV_IEC, /* index, order, all */
     OP_REMAP,   /* unit: off or on */
     OP_MSI,     /* function, index */
+    OP_RESET,   /* function */
+    /* page requests */
+    OP_PAGE,     /* function, group, slot and kind */
+    OP_FLOOD,    /* function, how many, slot */
+    OP_SERVE,    /* the guest has read its queues; and their overflow is over */
+    OP_RESPONSE, /* group that is owed one, code, or a lie */
     OP_KINDS,
 };
 
@@ -76,7 +82,7 @@ struct snapshot_part {
     size_t size;
 };
 struct snapshot { /* zeroed at first */
-    struct snapshot_part part[7 + MAX_WORLD_UNITS];
+    struct snapshot_part part[8 + MAX_WORLD_UNITS];
     unsigned parts;
     void *data;
     size_t room;

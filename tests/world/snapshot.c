@@ -11,8 +11,9 @@
 
 void snapshot_save(struct snapshot *s)
 {
-    size_t total = 0, oracle_size, ir_size;
-    void *oracle = oracle_state(&oracle_size), *ir = oracle_ir_state(&ir_size);
+    size_t total = 0, oracle_size, ir_size, prq_size;
+    void *oracle = oracle_state(&oracle_size), *ir = oracle_ir_state(&ir_size),
+         *prq = oracle_prq_state(&prq_size);
     u8 *to;
 
     s->part[0] = (struct snapshot_part){ &W, sizeof(W) };
@@ -22,7 +23,8 @@ void snapshot_save(struct snapshot *s)
     s->part[4] = (struct snapshot_part){ world_mem(GUEST_TABLES), G.nr_tables * 4096ull };
     s->part[5] = (struct snapshot_part){ world_mem(REGION_BASE), W.bump * 4096ull };
     s->part[6] = (struct snapshot_part){ ir, ir_size };
-    s->parts = 7;
+    s->part[7] = (struct snapshot_part){ prq, prq_size };
+    s->parts = 8;
     for (unsigned u = 0; u < W.cfg.units; u++)
         s->part[s->parts++] = (struct snapshot_part){ W.unit[u], MODEL_BYTES };
     for (unsigned i = 0; i < s->parts; i++)
