@@ -54,6 +54,11 @@ void mdl_violation(struct model *m, enum model_violation v, u64 detail)
     mdl_trace(m, MODEL_EV_VIOLATION, v, detail, 0, NULL);
 }
 
+void model_seed(struct model *m, uint64_t seed)
+{
+    m->rng = (seed ^ 0x9e3779b97f4a7c15ull) | 1;
+}
+
 struct model *model_init(void *mem, size_t len, const struct model_cfg *cfg, const struct model_ops *ops)
 {
     struct model *m = mem;
@@ -64,7 +69,7 @@ struct model *model_init(void *mem, size_t len, const struct model_cfg *cfg, con
     mdl_zero(m, offsetof(struct model, pool_root));
     m->cfg = *cfg;
     m->ops = *ops;
-    m->rng = (cfg->seed ^ 0x9e3779b97f4a7c15ull) | 1;
+    model_seed(m, cfg->seed);
     if (!m->cfg.haw)
         m->cfg.haw = 46;
     if (!m->cfg.pending || m->cfg.pending > OPS)

@@ -125,6 +125,8 @@ struct model_ops {
 
 /* Returns NULL if `len` is too small. The unit is as after reset. `cfg` and `ops` are copied. */
 struct model *model_init(void *mem, size_t len, const struct model_cfg *cfg, const struct model_ops *ops);
+/* Chance goes on from another seed: for a caller that puts an earlier state of the memory back. */
+void model_seed(struct model *m, uint64_t seed);
 
 /* The register window (section 11.4); width 1, 2, 4 or 8. Offsets beyond the window read 0. */
 uint64_t model_reg_read(struct model *m, uint32_t off, unsigned width);

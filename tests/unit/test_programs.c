@@ -90,18 +90,30 @@ static void one_program(u64 seed, unsigned steps, bool errors)
         tell(&cfg, seed, steps, errors);
 }
 
-static void replay(const char *hex, u64 seed)
+static unsigned parse(const char *hex)
 {
-    struct world_cfg cfg;
     unsigned n = 0, byte[4];
 
-    machine(&cfg, seed, env_number("ERRORS", 0));
     for (; n < MAX_OPS && sscanf(hex, "%2x%2x%2x%2x", &byte[0], &byte[1], &byte[2], &byte[3]) == 4; hex += 8)
         ops[n++] = (struct op){ (u8)byte[0], (u8)byte[1], (u8)byte[2], (u8)byte[3] };
-    program_run(&cfg, ops, n);
+    return n;
+}
+
+static void replayed(unsigned n)
+{
     fprintf(stderr, "%u operations: %s\n", n, W.fail[0] ? W.fail : "nothing wrong");
     if (!world_ok())
         fail_msg("%s", W.fail);
+}
+
+static void replay(const char *hex, u64 seed)
+{
+    struct world_cfg cfg;
+    unsigned n = parse(hex);
+
+    machine(&cfg, seed, env_number("ERRORS", 0));
+    program_run(&cfg, ops, n);
+    replayed(n);
 }
 
 static void by_chance(bool errors)
@@ -112,6 +124,8 @@ static void by_chance(bool errors)
 
     forced = (int)(env_number("CLASS", 0) % (ARRAY_SIZE(classes) + 1));
 
+    if (getenv("WORLD")) /* of a small one */
+        return;
     if (getenv("PROGRAM")) {
         replay(getenv("PROGRAM"), env_number("SEED", 1));
         return;
@@ -285,34 +299,64 @@ static const struct op interrupt_ops[] = {
     { OP_IRTE, 1, 4, 1 },    { OP_INV_IEC, 0, 0, 0 }, { OP_INV_IEC, 1, 0, 0 }, { OP_INV_IEC, 0, 1, 0 },
     { OP_INV_IEC, 0, 0, 1 }, { OP_REMAP, 0, 0, 0 },   { OP_MSI, 1, 0, 0 },
 };
+/* Domains 4 and 5 have first-stage tables. Of the function's PASIDs one is that of its plain requests. */
+static const struct op first_ops[] = {
+    { OP_MAP, 4, 0, 1 },    { OP_UNMAP, 4, 0, 0 },  { OP_DROP, 4, 0, 0 },       { OP_PENTRY, 1, 4, 0 },
+    { OP_PENTRY, 1, 5, 0 }, { OP_PENTRY, 1, 4, 1 }, { OP_PENTRY, 1, 7, 1 },     { OP_DIRECTORY, 1, 2, 1 },
+    { OP_PIOTLB, 4, 0, 4 }, { OP_PIOTLB, 4, 0, 1 }, { OP_INV_DOMAIN, 4, 0, 0 }, { OP_PC, 4, 0, 2 },
+    { OP_PC, 4, 1, 2 },     { OP_PC, 0, 0, 0 },     { OP_PDTLB, 1, 0, 5 },
+};
+static const struct op page_ops[] = {
+    { OP_PAGE, 1, 0, 0x10 },   { OP_PAGE, 1, 0, 0x81 },   { OP_PAGE, 1, 1, 0x90 },    { OP_SERVE, 0, 0, 1 },
+    { OP_SERVE, 0, 0, 2 },     { OP_RESPONSE, 0, 0, 31 }, { OP_RESPONSE, 1, 1, 31 },  { OP_WAIT, 1, 0, 0 },
+    { OP_DIRECTORY, 1, 1, 1 }, { OP_DIRECTORY, 1, 1, 3 }, { OP_CTX_DEVICE, 1, 0, 0 }, { OP_ATS, 1, 0, 0 },
+    { OP_ATS, 1, 1, 0 },       { OP_RESET, 1, 0, 0 },
+};
+static bool one_did; /* first-stage tables share a domain-id, as those of processes do */
 static struct choice choice;
 static struct snapshot level[16];
 static u64 sequences;
+static unsigned worlds; /* so far */
 
-static void all_of(unsigned at, unsigned left)
+/* Worst case: whatever may be cached is, before and after every step; and DMA is under way. */
+static void settled_step(unsigned at)
 {
     static const struct op fill = { OP_FILL, 0, 0, 0 }, wait = { OP_WAIT, 0, 0, 0 },
                            time = { OP_TIME, 2, 0, 0 };
+    const struct op *op = &ops[at];
+    u64 seed = 1;
 
+    /* Chance depends on nothing but the sequence, and each sequence has its own. */
+    for (unsigned i = 0; i <= at; i++)
+        seed = (seed ^ (ops[i].kind | (u32)ops[i].a << 8 | (u32)ops[i].b << 16 | (u32)ops[i].c << 24)) *
+               0x100000001b3;
+    for (unsigned u = 0; u < W.cfg.units; u++)
+        model_seed(W.unit[u], seed);
+    program_step(op);
+    program_step(&fill);
+    if ((op->kind >= OP_INV_PAGE && op->kind <= OP_DTLB) || (op->kind >= OP_PC && op->kind <= OP_PDTLB) ||
+        op->kind == OP_INV_IEC)
+        program_step(&wait);
+    if (W.cfg.pace != MODEL_PACE_AT_ONCE)
+        program_step(&time);
+}
+
+static void all_of(unsigned at, unsigned left)
+{
     snapshot_save(&level[at]);
     for (unsigned i = 0; i < choice.nr && world_ok(); i++) {
-        const struct op *op = &choice.op[i];
-
-        ops[at] = *op;
-        program_step(op);
-        /* Worst case: whatever may be cached is, before and after every step; and DMA is under way. */
-        program_step(&fill);
-        if ((op->kind >= OP_INV_PAGE && op->kind <= OP_DTLB) || op->kind == OP_PC || op->kind == OP_INV_IEC)
-            program_step(&wait);
-        if (W.cfg.pace != MODEL_PACE_AT_ONCE)
-            program_step(&time);
+        ops[at] = choice.op[i];
+        settled_step(at);
         sequences++;
-        if (world_ok() && left > 1)
+        if (world_ok() && left > 1) {
             all_of(at + 1, left - 1);
-        else if (world_ok())
+            if (!world_ok())
+                return;
+        } else if (world_ok()) {
             program_end();
+        }
         if (!world_ok()) {
-            fprintf(stderr, "a sequence of the small world fails: %s\n", W.fail);
+            fprintf(stderr, "WORLD=%u: a sequence of the small world fails: %s\n", worlds, W.fail);
             program_print(ops, at + 1);
             return;
         }
@@ -322,12 +366,14 @@ static void all_of(unsigned at, unsigned left)
 
 static void small_world(const struct world_cfg *like, const struct op *of, unsigned nr, unsigned steps)
 {
-    static const struct op prepare[] = { { OP_REMAP, 0, 0, 0 },      { OP_ATS, 1, 1, 0 },
-                                         { OP_MAP, 1, 0, 3 },        { OP_PC, 0, 0, 0 },
-                                         { OP_MAP, 0, 1, 4 },        { OP_ATTACH, 0, 0, 0 },
-                                         { OP_ATTACH, 1, 0, 1 },     { OP_CTX_GLOBAL, 0, 0, 0 },
-                                         { OP_INV_GLOBAL, 0, 0, 0 }, { OP_WAIT, 0, 0, 0 },
-                                         { OP_TIME, 200, 0, 0 },     { OP_FILL, 0, 0, 0 } };
+    const u8 d = like->ecap & E_FSTS ? 4 : 0;
+    const struct op prepare[] = { { OP_REMAP, 0, 0, 0 },      { OP_ATS, 1, 1, 0 },
+                                  { OP_MAP, d + 1, 0, 3 },    { OP_PC, 0, 0, 0 },
+                                  { OP_MAP, d, 1, 4 },        { OP_ATTACH, 0, d, 0 },
+                                  { OP_ATTACH, 1, d, 1 },     { d ? OP_PENTRY : OP_FILL, 1, d + 1, 1 },
+                                  { OP_CTX_GLOBAL, 0, 0, 0 }, { OP_INV_GLOBAL, 0, 0, 0 },
+                                  { OP_WAIT, 0, 0, 0 },       { OP_TIME, 200, 0, 0 },
+                                  { OP_FILL, 0, 0, 0 } };
     struct world_cfg cfg = *like;
     double start_time = now();
 
@@ -336,10 +382,23 @@ static void small_world(const struct world_cfg *like, const struct op *of, unsig
     cfg.nr_fns = 2;
     cfg.fn[0] = (struct world_fn_cfg){ SID_PLAIN, 0, false, 0 };
     cfg.fn[1] = (struct world_fn_cfg){ SID_ATS, 0, true, 0 };
-    assert_true(program_begin(&cfg, 2, 2));
+    assert_true(program_begin(&cfg, d + 2, 2));
+    if (one_did)
+        G.dom[d + 1].did = G.dom[d].did;
     /* both functions in the first domain, one page mapped, everything settled and cached */
     for (unsigned i = 0; i < ARRAY_SIZE(prepare); i++)
         program_step(&prepare[i]);
+    worlds++;
+    if (getenv("WORLD")) { /* what a failure has printed, once more */
+        unsigned n = env_number("WORLD", 0) == worlds ? parse(getenv("PROGRAM")) : 0;
+
+        for (unsigned i = 0; i < n && world_ok(); i++)
+            settled_step(i);
+        if (n && world_ok())
+            program_end();
+        replayed(n);
+        return;
+    }
     sequences = 0;
     all_of(0, steps);
     print_message("# %llu sequences of up to %u steps out of %u in %.1f s\n", (unsigned long long)sequences,
@@ -351,7 +410,12 @@ static void small_world(const struct world_cfg *like, const struct op *of, unsig
 #define LEGACY     legacy_ops, ARRAY_SIZE(legacy_ops)
 #define SCALABLE   scalable_ops, ARRAY_SIZE(scalable_ops)
 #define INTERRUPTS interrupt_ops, ARRAY_SIZE(interrupt_ops)
+#define FIRST      first_ops, ARRAY_SIZE(first_ops)
+#define REQUESTS   page_ops, ARRAY_SIZE(page_ops)
 #define ECAP_SM    (ECAP_DEFAULT | E_SMTS | E_SSTS | E_SMPWC)
+#define ECAP_FIRST (ECAP_DEFAULT | E_SMTS | E_SMPWC | E_FSTS | E_PASID | E_PSS)
+#define ECAP_NEST  (ECAP_FIRST | E_SSTS | E_NEST)
+#define ECAP_PAGES (ECAP_SM | E_PRS | E_PDS)
 #define ECAP_IR    (ECAP_DEFAULT | E_IR | E_EIM | E_MHMV)
 
 static unsigned depth(int less)
@@ -380,11 +444,38 @@ static void every_sequence_of_interrupt_entries(void **state)
                 depth(2));
 }
 
+static void every_sequence_with_first_stage_tables(void **state)
+{
+    (void)state;
+    for (unsigned same = 0; same < 2; same++) {
+        const int less = same ? 2 : 1;
+
+        one_did = same;
+        small_world(&(struct world_cfg){ .wait_us = 100, .scalable = true, .ecap = ECAP_NEST }, FIRST,
+                    depth(less));
+        small_world(
+            &(struct world_cfg){ .wait_us = 100, .scalable = true, .ecap = ECAP_FIRST, .direct = true },
+            FIRST, depth(2));
+        small_world(
+            &(struct world_cfg){
+                .wait_us = 100, .scalable = true, .ecap = ECAP_NEST, .cap = CAP_DEFAULT | C_CM },
+            FIRST, depth(2));
+    }
+    one_did = false;
+}
+
+static void every_sequence_of_page_requests(void **state)
+{
+    (void)state;
+    small_world(&(struct world_cfg){ .wait_us = 100, .scalable = true, .ecap = ECAP_PAGES }, REQUESTS,
+                depth(1));
+}
+
 /* The same with a unit that takes its time and a guest that goes on meanwhile. */
 static void every_sequence_with_a_slow_unit(void **state)
 {
     static const struct world_cfg slow = { .pace = MODEL_PACE_DELAYED, .pace_max = 3 };
-    struct world_cfg sm = slow, ir = slow;
+    struct world_cfg sm = slow, ir = slow, first = slow, pages = slow;
 
     (void)state;
     sm.scalable = true;
@@ -395,6 +486,12 @@ static void every_sequence_with_a_slow_unit(void **state)
                 LEGACY, depth(1));
     small_world(&sm, SCALABLE, depth(2));
     small_world(&ir, INTERRUPTS, depth(2));
+    first.scalable = pages.scalable = true;
+    first.ecap = ECAP_NEST;
+    first.speculate = 16;
+    pages.ecap = ECAP_PAGES;
+    small_world(&first, FIRST, depth(2));
+    small_world(&pages, REQUESTS, depth(2));
 }
 
 int main(void)
@@ -408,6 +505,8 @@ int main(void)
         cmocka_unit_test(every_sequence_in_a_small_world),
         cmocka_unit_test(every_sequence_in_scalable_mode),
         cmocka_unit_test(every_sequence_of_interrupt_entries),
+        cmocka_unit_test(every_sequence_with_first_stage_tables),
+        cmocka_unit_test(every_sequence_of_page_requests),
         cmocka_unit_test(every_sequence_with_a_slow_unit),
     };
 
