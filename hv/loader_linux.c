@@ -45,6 +45,7 @@ enum {
 #define XLF_KERNEL_64    BIT(0)
 #define SETUP_E820_EXT   1
 #define ENTRY_64         0x200
+#define PARAGRAPH        16
 #define SECTOR           512
 #define LOADER_UNDEFINED 0xff
 
@@ -82,7 +83,10 @@ static const char *parse(const struct guest_image *image)
     if (!(loader_field(k, XLOADFLAGS, 2) & XLF_KERNEL_64))
         return "it has no 64-bit entry";
     out->code_off = ((sects ? sects : 4) + 1) * SECTOR;
-    out->code_size = loader_field(k, SYSSIZE, 4) * 16;
+    out->code_size = loader_field(k, SYSSIZE, 4) * PARAGRAPH;
+    /* The last paragraph need not be whole, and is not in memtest86+. */
+    if (k->size > out->code_off && out->code_size - (k->size - out->code_off) < PARAGRAPH)
+        out->code_size = k->size - out->code_off;
     if (out->code_size < ENTRY_64 + 16 || !loader_has(k, out->code_off, out->code_size))
         return "the file is shorter than its header says";
     out->pref = loader_field(k, PREF_ADDRESS, 8);

@@ -99,6 +99,25 @@ static void loads_where_it_prefers(void **state)
     check_started(&start, PREF, NULL, 0);
 }
 
+/* The header counts paragraphs of 16 bytes. */
+static void last_paragraph_need_not_be_whole(void **state)
+{
+    for (unsigned missing = 0; missing <= 16; missing++) {
+        struct vcpu_start start;
+
+        set_up(state);
+        memset(kernel + sizeof(kernel) - missing, 0xcc, missing); /* what is in memory that nobody wrote */
+        add_module(4 * MB, kernel, sizeof(kernel) - missing, "console=ttyS0");
+        if (missing == 16) {
+            assert_non_null(try_check());
+            continue;
+        }
+        assert_null(try_check());
+        assert_null(try_load(&start));
+        check_started(&start, PREF, NULL, 0);
+    }
+}
+
 /* Kernel and initrd at every awkward place: on the destination, on each other's, at the edges. */
 static void files_in_the_way_are_moved(void **state)
 {
@@ -306,6 +325,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(loads_where_it_prefers, set_up),
+        cmocka_unit_test_setup(last_paragraph_need_not_be_whole, set_up),
         cmocka_unit_test_setup(files_in_the_way_are_moved, set_up),
         cmocka_unit_test_setup(moves_when_its_place_is_taken, set_up),
         cmocka_unit_test_setup(initrd_stays_below_its_limit, set_up),
