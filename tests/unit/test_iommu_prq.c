@@ -137,6 +137,12 @@ static void hostile_17_responses_are_matched(void **state)
     assert_true(q_sync(0));
     assert_int_equal(responses(ATS, NULL), 1);
     assert_int_equal(responses(ATS2, NULL), 0);
+    /* a group that is not complete yet waits for nothing */
+    assert_true(ask(ATS, 9, 0x3000, false));
+    world_deliver();
+    respond(SID_ATS, 9, 0);
+    assert_true(q_sync(0));
+    assert_int_equal(responses(ATS, NULL), 1);
     finish();
 }
 
@@ -447,6 +453,28 @@ static void a_response_outlives_a_time_out(void **state)
     }
 }
 
+/* The device that is answered is the one that times out: there is nobody to answer, and nothing is left to
+ * do. */
+static void a_response_to_who_times_out(void **state)
+{
+    (void)state;
+    for (unsigned pace = 0; pace <= MODEL_PACE_MANUAL; pace++) {
+        with_pages(ECAP_SM | E_PRS | E_PDS, (u8)pace);
+        assert_true(ask(ATS, 4, 0x3000, true));
+        world_deliver();
+        model_fn_set_answer(W.fn[ATS], MODEL_ANSWER_NEVER, 0);
+        q_iotlb(0, 3, 5, 0x3000, 0);
+        respond(SID_ATS, 4, 0);
+        assert_true(q_sync(0));
+        world_settle();
+        host_clear();
+        q_ring(0); /* again, with nothing new */
+        world_settle();
+        assert_int_equal(nr_host, 0);
+        finish();
+    }
+}
+
 /* More at once than the unit's own queue holds; once it was read it takes what comes next. */
 static void the_units_queue_overflows(void **state)
 {
@@ -708,6 +736,7 @@ int main(void)
         cmocka_unit_test(teardown),
         cmocka_unit_test(who_may_ask),
         cmocka_unit_test(a_response_outlives_a_time_out),
+        cmocka_unit_test(a_response_to_who_times_out),
         cmocka_unit_test(firmwares_queue_is_over),
         cmocka_unit_test(drained_at_teardown),
         cmocka_unit_test(asked_before_it_was_forbidden),
