@@ -251,6 +251,36 @@ static void hostile_28_superpages_change(void **state)
     finish();
 }
 
+/* Flushes of pages that follow each other are one request, to its last page, whatever else is in the batch.
+ */
+static void a_run_beside_others(void **state)
+{
+    (void)state;
+    for (unsigned length = 2; length < 8; length++)
+        for (unsigned am = 0; am < 3; am++)
+            for (unsigned before = 0; before < 2; before++) {
+                u64 first = 0x10, pages = (u64)length << am;
+
+                in_use(&(struct world_cfg){ .wait_us = 100 });
+                for (u64 page = first; page < first + pages; page++)
+                    guest_map(0, page << 12, GUEST_DATA, P_RW);
+                flush_all();
+                model_fill_all(W.unit[0]);
+                for (u64 page = first; page < first + pages; page++)
+                    guest_unmap(0, page << 12);
+                if (before)
+                    q_iotlb(0, 3, 9, 0x3000, 0); /* nobody's */
+                for (unsigned n = 0; n < length; n++)
+                    q_iotlb(0, 3, 5, (first + ((u64)n << am)) << 12, am);
+                if (!before)
+                    q_iotlb(0, 3, 9, 0x3000, 0);
+                assert_true(q_sync(0));
+                for (u64 page = first; page < first + pages; page++)
+                    same_everywhere(page << 12, ~0ull);
+                finish();
+            }
+}
+
 /* DMA that is on its way to a page has landed, or has read, when the flush of the page is done, whether the
  * guest asked for that (DW, DR) or not. */
 static void requests_under_way_are_drained(void **state)
@@ -634,6 +664,7 @@ int main(void)
         cmocka_unit_test(hostile_28_superpages),
         cmocka_unit_test(hostile_28_superpages_change),
         cmocka_unit_test(permissions),
+        cmocka_unit_test(a_run_beside_others),
         cmocka_unit_test(requests_under_way_are_drained),
         cmocka_unit_test(snooping_and_reads_of_nothing),
         cmocka_unit_test(ranges_of_every_size),
