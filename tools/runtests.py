@@ -77,8 +77,10 @@ def unit(totals, workers=os.cpu_count(), say=functools.partial(print, flush=True
 def e2e(totals):
     report = BUILD / "e2e.xml"
     report.unlink(missing_ok=True)
-    print(f"  E2E   {E2E_DIRECTORY}, one machine after the other", flush=True)
+    machines = os.cpu_count() or 1
+    print(f"  E2E   {E2E_DIRECTORY}, {machines} machines at a time", flush=True)
     command = [sys.executable, "-m", "pytest", "-v", "--tb=short", f"--junitxml={report}", E2E_DIRECTORY]
+    command += ["-n", str(machines), "--dist", "loadfile"]
     status = subprocess.run(command, stdin=subprocess.DEVNULL, check=False).returncode
     suites = list(xml.parse(report).getroot().iter("testsuite")) if report.exists() else []
     total, failed, skipped = (
@@ -95,8 +97,8 @@ GROUPS = {"unit": unit, "e2e": e2e}
 
 
 def both(totals):
-    """One machine at a time keeps about one processor busy; the others run the host tests meanwhile, which give way
-    and are told of afterwards."""
+    """Machines keep about one processor busy each, and wait now and then; the host tests run meanwhile, give way and are
+    told of afterwards."""
     others, lines = max((os.cpu_count() or 1) - 1, 1), []
     with concurrent.futures.ThreadPoolExecutor(1, initializer=os.nice, initargs=(10,)) as pool:
         # Niceness is a thread's on Linux, and what it starts inherits it.

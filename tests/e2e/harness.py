@@ -60,8 +60,10 @@ REFUSAL = r"sluice: cannot start: [^\n]*\n"
 
 @contextmanager
 def emulator_lock():
-    """One emulator at a time: two on a small machine make each other's deadlines meaningless."""
-    path = Path(os.environ.get("QEMU_LOCK", BUILD / "qemu.lock"))
+    """One emulator at a time, or one for each of the processes among which the tests are divided: more than there are
+    processors make each other's deadlines meaningless."""
+    worker = os.environ.get("PYTEST_XDIST_WORKER", "")
+    path = Path(os.environ.get("QEMU_LOCK", BUILD / f"qemu{worker}.lock"))
     path.parent.mkdir(parents=True, exist_ok=True)
     with open(path, "a", encoding="ascii") as f:
         fcntl.flock(f, fcntl.LOCK_EX)
