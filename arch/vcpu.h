@@ -156,8 +156,8 @@ struct vcpu_backend {
     /* Lets one pending NMI reach the host's own handler. */
     void (*take_nmi)(struct vcpu *v);
 
-    /* Writes the byte that raises an SMI, outside of guest mode. True: an NMI came meanwhile and was taken by the
-     * host's handler. NULL: the guest may raise SMIs by itself. */
+    /* Writes the byte that raises an SMI, outside of guest mode. True: an NMI came meanwhile and was taken by
+     * the host's handler. NULL: the guest may raise SMIs by itself. */
     bool (*software_smi)(u16 port, u8 value);
 
     /* After an instruction was emulated and RIP moved: ends an interrupt shadow, and raises the #DB that

@@ -12,8 +12,8 @@ bool svm_software_smi(u16 port, u8 value)
     u64 rax = value, rbx = 0, rcx = 0, rdx = port, rsi = 0, rdi = 0;
 
     /* The handler returns to whatever it leaves in the saved state, which is Sluice's here, and firmware has
-     * handlers that take a new RIP from the registers of who calls (SeaBIOS: RBX, where RCX is 1234h). It gets
-     * the command, and nothing else that the guest chose. */
+     * handlers that take a new RIP from the registers of who calls (SeaBIOS: RBX, where RCX is 1234h). It
+     * gets the command, and nothing else that the guest chose. */
     __asm__ volatile("outb %%al, %%dx\n\t"
                      "stgi\n\t"
                      "nop\n\t"
