@@ -4,7 +4,7 @@
  * Bounded: an exit is one pass over the ring and one over the tables, whatever the ring holds; and a device
  * or a unit that never answers, and is never reported, is given up at Sluice's own deadline, once.
  */
-#include "iommu/env.h"
+#include "iommu/parts.h"
 #include "tests/unit/world_test.h"
 
 #define BIG_RING    0x100000ull /* 512 KiB */
@@ -318,6 +318,68 @@ static void hostile_29_a_dead_unit_is_given_up_once(void **state)
     }
 }
 
+/* --- lists that are full: what they would have held is done for everybody --- */
+
+/* Whoever is not followed gets no translations; the others go on. */
+static void more_functions_than_are_followed(void **state)
+{
+    u64 warnings;
+    u16 sid = 0x1000;
+
+    (void)state;
+    in_use(&(struct world_cfg){ .wait_us = 100 });
+    for (; units[0]->nr_fns < MAX_FNS; sid++)
+        iommu_ats_change(0, sid, true, 0, sid, true);
+    warnings = W.warnings;
+    iommu_ats_change(0, sid, true, 0, sid, true);
+    assert_int_equal(W.warnings, warnings + 1);
+    assert_non_null(strstr(W.last_log, "more ATS functions"));
+    assert_null(fn_find(units[0], sid));
+    assert_non_null(fn_find(units[0], (u16)(sid - 1)));
+    iommu_ats_change(0, 0x1000, false, 0, 0x1000, true); /* and there is room again */
+    iommu_ats_change(0, sid, true, 0, sid, true);
+    assert_non_null(fn_find(units[0], sid));
+}
+
+/* More entries of functions have changed than a batch names: all device TLBs go. */
+static void more_changed_functions_than_the_list(void **state)
+{
+    (void)state;
+    in_use(&(struct world_cfg){ .wait_us = 100 });
+    map_and_flush(0, 0x3000, GUEST_DATA);
+    guest_detach(SID_ATS);
+    units[0]->plan.nr_whole = PLAN_WHOLE; /* as if so many had been named before */
+    q_context(0, 3, 0, SID_ATS, 0);
+    q_iotlb(0, 2, 5, 0, 0);
+    host_clear();
+    assert_true(q_sync(0));
+    assert_int_equal(stale(ATS, 0x3000), 0);
+    assert_true(host_dtlb(SID_ATS) && host_dtlb(SID_ATS2));
+    finish();
+}
+
+/* More ways into domains than can be listed: from then on each flush reaches everybody. */
+static void more_ways_than_the_list(void **state)
+{
+    (void)state;
+    in_use(&(struct world_cfg){ .wait_us = 100 });
+    world_ats(ATS2, false);
+    units[0]->next_att = MAX_ATTS;
+    units[0]->free_att = 0;
+    world_ats(ATS2, true);
+    map_and_flush(0, 0x3000, GUEST_DATA);
+    for (unsigned pages = 0; pages < 2; pages++) {
+        guest_map(0, 0x3000, GUEST_DATA + 0x1000 * (pages + 1), P_RW);
+        q_iotlb(0, pages ? 3 : 2, 5, 0x3000, 0);
+        host_clear();
+        assert_true(q_sync(0));
+        assert_true(host_dtlb(SID_ATS2));
+        assert_int_equal(stale(ATS2, 0x3000), 0);
+        model_fill_all(W.unit[0]);
+    }
+    finish();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -328,6 +390,9 @@ int main(void)
         cmocka_unit_test(a_storm_hides_no_time_out),
         cmocka_unit_test(quarantine_switches_bus_mastering_off),
         cmocka_unit_test(hostile_29_a_dead_unit_is_given_up_once),
+        cmocka_unit_test(more_functions_than_are_followed),
+        cmocka_unit_test(more_changed_functions_than_the_list),
+        cmocka_unit_test(more_ways_than_the_list),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

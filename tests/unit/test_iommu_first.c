@@ -552,6 +552,21 @@ static void what_is_announced(void **state)
     }
 }
 
+/* Whoever chooses tables that nothing contains is told so. */
+static void uncontained_is_said(void **state)
+{
+    u64 warnings[2];
+
+    (void)state;
+    for (unsigned i = 0; i < 2; i++) {
+        in_use_first(both[i], false);
+        warnings[i] = W.warnings;
+        iommu_summary();
+        warnings[i] = W.warnings - warnings[i];
+    }
+    assert_int_equal(warnings[0], warnings[1] + 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -572,6 +587,7 @@ int main(void)
         cmocka_unit_test(present_without_a_flush),
         cmocka_unit_test(several_faults_of_what_is_new),
         cmocka_unit_test(what_is_announced),
+        cmocka_unit_test(uncontained_is_said),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -332,6 +332,8 @@ static void too_little_memory(void **state)
         assert_int_equal(dma_lands(PLAIN, GUEST_DATA, true), GUEST_DATA);
         assert_int_equal(dma_lands(PLAIN, REGION_BASE, true), ~0ull);
     }
+    assert_int_not_equal(world_boot(&(struct world_cfg){ .pages = 1 }), 0); /* not even a unit fits */
+    assert_non_null(strstr(W.last_log, "memory"));
 }
 
 /* --- what it says of itself --- */

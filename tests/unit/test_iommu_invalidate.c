@@ -300,6 +300,24 @@ static void with_a_pasid(void **state)
     finish();
 }
 
+/* Where nothing is sent that the guest does not ask for, the call is how it asks. */
+static void it_asks_for_device_tlbs(void **state)
+{
+    unsigned handled;
+
+    (void)state;
+    in_use(&(struct world_cfg){ .wait_us = 50, .dtlb = DTLB_GUEST });
+    map_and_flush(0, 0x3000, GUEST_DATA);
+    guest_unmap(0, 0x3000);
+    host_clear();
+    entry(0, 0x3000, 1, 0, 0);
+    assert_int_equal(call(5, NO_PASID, 1, &handled), 0);
+    assert_true(host_dtlb(SID_ATS) && host_dtlb(SID_ATS2));
+    for (unsigned f = 0; f < 3; f++)
+        only_outcome(f, 0x3000, ~0ull);
+    finish();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -310,6 +328,7 @@ int main(void)
         cmocka_unit_test(what_hardware_said),
         cmocka_unit_test(beside_the_queue),
         cmocka_unit_test(with_a_pasid),
+        cmocka_unit_test(it_asks_for_device_tlbs),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -255,6 +255,9 @@ static void strict_translates(void **state)
         assert_int_equal(msi(ATS, named(m), i).status, MODEL_INTERRUPT);
         assert_int_equal(W.device_irq[0].data & 0xff, 0x52 + i);
     }
+    host_clear();
+    iommu_message_set(m, 0xfee00000, 0x52); /* as it is already */
+    assert_int_equal(nr_host, 0);
     model_fill_all(W.unit[0]);
     iommu_message_set(m, 0, 0);
     assert_int_equal(msi(ATS, named(m), 0).status, MODEL_BLOCKED);
@@ -325,6 +328,8 @@ static void strict_is_bounded(void **state)
     assert_non_null(strstr(W.last_log, "no entries left"));
     assert_non_null(iommu_messages(0, SID_ATS, SID_ATS | IOMMU_SOURCE_EXACT, 1));
     finish();
+    in_use(&(struct world_cfg){ .wait_us = 100, .ecap = ECAP_REMAPPING });
+    assert_null(iommu_messages(0, SID_ATS, SID_ATS | IOMMU_SOURCE_EXACT, 1)); /* nobody asked for that */
     /* A unit that cannot is refused. */
     assert_int_not_equal(world_start(&(struct world_cfg){ .strict = true }), 0);
     assert_non_null(strstr(W.last_log, "interrupt remapping"));

@@ -844,6 +844,47 @@ static void every_page_may_be_the_last(void **state)
     }
 }
 
+/* More PASIDs than a batch names, or more entries than are looked at one by one, before the one that matters.
+ */
+static void more_pasids_than_the_list(void **state)
+{
+    (void)state;
+    for (unsigned same = 0; same < 2; same++) {
+        in_use_first(&nested, true);
+        for (unsigned f = 0; f < W.nr_fns; f++)
+            put_pasid(f, RID, PGTT_FS, DID, FS_B);
+        for (unsigned n = 0; n < (same ? 200u : 100u); n++)
+            q_pasid(0, 1, DID, same ? 40 : 1 + n);
+        q_pasid(0, 1, DID, RID);
+        q_piotlb(0, 2, DID, RID, 0, 0);
+        assert_true(q_sync(0));
+        for (unsigned f = 0; f < W.nr_fns; f++) {
+            assert_int_equal(stale(f, IOVA), 0);
+            only_outcome(f, IOVA, GUEST_DATA + 0x10000);
+        }
+        finish();
+    }
+}
+
+/* Entries that ask for what was not announced are not good (9.4, 9.6). */
+static void what_was_not_announced(void **state)
+{
+    (void)state;
+    in_use_first(&direct, true);
+    put_pasid(ATS, RID, PGTT_SS, DID, FS_A);
+    q_pasid(0, 1, DID, RID);
+    q_piotlb(0, 2, DID, RID, 0, 0);
+    assert_true(q_sync(0));
+    assert_int_equal(fault_of(ATS, IOVA), 0x5b); /* there is no second stage */
+    in_use_first(&(struct world_cfg){ .ecap = (ECAP_NESTED & ~E_PASID) }, false);
+    put_context(ATS, true);
+    q_context(0, 3, 0, SID_ATS, 0);
+    q_pasid(0, 3, 0, 0);
+    q_iotlb(0, 1, 0, 0, 0);
+    assert_true(q_sync(0));
+    assert_int_equal(fault_of(ATS, IOVA), 0x43); /* there are no PASIDs */
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -871,6 +912,8 @@ int main(void)
         cmocka_unit_test(every_page_may_be_the_last),
         cmocka_unit_test(a_pasid_in_a_second_stage_table),
         cmocka_unit_test(an_entry_takes_its_old_domain_along),
+        cmocka_unit_test(more_pasids_than_the_list),
+        cmocka_unit_test(what_was_not_announced),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

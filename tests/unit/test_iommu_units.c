@@ -562,6 +562,23 @@ static void hot_added_functions(void **state)
             }
 }
 
+/* A segment without units: there is nothing to do, and nobody to do it. */
+static void nobodys_segment(void **state)
+{
+    (void)state;
+    in_use(&(struct world_cfg){ .wait_us = 100 });
+    host_clear();
+    iommu_function_gone(1, SID_ATS);
+    iommu_function_starts(1, SID_ATS);
+    iommu_ats_change(1, SID_ATS, true, 0, SID_ATS, true);
+    assert_false(iommu_stopped(1, SID_ATS));
+    assert_int_equal(nr_host, 0);
+    q_iotlb(0, 2, 5, 0, 0);
+    assert_true(q_sync(0));
+    assert_int_equal(host_dtlb(SID_ATS), 1); /* nor was it forgotten in its own */
+    finish();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -573,6 +590,7 @@ int main(void)
         cmocka_unit_test(scalable_beside_legacy),
         cmocka_unit_test(aliases_and_newcomers),
         cmocka_unit_test(hot_added_functions),
+        cmocka_unit_test(nobodys_segment),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
