@@ -2,10 +2,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """How much of iommu/ the host tests reach, by gcov: a table of lines and branches, and the lines never run.
 
-usage: coverage.py [--lines]    --lines: list the lines that no test runs and nobody has explained
+usage: coverage.py [--lines]    --lines: list also the lines with a branch that no test takes
 
 The tests are those of tests/unit that link libiommu.a or a file of iommu/. Why a line is not run by them stands in
-tests/unit/unreached.txt, and the reasons are printed with the number of lines that each is for.
+tests/unit/unreached.txt, and the reasons are printed with the number of lines that each is for. It fails if a test is
+red, if a line is neither run nor explained, and if what is explained is run or gone.
 """
 
 import gzip
@@ -25,7 +26,7 @@ FOLDERS = {"libiommu.a": "iommu", "libworld.a": "tests/world", "libmodel.a": "te
 def main():
     shutil.rmtree(BUILD, ignore_errors=True)
     BUILD.mkdir(parents=True)
-    measured, tests = set(), []
+    measured, tests, red = set(), [], 0
     for test in sorted(pathlib.Path("tests/unit").glob("test_*.c")):
         link = re.search(r"^/\* LINK: (.*) \*/$", test.read_text(), re.M)
         libs = re.search(r"^/\* LIBS: (.*) \*/$", test.read_text(), re.M)
@@ -56,10 +57,11 @@ def main():
         env = {"PROGRAM_SECONDS": "5", "DEPTH": "3", **os.environ}
         done = subprocess.run([program], env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)
         if done.returncode:
-            print(f"note: {test} is red")
+            print(f"{test} is red")
+            red += 1
 
-    print(f"{'file':24} {'lines':>14} {'':>7} {'branches':>14}")
-    sums, missed = [0, 0, 0, 0], []
+    # Of each file what all sources together ran: functions in headers are part of many.
+    files = {}
     for source in sorted(measured):
         data = BUILD / (source[:-2] + ".gcda")
         subprocess.run(["gcov", "-b", "-j", "-o", data.parent, source], cwd=BUILD.parent.parent,
@@ -69,17 +71,36 @@ def main():
             result = BUILD.parent.parent / (pathlib.Path(source).stem + ".gcov.json.gz")
         report = json.loads(gzip.decompress(result.read_bytes()))
         result.unlink()
-        (own,) = [f for f in report["files"] if f["file"] == source]
-        lines = {}
-        for line in own["lines"]:
-            lines[line["line_number"]] = lines.get(line["line_number"], 0) + line["count"]
-        branches = [b["count"] for line in own["lines"] for b in line["branches"]]
-        numbers = [sum(n > 0 for n in lines.values()), len(lines), sum(n > 0 for n in branches), len(branches)]
+        for file in report["files"]:
+            lines = files.setdefault(file["file"], {})
+            for line in file["lines"]:
+                count, branches = lines.get(line["line_number"], (0, []))
+                more = [b["count"] for b in line["branches"]]
+                same = len(branches) == len(more)
+                merged = [a + b for a, b in zip(branches, more)] if same else branches + more
+                lines[line["line_number"]] = (count + line["count"], merged)
+
+    print(f"{'file':24} {'lines':>14} {'':>7} {'branches':>14}")
+    sums, missed, untaken = [0, 0, 0, 0], [], []
+    for file in sorted(f for f in files if f.startswith("iommu/")):
+        counts = [count for count, _ in files[file].values()]
+        branches = [count for _, each in files[file].values() for count in each]
+        numbers = [sum(n > 0 for n in counts), len(counts), sum(n > 0 for n in branches), len(branches)]
         sums = [a + b for a, b in zip(sums, numbers)]
-        missed += [f"{source}:{n}" for n, count in sorted(lines.items()) if not count]
-        row(source, numbers)
+        row(file, numbers)
+        for n, (count, each) in sorted(files[file].items()):
+            if not count:
+                missed.append(f"{file}:{n}")
+            elif not all(each):
+                untaken.append(f"{file}:{n}: {sum(not b for b in each)} of {len(each)}")
     row("all", sums)
-    explain(missed)
+    if "--lines" in sys.argv:
+        for place in untaken:
+            path, n, _ = place.split(":", 2)
+            print(f"never taken: {place}: {pathlib.Path(path).read_text().splitlines()[int(n) - 1].strip()}")
+    wrong = red + explain(missed)
+    print(f"{len(tests) - red} passed, {wrong} failed")
+    return 1 if wrong else 0
 
 
 def explain(missed):
@@ -104,11 +125,13 @@ def explain(missed):
             open_.append(f"{place}: {line}")
     for key, count in used.items():
         print(f"explained: {key[0]}: {key[1]} ({count}): {reasons[key]}")
-    for key in reasons.keys() - used.keys():
-        print(f"note: unreached.txt explains what is run, or not there any more: {key[0]} | {key[1]}")
+    stale = reasons.keys() - used.keys()
+    for key in stale:
+        print(f"unreached.txt explains what is run, or not there any more: {key[0]} | {key[1]}")
     print(f"{len(missed)} lines are never run, {len(missed) - len(open_)} of them explained")
-    if "--lines" in sys.argv:
-        print(*(f"never run: {line}" for line in open_), sep="\n")
+    for line in open_:
+        print(f"never run: {line}")
+    return len(open_) + len(stale)
 
 
 def row(name, n):
