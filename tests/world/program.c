@@ -52,7 +52,8 @@ static void drop(unsigned d, u8 slot)
         return;
     e = peek64(at);
     poke64(at, 0);
-    if (e & 3 && !(e & 0x80) && G.dom[d].levels > 1)
+    /* A first-stage table the unit itself may walk until it is flushed: whoever reuses it has to wait. */
+    if (e & 3 && !(e & 0x80) && G.dom[d].levels > 1 && !G.dom[d].first)
         guest_table_free(e & 0x000ffffffffff000ull);
     oracle_tables();
 }
