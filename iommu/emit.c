@@ -70,10 +70,9 @@ static void cut(struct unit *u, struct domain *d, u32 pasid, struct range r)
     struct plan *p = &u->plan;
     struct block *b = &p->blocks[p->nr_blocks];
     unsigned order = range_order(r), largest = 0, n = 0;
-    bool exact = r.last - r.first == BIT(order) - 1;
     u64 at = r.first;
 
-    for (; !exact && at <= r.last && n < MAX_BLOCKS; n++) {
+    for (; at <= r.last && n < MAX_BLOCKS; n++) {
         unsigned o = 63 - (unsigned)__builtin_clzll(r.last - at + 1);
 
         if (at)
@@ -82,7 +81,7 @@ static void cut(struct unit *u, struct domain *d, u32 pasid, struct range r)
         largest = MAX(largest, o);
         at += BIT(o);
     }
-    if (at <= r.last) { /* one block, or more than a few */
+    if (at <= r.last) { /* more than a few */
         b[0] = (struct block){ align_down(at = r.first, BIT(order)), order, pasid, d };
         largest = order;
         n = 1;

@@ -124,14 +124,12 @@ void ir_request(struct unit *u, u32 index, unsigned order)
     u32 first = index & ~0u << order;
     struct plan *p = &u->plan;
 
-    if (order >= 16 || 1u << order > SYNC_NOW || order > field_get(u->ecap, ECAP_MHMV) ||
-        p->nr_iec == PLAN_IEC) {
+    if (1u << order > SYNC_NOW || order > field_get(u->ecap, ECAP_MHMV) || p->nr_iec == PLAN_IEC) {
         p->iec_all = true;
         return;
     }
     for (u32 i = first; i < first + (1u << order); i++)
-        if (i < entries_in_use(u))
-            sync_entry(u, i);
+        sync_entry(u, i);
     p->iec[p->nr_iec].index = (u16)first;
     p->iec[p->nr_iec++].order = (u8)order;
 }

@@ -314,11 +314,11 @@ void pasid_sync_all(struct unit *u, struct shadow_dir *dir, const struct guest_c
         pasid_sync(u, dir, dir->guest.rid_pasid, false);
         return;
     }
-    for (u32 i = 0; i < DIR_ENTRIES; i++) {
-        u32 first = i * PASIDS_PER_TABLE;
+    for (u32 index = 0; index < DIR_ENTRIES; index++) {
+        u32 first = index * PASIDS_PER_TABLE;
         volatile u64 *table = guest_table(&dir->guest, first, &p);
 
-        if (!table && !(dir->entry[i] & PDIR_P))
+        if (!table && !(dir->entry[index] & PDIR_P))
             continue;
         for (u32 pasid = first; pasid < first + PASIDS_PER_TABLE; pasid++) {
             if (table)

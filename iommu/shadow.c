@@ -98,7 +98,7 @@ enum fault_reason shadow_fault(struct unit *u, const struct translation *t, u64 
             if (!v.table)
                 return level == t->levels ? FAULT_SM_FS_TOP_ACCESS : FAULT_SM_FS_ACCESS;
             root = v.table[index];
-            if (!(root & FS_P) || (level < 4 && root & FS_PS))
+            if (!(root & FS_P) || root & FS_PS)
                 return FAULT_NONE;
             root &= SS_ADDR;
             continue;
@@ -259,15 +259,11 @@ static void sync_table(struct sync *s, u64 *shadow, const struct view *v, unsign
 {
     unsigned shift = level_shift(level) - PAGE_SHIFT; /* in pages */
     u64 first = base >> PAGE_SHIFT, last = first + (BIT(shift) * ENTRIES - 1);
-    unsigned from, to;
+    u64 from = (MAX(r.first, first) - first) >> shift, to = (MIN(r.last, last) - first) >> shift;
 
-    if (r.last < first || r.first > last)
-        return;
-    from = (unsigned)((MAX(r.first, first) - first) >> shift);
-    to = (unsigned)((MIN(r.last, last) - first) >> shift);
-    for (unsigned i = from; i <= to; i++)
-        sync_entry(s, &shadow[i], read_entry(s->u, v, i, level), base + ((u64)i << level_shift(level)), level,
-                   r);
+    for (u64 i = from; i <= to; i++) /* none, if it begins beyond the table */
+        sync_entry(s, &shadow[i], read_entry(s->u, v, (unsigned)i, level), base + (i << level_shift(level)),
+                   level, r);
 }
 
 /* The last level of both tables where they have the same shape down to it, none where both end before it.

@@ -175,7 +175,7 @@ void vregs_fault(struct unit *u, u64 rec_lo, u64 rec_hi)
 /* The high dword of a record, which has F in it. */
 static bool is_fault_flag(u32 off)
 {
-    return off >= V_FRCD && off < V_FRCD + 16 * V_NFR && off % 16 == 12;
+    return off >= V_FRCD && off % 16 == 12; /* they are the last registers */
 }
 
 /* PPF is nothing but the F of all records together; an event that nothing is left of is not sent (11.4.7). */
