@@ -110,6 +110,11 @@ void mdl_fault(struct model *m, u8 reason, const struct model_req *req, u64 addr
     m->frcd_next = (m->frcd_next + 1) % CAP_NFR(m);
 }
 
+void model_fault(struct model *m, u8 reason, const struct model_req *req)
+{
+    mdl_fault(m, reason, req, req->addr);
+}
+
 void mdl_frcd_clear(struct model *m, unsigned index)
 {
     m->frcd[index][1] &= ~B(63);

@@ -258,6 +258,9 @@ struct model_flight {
 /* What is in flight, for the oracle: fills at most `max`, returns how many there are. */
 unsigned model_inflight(struct model *m, struct model_flight *out, unsigned max);
 
+/* The unit blocks the request, for a reason of its own that its tables do not give, and records that. */
+void model_fault(struct model *m, uint8_t reason, const struct model_req *req);
+
 /* ---- Page requests (7.5) ------------------------------------------------------------------------ */
 
 struct model_page_request {

@@ -303,6 +303,7 @@ static void log_line(enum env_level level, const char *fmt, va_list args)
 
     if (show < 0)
         show = getenv("WORLD_LOG") ? 1 : 0;
+    W.lines += level <= ENV_INFO;
     if (level <= ENV_WARN)
         W.warnings++;
     else if (!show && level != ENV_INFO)

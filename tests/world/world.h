@@ -166,7 +166,7 @@ struct world {
 
     u64 guest_pages;     /* calls of env_guest_page() */
     u64 max_guest_pages; /* most of them in one call of iommu/ */
-    u64 warnings;
+    u64 warnings, lines; /* logged; the latter all but what is for debugging */
     char last_log[256];
     char fail[512]; /* the first thing that went wrong, "" = nothing */
 };
