@@ -310,6 +310,12 @@ static void hostile_36_lengths(void **state)
     memcpy(&table[size], in_another, sizeof(in_another));
     size += sizeof(in_another);
     assert_int_not_equal(parse(), 0);
+    /* a structure that is one byte longer than what is left of the table */
+    begin();
+    drhd(1, 0, 0, UNIT_BASE);
+    structure(0x77, 16);
+    size--;
+    assert_int_not_equal(parse(), 0);
     /* a scope that is one byte longer than what is left of its structure, and of the table */
     begin();
     d = drhd(0, 0, 0, UNIT_BASE);

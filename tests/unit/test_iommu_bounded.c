@@ -380,6 +380,521 @@ static void more_ways_than_the_list(void **state)
     finish();
 }
 
+/* --- lists: as much as fits, and one more, which is asked for more widely --- */
+
+/* Plans without a batch: what is in it at the end is forgotten. */
+static struct unit *plan_begins(void)
+{
+    replay_enter(units[0]);
+    return units[0];
+}
+
+static void plan_ends(struct unit *u)
+{
+    plan_reset(u);
+    replay_leave(u);
+    finish();
+}
+
+static void entries_that_fit(void **state)
+{
+    struct request r = { .type = DESC_DEVTLB, .sid = SID_ATS };
+    struct unit *u;
+    struct plan *p;
+
+    (void)state;
+    in_use(&(struct world_cfg){ .wait_us = 100, .quiet = true });
+    for (unsigned i = 0; i <= PLAN_WHOLE; i++)
+        iommu_ats_change(0, (u16)(0x300 + i), true, 0, (u16)(0x300 + i), false);
+    u = plan_begins();
+    p = &u->plan;
+    for (unsigned i = 0; i < PLAN_CONTEXT; i++) {
+        plan_context(u, (u16)i, 2);
+        plan_pasid(u, 2, i);
+        plan_pasid(u, 2, i); /* the same again is no more */
+        assert_int_equal(p->nr_context, i + 1);
+        assert_int_equal(p->nr_pasid, i + 1);
+    }
+    assert_false(p->context_all || p->pasid_all);
+    plan_context(u, 77, 2);
+    plan_pasid(u, 2, 77);
+    assert_true(p->context_all && p->pasid_all);
+    for (unsigned i = 0; i < PLAN_DEVTLB; i++)
+        plan_request(u, &r);
+    assert_false(p->asked_all);
+    plan_request(u, &r);
+    assert_true(p->asked_all);
+    for (unsigned more = 0; more < 2; more++) {
+        for (unsigned i = 0; i < PLAN_WHOLE + more; i++)
+            plan_function(u, (u16)(0x300 + i));
+        assert_int_equal(p->nr_whole, PLAN_WHOLE);
+        assert_int_equal(p->devtlb_all, more);
+        plan_reset(u);
+        for (unsigned i = 1; i < u->nr_fns; i++)
+            assert_false(u->fns[i].whole);
+    }
+    plan_ends(u);
+}
+
+static void ranges_that_fit(void **state)
+{
+    static const struct {
+        u64 first, last; /* asked for */
+        unsigned ranges; /* there are then, the last one of them: */
+        u64 from, to, pages;
+    } t[] = { { 100, 103, 1, 100, 103, 4 }, { 100, 103, 1, 100, 103, 4 }, { 101, 102, 1, 100, 103, 4 },
+              { 100, 104, 1, 100, 104, 5 }, { 105, 105, 1, 100, 105, 6 }, { 103, 106, 1, 100, 106, 7 },
+              { 99, 99, 2, 99, 99, 8 },     { 101, 101, 3, 101, 101, 9 } };
+    struct domain *d;
+    struct unit *u;
+    struct plan *p;
+
+    (void)state;
+    in_use(&(struct world_cfg){ .wait_us = 100 });
+    u = plan_begins();
+    p = &u->plan;
+    d = domain_of_guest(u, false, 5);
+    for (unsigned i = 0; i < ARRAY_SIZE(t); i++) {
+        plan_pages(u, 5, (struct range){ t[i].first, t[i].last }, 1);
+        assert_int_equal(p->nr_ranges, t[i].ranges);
+        assert_int_equal(p->ranges[t[i].ranges - 1].range.first, t[i].from);
+        assert_int_equal(p->ranges[t[i].ranges - 1].range.last, t[i].to);
+        assert_int_equal(d->pages, t[i].pages);
+    }
+    plan_reset(u);
+    plan_pages(u, 5, RANGE_ALL, 1);
+    assert_true(d->sync_all && !p->nr_ranges);
+    plan_reset(u);
+    plan_pages(u, 5, (struct range){ 0, PAGE_NR_MAX - 1 }, 1);
+    assert_int_equal(p->nr_ranges, 1);
+    plan_reset(u);
+    for (u64 i = 0; i <= PLAN_RANGES; i++) {
+        assert_false(d->sync_all);
+        plan_pages(u, 5, (struct range){ i * 4, i * 4 }, 1);
+    }
+    assert_true(d->sync_all);
+    /* one range may be as large as it likes; several are looked at one by one up to a GiB */
+    plan_reset(u);
+    plan_pages(u, 5, (struct range){ 0, 0x50000 }, 1);
+    assert_false(d->sync_all);
+    plan_reset(u);
+    plan_pages(u, 5, (struct range){ 0, 0x1fffe }, 1);
+    plan_pages(u, 5, (struct range){ 0x100000, 0x120000 }, 1);
+    assert_int_equal(d->pages, 0x40000);
+    assert_false(d->sync_all);
+    plan_pages(u, 5, (struct range){ 0x120001, 0x120001 }, 1);
+    assert_true(d->sync_all);
+    plan_ends(u);
+}
+
+/* Entries looked at, and domains passed, for nothing. */
+static void looks_that_are_made(void **state)
+{
+    struct request context = { .type = DESC_CONTEXT, .granularity = DESC_G_DEVICE, .sid = 0x20 };
+    struct request pasid = { .type = DESC_PASID, .granularity = DESC_PC_PASID, .pasid = 9 };
+    struct unit *u;
+
+    (void)state;
+    in_use(&(struct world_cfg){ .wait_us = 100 });
+    u = plan_begins();
+    for (unsigned i = 0; i <= PLAN_LOOKS; i++) {
+        assert_false(u->plan.devtlb_all);
+        plan_request(u, &context);
+    }
+    assert_true(u->plan.devtlb_all);
+    plan_reset(u);
+    for (unsigned i = 0; i <= PLAN_PASSED; i++) {
+        assert_false(u->plan.iotlb_all);
+        plan_pages(u, 5, (struct range){ 0, 0 }, 1);
+    }
+    assert_true(u->plan.iotlb_all);
+    plan_ends(u);
+
+    start(&(struct world_cfg){ .scalable = true,
+                               .wait_us = 100,
+                               .ecap = ECAP_DEFAULT | E_PSS | E_PASID | E_SMTS | E_SSTS | E_SMPWC });
+    guest_start();
+    guest_sm_context(0, 0, false);
+    q_context(0, 1, 0, 0, 0);
+    q_pasid(0, 3, 0, 0);
+    q_iotlb(0, 1, 0, 0, 0);
+    assert_true(q_sync(0));
+    assert_true(units[0]->dirs && !units[0]->dirs->next);
+    u = plan_begins();
+    for (unsigned i = 0; i <= 16; i++) {
+        assert_false(u->plan.devtlb_all);
+        plan_request(u, &context);
+    }
+    assert_true(u->plan.devtlb_all);
+    plan_reset(u);
+    for (unsigned i = 0; i <= PLAN_LOOKS; i++) {
+        assert_false(u->plan.devtlb_all);
+        plan_request(u, &pasid);
+    }
+    assert_true(u->plan.devtlb_all);
+    plan_reset(u);
+    host_clear(); /* and each that is in a list is sent */
+    for (unsigned i = 0; i < PLAN_CONTEXT; i++) {
+        plan_context(u, (u16)(0x300 + i), 0);
+        plan_pasid(u, 2, i);
+    }
+    replay_now(u);
+    assert_int_equal(host_count(1), PLAN_CONTEXT);
+    assert_int_equal(host_count(7), PLAN_CONTEXT);
+    plan_ends(u);
+}
+
+/* Tables under one domain-id, domain-ids, and ways into a domain. */
+static void domains_that_fit(void **state)
+{
+    struct translation t = { .pgtt = PGTT_SECOND, .levels = 4, .did = 5 };
+    struct domain *d;
+    struct unit *u;
+    struct fn *f;
+
+    (void)state;
+    in_use(&(struct world_cfg){
+        .wait_us = 100, .quiet = true, .cap = (CAP_DEFAULT & ~7ull) | C_ND(6), .own_watch = true });
+    u = plan_begins();
+    for (unsigned i = 1; i <= 64; i++) { /* beside the one there is */
+        t.root = RAM2_BASE + i * PAGE_SIZE;
+        d = domain_acquire(u, &t, NULL);
+        assert_int_equal(!d, i == 64);
+    }
+    domain_drop(u, DID_IDENTITY); /* is none that goes away */
+    assert_int_equal(domain_get(u, DID_IDENTITY)->refs, 1);
+    assert_int_equal(domain_of_guest(u, false, 77) ? 1 : 0, 0);
+    t.did = 6;
+    d = domain_acquire(u, &t, NULL);
+    domain_drop(u, d->did);
+    plan_everything(u); /* so that it is free again */
+    replay_now(u);
+    assert_int_equal(u->free_did, d->did);
+    u->free_did = 0;
+    u16 next = u->next_did;
+    u->next_did = 0xfffe; /* all ones is no domain-id */
+    d = domain_acquire(u, &t, NULL);
+    assert_int_equal(d->did, 0xfffe);
+    t.did = 7;
+    assert_null(domain_acquire(u, &t, NULL));
+    u->next_did = next;
+    f = fn_find(u, SID_ATS);
+    d = domain_of_guest(u, false, 5);
+    while (d->next_same)
+        d = domain_get(u, d->next_same);
+    for (u32 pasid = 1; u->next_att < MAX_ATTS; pasid++) {
+        domain_attach(u, f, false, pasid, d->did);
+        assert_false(u->atts_lost);
+    }
+    domain_attach(u, f, false, 0xfffff, d->did);
+    assert_true(u->atts_lost);
+    plan_ends(u);
+
+    /* as few domain-ids as a unit may have, all of which but those that are reserved are used, and given
+     * back; what is flushed, whatever there is, ends with the last of them */
+    in_use(&(struct world_cfg){ .wait_us = 100, .quiet = true, .cap = CAP_DEFAULT & ~7ull });
+    u = plan_begins();
+    for (t.did = 6; (d = domain_acquire(u, &t, NULL)); t.did++)
+        assert_true(d->did < 16);
+    assert_int_equal(u->next_did, 16);
+    plan_ends(u);
+    in_use(&(struct world_cfg){ .wait_us = 100, .quiet = true });
+    u = plan_begins();
+    for (t.did = 6; u->next_did < DOMAINS_PER_PAGE; t.did++)
+        assert_non_null(domain_acquire(u, &t, NULL));
+    plan_ends(u);
+    q_iotlb(0, 1, 0, 0, 0);
+    assert_true(q_sync(0));
+    assert_int_equal(domain_of_guest(u, false, 5)->did, DID_FIRST);
+    for (unsigned f = 0; f < W.nr_fns; f++) {
+        guest_detach(W.cfg.fn[f].sid);
+        q_context(0, 3, 5, W.cfg.fn[f].sid, 0);
+    }
+    assert_true(q_sync(0));
+    assert_null(domain_get(u, DID_FIRST));
+}
+
+/* Functions with ATS, all of them, and those that are asked twice. */
+static void functions_that_fit(void **state)
+{
+    struct unit *u;
+
+    (void)state;
+    in_use(&(struct world_cfg){ .wait_us = 100, .quiet = true, .ite_steps = 30, .ite_no_sid = true });
+    u = units[0];
+    for (unsigned i = 3; i <= MAX_FNS; i++) {
+        u16 sid = (u16)(0x400 + i);
+
+        iommu_ats_change(0, sid, true, 0, sid, false);
+        assert_int_equal(!fn_find(u, sid), i == MAX_FNS);
+        if (i < MAX_FNS)
+            u->fns[i].dead = true; /* it is not there to answer */
+    }
+    assert_int_equal(u->nr_fns, MAX_FNS);
+    iommu_function_gone(0, 0x400 + 100);
+    iommu_ats_change(0, 0x800, true, 0, 0x800, false);
+    assert_ptr_equal(fn_find(u, 0x800), &u->fns[100]);
+    assert_int_equal(u->nr_fns, MAX_FNS);
+    u->fns[100].dead = true;
+    /* all are asked: in a batch, after an error, and when somebody does not answer */
+    q_iotlb(0, 1, 0, 0, 0);
+    assert_true(q_sync(0));
+    rot_queue();
+    q_iotlb(0, 1, 0, 0, 0);
+    assert_true(q_sync(0));
+    model_fn_set_answer(W.fn[ATS2], MODEL_ANSWER_NEVER, 0);
+    q_iotlb(0, 1, 0, 0, 0);
+    assert_true(q_sync(0));
+    assert_true(fn_find(u, SID_ATS2)->dead);
+    assert_false(fn_find(u, SID_ATS)->dead);
+    if (!world_ok())
+        fail_msg("%s", W.fail);
+
+    in_use(&(struct world_cfg){ .wait_us = 100, .quiet = true, .id = { [ATS] = 0x49408086 } });
+    for (unsigned i = 2; i <= MAX_TWICE + 1; i++) { /* virtual functions of the one that is there */
+        u16 sid = (u16)(0x400 + i);
+
+        assert_int_equal(units[0]->nr_twice, i - 1);
+        iommu_ats_change(0, sid, true, 0, SID_ATS, false);
+        assert_int_equal(fn_find(units[0], sid)->gate, i <= MAX_TWICE);
+    }
+    if (!world_ok())
+        fail_msg("%s", W.fail);
+}
+
+/* The straight way is for as many functions as the ring certainly holds descriptors for: it asks each way
+ * into the domain, while the long way knows that in legacy mode there are none with a PASID. */
+static void ways_that_go_straight(void **state)
+{
+    struct domain *d;
+    struct unit *u;
+
+    (void)state;
+    in_use(&(struct world_cfg){ .wait_us = 100, .quiet = true });
+    u = units[0];
+    d = domain_of_guest(u, false, 5);
+    while (d->nr_atts < MAX_FNS / 4)
+        domain_attach(u, fn_find(u, SID_ATS), false, d->nr_atts, d->did);
+    for (unsigned more = 0; more < 2; more++) {
+        host_clear();
+        q_iotlb(0, 3, 5, 0x3000, 0);
+        assert_true(q_sync(0));
+        assert_int_equal(host_dtlb(SID_ATS), more ? 1 : MAX_FNS / 4 - 1);
+        domain_attach(u, fn_find(u, SID_ATS), false, 0xfffff, d->did);
+    }
+    if (!world_ok())
+        fail_msg("%s", W.fail);
+}
+
+/* What the ring holds is sent one by one, one descriptor more is a flush of everything. */
+static void as_much_as_the_ring_holds(void **state)
+{
+    struct request asked = { .type = DESC_DEVTLB, .sid = SID_ATS, .range = { 0x900000, 0x900000 } };
+
+    (void)state;
+    for (unsigned more = 0; more < 6; more++) {
+        struct unit *u;
+
+        in_use(&(struct world_cfg){ .wait_us = 100, .quiet = true });
+        u = plan_begins();
+        assert_int_equal(hostq_room(u), 4092);
+        host_clear();
+        for (u64 i = 0; i < 255; i++) /* four blocks each, with two functions: 16 descriptors are reckoned */
+            plan_pages(u, 5, (struct range){ i * 16 + 1, i * 16 + 6 }, 1);
+        for (unsigned i = 0; i < 2 + more; i++) /* and 10 beside all of them */
+            plan_request(u, &asked);
+        replay_now(u);
+        assert_int_equal(host_count(2), more ? 1 : 255 * 4);
+        replay_leave(u);
+        finish();
+    }
+}
+
+/* The descriptors that a range becomes: up to four exact blocks, else the one around it; the whole domain
+ * where one of them is larger than the unit takes. */
+static void blocks_of_a_range(void **state)
+{
+    static const struct {
+        u64 mamv, first, last;
+        unsigned n;
+        u64 block[4]; /* address and order; none: the whole domain */
+    } t[] = { { 18, 5, 5, 1, { 0x5000 } },
+              { 18, 8, 15, 1, { 0x8003 } },
+              { 18, 0, 2, 2, { 0x0001, 0x2000 } },
+              { 18, 1, 3, 2, { 0x1000, 0x2001 } },
+              { 18, 1, 6, 4, { 0x1000, 0x2001, 0x4001, 0x6000 } },
+              { 18, 1, 8, 4, { 0x1000, 0x2001, 0x4002, 0x8000 } },
+              { 18, 1, 16, 1, { 0x0005 } },
+              { 18, 1, 17, 1, { 0x0005 } },
+              { 2, 0, 4, 2, { 0x0002, 0x4000 } },
+              { 2, 0, 8, 1, { 0 } } };
+    struct unit *u;
+
+    (void)state;
+    for (unsigned i = 0; i < ARRAY_SIZE(t); i++) {
+        bool whole = t[i].mamv == 2 && t[i].last == 8;
+
+        in_use(&(struct world_cfg){ .wait_us = 100, .cap = (CAP_DEFAULT & ~C_MAMV(63)) | C_MAMV(t[i].mamv) });
+        u = plan_begins();
+        host_clear();
+        plan_pages(u, 5, (struct range){ t[i].first, t[i].last }, 1);
+        replay_now(u);
+        replay_leave(u);
+        assert_int_equal(host_count(2), t[i].n);
+        assert_int_equal(host_dtlb(SID_ATS), t[i].n);
+        for (unsigned b = 0; b < t[i].n; b++) {
+            assert_int_equal(host[b].q0 >> 4 & 3, whole ? 2 : 3);
+            assert_int_equal(host[b].q1, t[i].block[b]);
+        }
+        finish();
+    }
+}
+
+/* A request for a device TLB is left out only where what is flushed anyway holds all of it. */
+static void what_is_flushed_anyway(void **state)
+{
+    static const struct {
+        u64 hi; /* of the request; pages 8 to 15 are flushed */
+        unsigned sent;
+    } t[] = { { 0xb001, 1 },  { 0x8000, 1 }, { 0xf000, 1 }, { 0x7000, 2 },
+              { 0x10000, 2 }, { 0x7001, 2 }, { 0x13001, 2 } };
+
+    (void)state;
+    for (unsigned i = 0; i < ARRAY_SIZE(t); i++) {
+        in_use(&(struct world_cfg){ .wait_us = 100 });
+        q_iotlb(0, 3, 5, 0x8000, 3);
+        q_dtlb(0, SID_ATS, t[i].hi & ~1ull, t[i].hi & 1);
+        assert_true(q_sync(0));
+        assert_int_equal(host_dtlb(SID_ATS), t[i].sent);
+        finish();
+    }
+}
+
+/* The end of a bus, of all buses, and of what has been there. */
+static void the_last_function(void **state)
+{
+    static const u16 sids[] = { 0xffff, 0xff00, 0x00ff, 0x0000 };
+    struct world_cfg cfg = { .wait_us = 100, .quiet = true, .nr_fns = 1, .fn = { { 0xffff, 0, false, 0 } } };
+    u64 table;
+
+    (void)state;
+    for (unsigned scalable = 0; scalable < 2; scalable++) {
+        cfg.ecap = ECAP_DEFAULT | (scalable ? E_SMTS | E_SSTS | E_SMPWC : 0);
+        start(&cfg);
+        for (unsigned i = 0; i < ARRAY_SIZE(sids); i++) {
+            struct model_req r = { .sid = sids[i], .addr = GUEST_DATA, .len = 8 };
+            u64 word;
+
+            assert_int_equal(model_dma(W.unit[0], &r, &word).status, MODEL_OK);
+        }
+        guest_start();
+        guest_domain_init(0, 5, 4);
+        guest_map(0, 0x3000, GUEST_DATA, P_RW);
+        table = guest_table();
+        poke64(GUEST_ROOT + 255 * 16, table | 1);
+        poke64(table + 255 * 16 + 8, 2 | 5 << 8);
+        poke64(table + 255 * 16, G.dom[0].root | 1);
+        q_context(0, 1, 0, 0, 0);
+        q_iotlb(0, 1, 0, 0, 0);
+        assert_true(q_sync(0));
+        assert_int_equal(dma_lands(0, 0x3000, true), GUEST_DATA);
+        assert_non_null(domain_of_guest(units[0], false, 5));
+        guest_gcmd(0, G_TE, false);
+        assert_null(domain_of_guest(units[0], false, 5));
+        assert_int_equal(dma_lands(0, GUEST_DATA, true), GUEST_DATA);
+        env_lock(&units[0]->lock);
+        hostq_lose(units[0]);
+        env_unlock(&units[0]->lock);
+        assert_int_equal(dma_lands(0, GUEST_DATA, true), ~0ull);
+    }
+}
+
+/* What stands in the ring behind the tail is not there yet, or not any more. */
+static void nothing_behind_the_tail(void **state)
+{
+    u32 old, stale_wait;
+
+    (void)state;
+    in_use(&(struct world_cfg){ .wait_us = 100 });
+    stale_wait = G.tail[0] + 2;
+    poke64(GUEST_RING + stale_wait * 16, 5 | WAIT_SW | 0x77ull << 32);
+    poke64(GUEST_RING + stale_wait * 16 + 8, GUEST_STATUS + 0x800);
+    old = peek32(GUEST_STATUS + 0x800);
+    q_iotlb(0, 3, 5, 0x3000, 0);
+    q_iotlb(0, 3, 5, 0x4000, 0);
+    q_ring(0);
+    world_settle();
+    assert_int_equal(peek32(GUEST_STATUS + 0x800), old);
+    assert_int_equal(guest_r32(0, R_IQH), stale_wait * 16);
+    finish();
+}
+
+/* Nor is what stands behind the page that the guest's memory ends with: a batch of as many descriptors as a
+ * page holds, which begins in one page and ends in the next. */
+static void a_batch_over_the_end_of_ram(void **state)
+{
+    u64 base = RAM2_END - 0x1000;
+
+    (void)state;
+    in_use(&(struct world_cfg){ .wait_us = 100, .quiet = true });
+    guest_gcmd(0, G_QIE, false);
+    guest_w64(0, R_IQT, 0);
+    guest_w64(0, R_IQA, base | 1);
+    guest_gcmd(0, G_QIE, true);
+    for (u64 i = 0; i < 256; i++) {
+        poke64(base + i * 16, 2 | 3 << 4 | 5 << 16);
+        poke64(base + i * 16 + 8, i << 12);
+    }
+    guest_w64(0, R_IQT, 0x10);
+    assert_int_equal(guest_r32(0, R_IQH), 0x10);
+    poke64(RAM2_END, 5 | WAIT_SW | 0x77ull << 32);
+    poke64(RAM2_END + 8, GUEST_STATUS + 0x800);
+    poke64(GUEST_STATUS + 0x800, 0);
+    guest_w64(0, R_IQT, 0x1010);
+    assert_int_equal(iqe(0), 2);
+    assert_int_equal(guest_r32(0, R_IQH), 0x1000);
+    assert_int_equal(peek32(GUEST_STATUS + 0x800), 0);
+}
+
+/* A run of pages does not go round the top of the address space, and ends with what the unit takes. */
+static void runs_end(void **state)
+{
+    (void)state;
+    in_use(&(struct world_cfg){ .wait_us = 100 });
+    map_and_flush(0, 0, GUEST_DATA);
+    guest_unmap(0, 0);
+    q_iotlb(0, 3, 5, ~0xfffull, 0);
+    q_iotlb(0, 3, 5, 0, 0);
+    assert_true(q_sync(0));
+    for (unsigned f = 0; f < 3; f++)
+        only_outcome(f, 0, ~0ull);
+    finish();
+    in_use(&(struct world_cfg){ .wait_us = 100, .cap = (CAP_DEFAULT & ~C_MAMV(63)) | C_MAMV(52) });
+    q_iotlb(0, 3, 5, 0, 52);
+    q_iotlb(0, 3, 5, 0, 52);
+    assert_true(q_sync(0));
+    assert_int_equal(host_count(2), 1);
+    assert_int_equal(host_dtlb(SID_ATS), 1);
+    finish();
+    in_use(&(struct world_cfg){ .wait_us = 100 });
+    q_iotlb(0, 3, 5, 0, 18);
+    assert_true(q_sync(0));
+    q_iotlb(0, 3, 5, 0, 19);
+    q_wait(0);
+    q_ring(0);
+    world_settle();
+    assert_int_equal(iqe(0), 4);
+    finish();
+    for (u64 mamv = 8; mamv < 10; mamv++) {
+        in_use(&(struct world_cfg){ .wait_us = 100, .cap = (CAP_DEFAULT & ~C_MAMV(63)) | C_MAMV(mamv) });
+        q_iotlb(0, 3, 5, 0x200000, 8);
+        q_iotlb(0, 3, 5, 0x300000, 8);
+        assert_true(q_sync(0));
+        assert_int_equal(host[0].q0 >> 4 & 3, mamv < 9 ? 2 : 3);
+        finish();
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -393,6 +908,19 @@ int main(void)
         cmocka_unit_test(more_functions_than_are_followed),
         cmocka_unit_test(more_changed_functions_than_the_list),
         cmocka_unit_test(more_ways_than_the_list),
+        cmocka_unit_test(entries_that_fit),
+        cmocka_unit_test(ranges_that_fit),
+        cmocka_unit_test(looks_that_are_made),
+        cmocka_unit_test(domains_that_fit),
+        cmocka_unit_test(functions_that_fit),
+        cmocka_unit_test(ways_that_go_straight),
+        cmocka_unit_test(as_much_as_the_ring_holds),
+        cmocka_unit_test(blocks_of_a_range),
+        cmocka_unit_test(what_is_flushed_anyway),
+        cmocka_unit_test(the_last_function),
+        cmocka_unit_test(nothing_behind_the_tail),
+        cmocka_unit_test(a_batch_over_the_end_of_ram),
+        cmocka_unit_test(runs_end),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

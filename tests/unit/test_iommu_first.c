@@ -29,6 +29,62 @@ static void page_in_pasid(void **state)
     }
 }
 
+/* IOTLB descriptors of the guest that were about its domain, as Sluice has counted them. */
+static u64 asked_of_domain(void)
+{
+    struct inside_record got[32];
+    u64 at = 10; /* where domains begin */
+    int n = iommu_inside(INSIDE_COUNTERS, 0, &at, got, ARRAY_SIZE(got));
+
+    for (int i = 0; i < n; i++)
+        if (got[i].what == INSIDE_DOMAIN && got[i].batch == DID)
+            return got[i].lo;
+    fail();
+    return 0;
+}
+
+/* As much as a page-selective request can say goes out as one, and everything as what it is; between it and
+ * the device TLB there is a fence where there is a device TLB. */
+static void sizes_in_pasid(void **state)
+{
+    struct model_req r = { .sid = SID_ATS, .addr = 0x900000, .len = 8, .write = true };
+    struct world_cfg cfg = nested;
+    u64 lo, hi;
+
+    (void)state;
+    for (unsigned fns = 0; fns < 2; fns++) {
+        cfg.nr_fns = 1;
+        cfg.fn[0] = (struct world_fn_cfg){ SID_ATS, 0, fns, 0 };
+        in_use_first(&cfg, false);
+        for (unsigned am = 50; am < 54; am++) {
+            host_clear();
+            q_piotlb(0, 3, DID, RID, 0, am);
+            assert_true(q_sync(0));
+            assert_int_equal(host[0].q0 & 0x3f, (am < 52 ? 3 : 2) << 4 | 6);
+            assert_int_equal(host[0].q1, am < 52 ? am : 0);
+            assert_string_equal(received(), fns ? "Ifdw" : "Iw");
+        }
+        /* each is counted once */
+        for (unsigned wide = 0; wide < 2; wide++) {
+            u64 before = asked_of_domain();
+
+            if (wide)
+                q_iotlb(0, 2, DID, 0, 0);
+            else
+                q_piotlb(0, 3, DID, RID, IOVA, 0);
+            assert_true(q_sync(0));
+            assert_int_equal(asked_of_domain(), before + 1);
+        }
+        /* legacy words of a unit, where no entry is to blame, in the guest's own */
+        guest_faults_clear(0);
+        model_fault(W.unit[0], 5, &r);
+        world_settle();
+        assert_true(guest_fault(0, &lo, &hi));
+        assert_int_equal(hi >> 32 & 0xff, 0x85);
+        finish();
+    }
+}
+
 /* A lazy driver that takes caching mode for more than it is: no device-TLB descriptor at all. */
 static void lazy_without_device_tlb(void **state)
 {
@@ -250,6 +306,19 @@ static void contained(void)
         assert_int_equal(dma_lands(f, REGION_BASE, true), ~0ull);
         assert_int_equal(dma_lands(f, REGION_MAX, true), ~0ull);
         assert_int_equal(dma_lands(f, UNIT_BASE, true), ~0ull);
+    }
+}
+
+/* Canonical addresses have 47 bits and a sign; a unit may have fewer. */
+static void widths_without_second_stage(void **state)
+{
+    (void)state;
+    for (u64 bits = 39; bits <= 57; bits += 9) {
+        start(&(struct world_cfg){ .cap = (CAP_DEFAULT & ~(63ull << 16)) | (bits - 1) << 16,
+                                   .ecap = ECAP_FIRST,
+                                   .wait_us = 50,
+                                   .direct = true });
+        assert_int_equal(guest_read(0, R_CAP, 8) >> 16 & 63, MIN(bits, 47ull) - 1);
     }
 }
 
@@ -571,6 +640,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(page_in_pasid),
+        cmocka_unit_test(sizes_in_pasid),
         cmocka_unit_test(lazy_without_device_tlb),
         cmocka_unit_test(the_invalidation_call),
         cmocka_unit_test(type_2_reaches_first_stage),
@@ -578,6 +648,7 @@ int main(void)
         cmocka_unit_test(entries_judged),
         cmocka_unit_test(known_late),
         cmocka_unit_test(entry_changes_alone),
+        cmocka_unit_test(widths_without_second_stage),
         cmocka_unit_test(identity_without_second_stage),
         cmocka_unit_test(pass_through_without_second_stage),
         cmocka_unit_test(legacy_guest_without_second_stage),

@@ -273,6 +273,10 @@ static void firmwares_protection_stays(void **state)
     assert_false(bare);
     assert_int_equal(model_reg_read(W.unit[0], 0x6c, 4) >> 24, 0xff);
     assert_int_equal(model_reg_read(W.unit[0], 0x68, 4), 0);
+    /* ours ends where it is said to */
+    world_boot(&(struct world_cfg){ .wait_us = 100, .cap = CAP_DEFAULT | 3ull << 5 });
+    assert_int_equal(iommu_guard(REGION_BASE, REGION_MAX, &bare), 0);
+    assert_int_equal(model_reg_read(W.unit[0], 0x6c, 4) | 0x1fffff, REGION_BASE + REGION_MAX - 1);
 }
 
 /* --- a write buffer in front of the unit --- */
@@ -351,6 +355,14 @@ static void told_to_people(void **state)
     iommu_inside_show();
     assert_non_null(strstr(W.last_log, "trace unit=0"));
     finish();
+    /* of each unit, and each kind */
+    in_use(&(struct world_cfg){ .wait_us = 100, .units = 2 });
+    W.lines = 0;
+    iommu_summary();
+    assert_int_equal(W.lines, 2 * 3 + 3);
+    W.lines = 0;
+    iommu_counters();
+    assert_int_equal(W.lines, 2 * 9);
 }
 
 int main(void)

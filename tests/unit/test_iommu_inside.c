@@ -3,6 +3,7 @@
 /*
  * The trace says what the guest wrote and what the unit received, the counters how often; both stay bounded.
  */
+#include "iommu/parts.h"
 #include "tests/unit/world_test.h"
 
 #define RING 2048u
@@ -149,12 +150,111 @@ static void places_that_were_never_used(void **state)
     finish();
 }
 
+/* Where the next call goes on, for a reader who has seen so much of so many. */
+static void places_of_the_trace(void **state)
+{
+    static const struct {
+        u64 written, at, next;
+    } t[] = { { RING, 0, 1 },        { RING + 1, 0, 2 },
+              { RING + 1, 1, 2 },    { RING + 1, 2, 3 },
+              { RING, RING, RING },  { RING, RING - 1, RING },
+              { RING, RING + 1, 1 }, { RING + 1, RING + 2, 2 },
+              { 3, 2, 3 },           { 0, 0, 0 } };
+
+    (void)state;
+    in_use(&(struct world_cfg){ .wait_us = 100 });
+    for (unsigned i = 0; i < ARRAY_SIZE(t); i++) {
+        u64 at = t[i].at;
+
+        units[0]->ring_next = t[i].written;
+        assert_int_equal(iommu_inside(INSIDE_TRACE, 0, &at, got, 1), t[i].next != t[i].at);
+        assert_int_equal(at, t[i].next);
+    }
+    finish();
+}
+
+/* When all is over the last twelve of each unit are shown. */
+static void the_last_are_shown(void **state)
+{
+    (void)state;
+    in_use(&(struct world_cfg){ .wait_us = 100, .units = 2 });
+    for (unsigned written = 11; written < 14; written++) {
+        units[0]->ring_next = 20;
+        units[1]->ring_next = written;
+        units[1]->ring[written - 1] = (struct inside_record){ .time = 4300 + written };
+        W.lines = 0;
+        iommu_inside_show();
+        assert_int_equal(W.lines, 12 + MIN(written, 12u));
+        assert_non_null(strstr(W.last_log, written == 11   ? "time=4311"
+                                           : written == 12 ? "time=4312"
+                                                           : "time=4313"));
+    }
+    finish();
+}
+
+/* Each kind of counter begins where the one before it ends, and a call looks at no more than it says. */
+static void places_of_the_counters(void **state)
+{
+    static const struct {
+        u64 at;
+        unsigned what, id;
+    } t[] = { { 9, INSIDE_UNIT, 9 }, { 10, INSIDE_DOMAIN, 1 }, { 12, INSIDE_DOMAIN, 2 } };
+    struct translation more = { .pgtt = PGTT_SECOND, .levels = 4, .root = RAM2_BASE };
+    struct unit *u;
+    u64 at;
+
+    (void)state;
+    in_use(&(struct world_cfg){ .wait_us = 100, .quiet = true });
+    u = units[0];
+    for (unsigned i = 0; i < ARRAY_SIZE(t); i++) {
+        at = t[i].at;
+        assert_int_equal(iommu_inside(INSIDE_COUNTERS, 0, &at, got, 1), 1);
+        assert_int_equal(got[0].what, t[i].what);
+        assert_int_equal(got[0].id, t[i].id);
+    }
+    at = 10 + 65536; /* the place of no function */
+    assert_int_equal(iommu_inside(INSIDE_COUNTERS, 0, &at, got, 1), 1);
+    assert_int_equal(got[0].id, SID_ATS);
+    assert_int_equal(at, 10 + 65536 + 2);
+    u->fns[MAX_FNS - 1].sid = 0x7777; /* the last place of all */
+    at = 10 + 65536 + MAX_FNS - 1;
+    assert_int_equal(iommu_inside(INSIDE_COUNTERS, 0, &at, got, 1), 1);
+    assert_int_equal(got[0].id, 0x7777);
+    u->fns[MAX_FNS - 1].sid = 0;
+    at = 10 + 65535; /* and that of no domain-id */
+    assert_int_equal(iommu_inside(INSIDE_COUNTERS, 0, &at, got, 1), 1);
+    assert_int_equal(got[0].id, SID_ATS);
+    /* the domain-ids in use end where a page of domains does, and the last of them is told, too */
+    env_lock(&u->lock);
+    while (u->next_did < 32) {
+        more.did++;
+        assert_non_null(domain_acquire(u, &more, NULL));
+    }
+    env_unlock(&u->lock);
+    at = 0;
+    assert_int_equal(take(INSIDE_COUNTERS, &at), 9 + 31 + 2);
+    /* so many places are looked at in one call: here there is a domain at one in 32 */
+    for (unsigned page = 1; page < 65536 / DOMAINS_PER_PAGE; page++)
+        u->domains[page] = u->domains[1] ? u->domains[1] : u->domains[0];
+    u->next_did = 0xffff;
+    for (unsigned more = 0; more < 2; more++) {
+        at = 10 + 100 * DOMAINS_PER_PAGE;
+        for (unsigned n = 0; n < DOMAINS_PER_PAGE; n++)
+            u->domains[1][n].live = false;
+        assert_int_equal(iommu_inside(INSIDE_COUNTERS, 0, &at, got, 8), 0);
+        assert_int_equal(at, 10 + 100 * DOMAINS_PER_PAGE + 4096);
+    }
+    u->next_did = 32;
+    finish();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_trace_is_what_happened),  cmocka_unit_test(the_ring_forgets_the_oldest),
         cmocka_unit_test(each_counts_its_own),         cmocka_unit_test(nothing_beyond_the_units),
-        cmocka_unit_test(places_that_were_never_used),
+        cmocka_unit_test(places_that_were_never_used), cmocka_unit_test(places_of_the_trace),
+        cmocka_unit_test(the_last_are_shown),          cmocka_unit_test(places_of_the_counters),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

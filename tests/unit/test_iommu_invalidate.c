@@ -54,6 +54,10 @@ static void nothing_is_stale(u8 pace, bool queue_on, u64 address, u64 pages, u32
     assert_int_equal(call(5, NO_PASID, 1, &handled), 0);
     assert_int_equal(handled, 1);
     assert_int_equal(result(0) | hardware(0), 0);
+    if (pages < 5) { /* these and no others */
+        assert_int_equal(host_count(2), pages);
+        assert_int_equal(host[0].q1, address);
+    }
     for (unsigned f = 0; f < 3; f++) {
         only_outcome(f, 0x3000, ~0ull);
         only_outcome(f, 0x9000, GUEST_DATA + 0x1000);
@@ -209,11 +213,19 @@ static void what_hardware_said(void **state)
         model_fn_set_answer(W.fn[ATS], MODEL_ANSWER_BOGUS, 0);
         assert_int_equal(call(5, NO_PASID, 2, &handled), 0);
         assert_int_equal(hardware(0) & hardware(1), 1);
+        entry(1, 0x4001, 1, 0, 0); /* of one that fails hardware says nothing */
+        assert_int_equal(call(5, NO_PASID, 2, &handled), -22);
+        assert_int_equal(hardware(0), 1);
+        assert_int_equal(hardware(1), 0);
+        assert_int_equal(result(1), 1);
+        entry(1, 0x4000, 1, 0, 0);
+        entry(2, 0, 0, 0, 0);
         model_fn_set_answer(W.fn[ATS], MODEL_ANSWER_NEVER, 0);
         assert_int_equal(call(5, NO_PASID, 2, &handled), 0);
         assert_int_equal(handled, 2);
         assert_int_equal(result(0) | result(1), 0);
         assert_int_equal(hardware(0) & hardware(1) & 2, 2);
+        assert_int_equal(result(2) & hardware(2), UNTOUCHED); /* nor of one behind the last */
         assert_int_equal(guest_read(0, R_IQERCD, 8), (u64)SID_ATS << 32);
         for (unsigned f = 0; f < 3; f++)
             only_outcome(f, 0x3000, ~0ull);
@@ -297,6 +309,7 @@ static void with_a_pasid(void **state)
                 only_outcome(f, 0x3000, ~0ull);
         }
     assert_int_equal(call(5, 1u << 20, 1, &handled), -22);
+    assert_int_equal(call(5, (1u << 20) - 1, 1, &handled), 0);
     finish();
 }
 

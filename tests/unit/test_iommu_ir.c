@@ -4,6 +4,7 @@
  * Interrupt remapping: what the guest's table says is delivered, never an NMI, INIT, SMI or ExtINT, and what
  * its flushes cover is forgotten. The model's unit delivers, so the evidence is the message that comes out.
  */
+#include "iommu/parts.h"
 #include "tests/unit/world_test.h"
 
 #define ECAP_REMAPPING (ECAP_DEFAULT | E_IR | E_EIM | E_MHMV)
@@ -78,7 +79,9 @@ static void nothing_but_ordinary_interrupts(void **state)
     remapping_on(0);
     for (u64 mode = 0; mode < 8; mode++) {
         put_irte(5, vector(0x60) | mode << 5, 0);
+        W.warnings = 0;
         flush_entry(5);
+        assert_int_equal(W.warnings > 0, mode > 1); /* what it could have been is told */
         W.device_irqs = 0;
         assert_int_equal(msi(ATS, SENT_ALONE, 5).status == MODEL_INTERRUPT, mode < 2);
         assert_int_equal(W.device_irqs, mode < 2);
@@ -86,9 +89,13 @@ static void nothing_but_ordinary_interrupts(void **state)
     put_irte(5, vector(0x10), 0);
     flush_entry(5);
     assert_int_equal(msi(ATS, SENT_ALONE, 5).status, MODEL_INTERRUPT);
-    put_irte(5, vector(0x0f), 0);
-    flush_entry(5);
-    assert_int_equal(msi(ATS, SENT_ALONE, 5).status, MODEL_BLOCKED);
+    W.warnings = 0;
+    for (u64 mode = 0; mode < 2; mode++) {
+        put_irte(5, vector(0x0f) | mode << 5, 0);
+        flush_entry(5);
+        assert_int_equal(msi(ATS, SENT_ALONE, 5).status, MODEL_BLOCKED);
+    }
+    assert_int_equal(W.warnings, 0);
     finish();
 }
 
@@ -210,6 +217,60 @@ static void flushes_of_every_width(void **state)
     }
 }
 
+/* What the unit receives for a flush of 2^order entries: as many, or all where that is more than the unit
+ * takes at once or than is worth looking at. Only these are looked at, and the last one as well. */
+static void entries_that_are_flushed(void **state)
+{
+    struct unit *u;
+
+    (void)state;
+    for (u64 mhmv = 3; mhmv <= 15; mhmv += 12)
+        for (u64 order = 0; order < 32; order++) {
+            bool all = order > mhmv || order > 6;
+
+            in_use(&(struct world_cfg){
+                .wait_us = 100, .ecap = (ECAP_REMAPPING & ~E_MHMV) | mhmv << 20, .quiet = true });
+            guest_remapping(0, true);
+            u = units[0];
+            guest_irte(64 + (1u << MIN(order, 6ull)) - 1, vector(0x41), 0);
+            guest_irte(64 + (1u << MIN(order, 6ull)), vector(0x42), 0);
+            host_clear();
+            q_push(0, 4 | 1 << 4 | order << 27 | 64ull << 32, 0);
+            assert_true(q_sync(0));
+            assert_int_equal(host[0].q0, all ? 4 : 4 | 1 << 4 | order << 27 | 64ull << 32);
+            assert_int_equal(u->irt[64 + (1u << MIN(order, 6ull)) - 1].lo & 1, 1);
+            assert_int_equal(u->irt[64 + (1u << MIN(order, 6ull))].lo & 1, all);
+            finish();
+        }
+    /* the list of them; the last entry of the guest's table, and none behind it */
+    in_use(&(struct world_cfg){ .wait_us = 100, .ecap = ECAP_REMAPPING, .quiet = true });
+    guest_irte(255, vector(0x41), 0);
+    guest_irte(256, vector(0x42), 0);
+    guest_remapping(0, true);
+    u = units[0];
+    assert_int_equal(u->irt[255].lo & 1, 1); /* complete before hardware is told */
+    assert_int_equal(u->irt[256].lo & 1, 0);
+    q_push(0, 4 | 1 << 4 | 256ull << 32, 0);
+    guest_irte(255, 0, 0);
+    q_push(0, 4, 0);
+    assert_true(q_sync(0));
+    assert_int_equal((u->irt[255].lo | u->irt[256].lo) & 1, 0);
+    replay_enter(u);
+    for (unsigned i = 0; i <= PLAN_IEC; i++) {
+        assert_false(u->plan.iec_all);
+        ir_request(u, i, 0);
+    }
+    assert_true(u->plan.iec_all);
+    plan_reset(u);
+    host_clear();
+    for (unsigned i = 0; i < PLAN_IEC; i++)
+        ir_request(u, i, 0);
+    replay_now(u);
+    assert_int_equal(host_count(4), PLAN_IEC);
+    replay_leave(u);
+    finish();
+}
+
 /* The address that names a message's entry (5.1.2.2). */
 static u64 named(const struct iommu_message *m)
 {
@@ -317,6 +378,23 @@ static void strict_with_the_guests_own(void **state)
     finish();
 }
 
+/* Messages lie side by side, and each keeps what it is when the next ones are given out. */
+static void strict_side_by_side(void **state)
+{
+    struct iommu_message *a, *b;
+
+    (void)state;
+    strict_on();
+    a = iommu_messages(0, SID_ATS, SID_ATS, 1);
+    iommu_message_set(a, 0xfee00000, 0x41);
+    b = iommu_messages(0, SID_ATS2, SID_ATS2, 2);
+    assert_ptr_equal(b + 2, a);
+    assert_int_equal(a->source, SID_ATS);
+    assert_int_equal(a->data, 0x41);
+    assert_int_equal(b[1].source, SID_ATS2);
+    finish();
+}
+
 static void strict_is_bounded(void **state)
 {
     (void)state;
@@ -398,18 +476,13 @@ static void the_units_pointer_follows(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(strict_translates),
-        cmocka_unit_test(strict_with_the_guests_own),
-        cmocka_unit_test(strict_is_bounded),
-        cmocka_unit_test(the_guests_entries_count),
-        cmocka_unit_test(nothing_but_ordinary_interrupts),
-        cmocka_unit_test(reserved_bits_of_an_entry),
-        cmocka_unit_test(source_of_an_entry),
-        cmocka_unit_test(compatibility_format),
-        cmocka_unit_test(flushes_of_every_width),
-        cmocka_unit_test(an_error_loses_no_entry),
-        cmocka_unit_test(the_units_pointer_follows),
-        cmocka_unit_test(tables_of_nobody),
+        cmocka_unit_test(strict_translates),         cmocka_unit_test(strict_with_the_guests_own),
+        cmocka_unit_test(strict_is_bounded),         cmocka_unit_test(strict_side_by_side),
+        cmocka_unit_test(the_guests_entries_count),  cmocka_unit_test(nothing_but_ordinary_interrupts),
+        cmocka_unit_test(reserved_bits_of_an_entry), cmocka_unit_test(source_of_an_entry),
+        cmocka_unit_test(compatibility_format),      cmocka_unit_test(flushes_of_every_width),
+        cmocka_unit_test(entries_that_are_flushed),  cmocka_unit_test(an_error_loses_no_entry),
+        cmocka_unit_test(the_units_pointer_follows), cmocka_unit_test(tables_of_nobody),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -378,6 +378,229 @@ static void asked_in_another_order(void **state)
     finish();
 }
 
+/* An entry that changes as fast as it is read is read four times, and then taken as it is. */
+static unsigned torn_at;
+static void tear(unsigned offset, bool write)
+{
+    (void)write;
+    if (offset == torn_at)
+        *(u64 *)(watched + torn_at) ^= 2;
+}
+
+static unsigned reads_of(u64 page, unsigned offset, unsigned size)
+{
+    unsigned n = 0;
+
+    torn_at = offset;
+    meanwhile = tear;
+    watch(world_mem(page));
+    q_ring(0);
+    unwatch();
+    meanwhile = NULL;
+    for (unsigned i = 0; i < nr_touches; i++)
+        n += touches[i].offset >= offset && touches[i].offset < offset + size;
+    return n;
+}
+
+static void torn_without_end(void **state)
+{
+    (void)state;
+    in_use(&(struct world_cfg){ .wait_us = 100, .ecap = ECAP_DEFAULT | E_IR | E_MHMV });
+    q_context(0, 3, 5, SID_PLAIN, 0);
+    assert_int_equal(reads_of(GUEST_CTX, SID_PLAIN * 16, 16), 4 * 3);
+    guest_irte(3, 1 | 0x41 << 16, 0);
+    guest_remapping(0, true);
+    q_iec(0, true, 3, 0);
+    assert_int_equal(reads_of(GUEST_IRT, 3 * 16, 16), 4 * 3);
+    start(&(struct world_cfg){ .scalable = true,
+                               .wait_us = 100,
+                               .ecap = ECAP_DEFAULT | E_PSS | E_PASID | E_SMTS | E_SSTS | E_SMPWC });
+    guest_start();
+    guest_domain_init(0, 5, 4);
+    guest_pasid_entry(0, 0, 1, 0);
+    guest_sm_context(0, 0, false);
+    q_context(0, 1, 0, 0, 0);
+    q_pasid(0, 3, 0, 0);
+    q_iotlb(0, 1, 0, 0, 0);
+    assert_true(q_sync(0));
+    q_pasid(0, 1, 5, guest_pasid(1));
+    assert_int_equal(reads_of(GUEST_PASIDS + 0x1000, guest_pasid(1) * 64, 64), 4 * 16);
+}
+
+/* Table modes that are reserved, on a unit that has the scalable one. */
+static void modes_that_translate_nothing(void **state)
+{
+    static const enum fault_reason fault[] = { [2] = FAULT_TTM, [3] = FAULT_ABORT };
+    struct guest_context g;
+
+    (void)state;
+    in_use(&(struct world_cfg){ .wait_us = 100, .ecap = ECAP_DEFAULT | E_SMTS | E_SSTS | E_SMPWC });
+    for (u64 ttm = 2; ttm < 4; ttm++) {
+        guest_w64(0, R_RTADDR, GUEST_ROOT | ttm << 10);
+        guest_gcmd(0, G_SRTP, true);
+        context_read(units[0], SID_PLAIN, &g);
+        assert_int_equal(g.fault, fault[ttm]);
+    }
+}
+
+/* Devices 16 and up of a bus have a table of their own, which goes with the root entry, too. */
+static void the_upper_half_goes(void **state)
+{
+    (void)state;
+    start(&(struct world_cfg){ .scalable = true,
+                               .wait_us = 100,
+                               .nr_fns = 1,
+                               .fn = { { 0x0180, 0, false, 0 } },
+                               .ecap = ECAP_DEFAULT | E_SMTS | E_SSTS | E_SMPWC });
+    guest_start();
+    guest_domain_init(0, 5, 4);
+    guest_map(0, 0x3000, GUEST_DATA, P_RW);
+    guest_pasid_entry(0, 0, 0, 0);
+    guest_sm_context(0, 0, false);
+    for (unsigned there = 1; there < 2; there--) {
+        if (!there) {
+            poke64(GUEST_ROOT + 16, 0);
+            poke64(GUEST_ROOT + 24, 0);
+        }
+        q_context(0, 1, 0, 0, 0);
+        q_pasid(0, 3, 0, 0);
+        q_iotlb(0, 1, 0, 0, 0);
+        assert_true(q_sync(0));
+        assert_int_equal(dma_lands(0, 0x3000, true), there ? GUEST_DATA : ~0ull);
+    }
+}
+
+static u64 our_leaf(u64 iova)
+{
+    u64 *table = domain_of_guest(units[0], false, 5)->root;
+
+    for (unsigned level = 4; level > 1; level--)
+        table = env_virt(table[iova >> (3 + 9 * level) & 511] & ~0xfffull);
+    return table[iova >> 12 & 511];
+}
+
+/* Flushes bring up to date what they name, on whichever way, and nothing beside it. */
+static void only_what_is_named(void **state)
+{
+    struct range r = { 3, 3 };
+    struct unit *u;
+
+    (void)state;
+    in_use(&(struct world_cfg){ .wait_us = 100 });
+    u = units[0];
+    for (unsigned way = 0; way < 3; way++) {
+        for (u64 iova = 0x2000; iova <= 0x4000; iova += 0x1000)
+            map_and_flush(0, iova, GUEST_DATA);
+        for (u64 iova = 0x2000; iova <= 0x4000; iova += 0x1000)
+            guest_map(0, iova, GUEST_DATA + 0x1000, P_RW);
+        if (way == 2) {
+            replay_enter(u);
+            shadow_sync(u, domain_of_guest(u, false, 5), &r);
+            replay_leave(u);
+        } else {
+            q_iotlb(0, 3, 5, 0x3000, 0);
+            if (way == 1)
+                q_dtlb(0, SID_ATS, 0x900000, false);
+            assert_true(q_sync(0));
+        }
+        assert_int_equal(our_leaf(0x2000), GUEST_DATA | P_RW);
+        assert_int_equal(our_leaf(0x3000), (GUEST_DATA + 0x1000) | P_RW);
+        assert_int_equal(our_leaf(0x4000), GUEST_DATA | P_RW);
+    }
+    q_iotlb(0, 2, 5, 0, 0);
+    assert_true(q_sync(0));
+    finish();
+}
+
+/* Across the end of a table, and of large pages, all of whose translation goes. */
+static void across_the_end_of_a_table(void **state)
+{
+    (void)state;
+    in_use(&(struct world_cfg){ .wait_us = 100 });
+    for (u64 page = 510; page < 514; page++)
+        map_and_flush(0, page << 12, GUEST_DATA + (page << 12 & 0xf000));
+    for (u64 page = 510; page < 514; page++) {
+        guest_map(0, page << 12, GUEST_DATA + 0x10000 + (page << 12 & 0xf000), P_RW);
+        q_iotlb(0, 3, 5, page << 12, 0);
+    }
+    assert_true(q_sync(0));
+    for (u64 page = 510; page < 514; page++)
+        for (unsigned f = 0; f < 3; f++)
+            only_outcome(f, page << 12, GUEST_DATA + 0x10000 + (page << 12 & 0xf000));
+    finish();
+    for (unsigned large = 0; large < 2; large++) { /* the first of the two, or the second */
+        u64 huge = large ? 0x400000 : 0x200000, small = large ? 0x3ff000 : 0x400000;
+        struct range r = { 0x3ff, 0x400 };
+
+        in_use(&(struct world_cfg){ .wait_us = 100 });
+        guest_map_level(0, huge, RAM2_BASE, P_RW, 2);
+        guest_map(0, small, GUEST_DATA, P_RW);
+        q_iotlb(0, 2, 5, 0, 0);
+        assert_true(q_sync(0));
+        for (u64 page = 0; page < 512; page += 73)
+            model_fill(W.unit[0], SID_ATS, huge + (page << 12), 1);
+        model_fill(W.unit[0], SID_ATS, small, 1);
+        poke64(guest_entry(0, huge, 2), 0);
+        guest_unmap(0, small);
+        q_iotlb(0, 3, 5, 0x3ff000, 0);
+        q_iotlb(0, 3, 5, 0x400000, 0);
+        assert_true(q_sync(0));
+        only_outcome(ATS, small, ~0ull);
+        for (u64 page = 0; page < 512; page += 73)
+            only_outcome(ATS, huge + (page << 12), ~0ull);
+        /* the same where only the large one has changed: what was asked for stays asked for */
+        guest_map_level(0, huge, RAM2_BASE, P_RW, 2);
+        q_iotlb(0, 2, 5, 0, 0);
+        assert_true(q_sync(0));
+        poke64(guest_entry(0, huge, 2), 0);
+        replay_enter(units[0]);
+        shadow_sync(units[0], domain_of_guest(units[0], false, 5), &r);
+        replay_leave(units[0]);
+        assert_int_equal(r.first, large ? 0x3ff : 0x200);
+        assert_int_equal(r.last, large ? 0x5ff : 0x400);
+        q_iotlb(0, 2, 5, 0, 0);
+        assert_true(q_sync(0));
+        finish();
+    }
+}
+
+/* A table comes and goes without a page more or less, up to its last entry; the last of our pages are kept
+ * for what is needed more. */
+static void pages_of_a_table(void **state)
+{
+    const u64 top = 0xfffffffff000;
+    size_t left = 0;
+
+    (void)state;
+    in_use(&(struct world_cfg){ .wait_us = 100 });
+    map_and_flush(0, 0x3000, GUEST_DATA);
+    q_iotlb(0, 2, 5, 0, 0);
+    assert_true(q_sync(0));
+    assert_int_equal(our_leaf(0x3000), GUEST_DATA | P_RW);
+    guest_domain_init(1, 6, 4);
+    guest_map(1, 0, GUEST_DATA, P_RW);
+    guest_map(1, top, GUEST_DATA, P_RW);
+    for (unsigned round = 0; round < 3; round++) {
+        guest_attach(SID_PLAIN, 1, TT_SS);
+        q_context(0, 3, 5, SID_PLAIN, 0);
+        q_iotlb(0, 2, 6, 0, 0);
+        assert_true(q_sync(0));
+        assert_int_equal(dma_lands(PLAIN, top, true), GUEST_DATA);
+        guest_attach(SID_PLAIN, 0, TT_SS);
+        q_context(0, 3, 6, SID_PLAIN, 0);
+        q_iotlb(0, 2, 6, 0, 0);
+        assert_true(q_sync(0));
+        if (round)
+            assert_int_equal(env_pages_available(), left);
+        left = env_pages_available();
+    }
+    finish();
+    while (env_pages_available() > 257)
+        assert_non_null(env_page_alloc());
+    assert_non_null(shadow_alloc());
+    assert_null(shadow_alloc());
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -391,6 +614,12 @@ int main(void)
         cmocka_unit_test(an_error_while_nothing_is_outstanding),
         cmocka_unit_test(waited_for_without_an_event),
         cmocka_unit_test(asked_in_another_order),
+        cmocka_unit_test(torn_without_end),
+        cmocka_unit_test(modes_that_translate_nothing),
+        cmocka_unit_test(the_upper_half_goes),
+        cmocka_unit_test(pages_of_a_table),
+        cmocka_unit_test(only_what_is_named),
+        cmocka_unit_test(across_the_end_of_a_table),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

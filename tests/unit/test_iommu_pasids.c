@@ -3,6 +3,7 @@
 /*
  * PASIDs: tables of their own for one function, the flushes that name them, domain-ids, and what is nested.
  */
+#include "iommu/env.h"
 #include "tests/unit/world_test_fs.h"
 
 enum { P1 = 9, P2 = 33 };
@@ -470,9 +471,9 @@ static void rid_pasid(void **state)
         u32 pasid;
         u64 rps;
         unsigned reason;
-    } cases[] = { { P1, E_RPS, 0 },      { 63, E_RPS, 0 },         { 64, E_RPS, 0x51 },
-                  { 8192, E_RPS, 0x48 }, { 16384, E_RPS, 0x48 },   { 0xfffff, E_RPS, 0x48 },
-                  { P1, 0, 0x42 },       { 1u << 20, E_RPS, 0x42 } };
+    } cases[] = { { P1, E_RPS, 0 },         { 63, E_RPS, 0 },      { 64, E_RPS, 0x51 },
+                  { 8191, E_RPS, 0x51 },    { 8192, E_RPS, 0x48 }, { 16384, E_RPS, 0x48 },
+                  { 0xfffff, E_RPS, 0x48 }, { P1, 0, 0x42 },       { 1u << 20, E_RPS, 0x42 } };
 
     (void)state;
     for (unsigned i = 0; i < ARRAY_SIZE(cases); i++) {
@@ -518,6 +519,58 @@ static unsigned fault_of_pasid(unsigned f, u32 pasid, u64 iova)
     return hi >> 32 & 0xff;
 }
 
+/* The guest's directory ends where its context entry says, whatever stands behind; ours with PASID 16383. */
+static void the_end_of_the_directory(void **state)
+{
+    struct world_cfg cfg = nested;
+    struct inside_record got[32];
+    size_t left = 0;
+    int n;
+
+    (void)state;
+    in_use_pasids(&nested);
+    poke64(DIR(ATS) + 127 * 8, PASIDS(ATS) | 1);
+    poke64(DIR(ATS) + 128 * 8, PASIDS(ATS) | 1);
+    for (u32 pasid = 127 * 64; pasid <= 128 * 64; pasid += 64)
+        q_pasid(0, 1, DID, pasid + P1);
+    assert_true(q_sync(0));
+    assert_int_equal(lands(ATS, 127 * 64 + P1, IOVA), GUEST_DATA + 0x10000);
+    assert_int_equal(lands(ATS, 128 * 64 + P1, IOVA), ~0ull);
+    finish();
+
+    cfg.cap = (CAP_DEFAULT & ~7ull) | C_ND(6) | C_FS5LP;
+    in_use_pasids(&cfg);
+    /* a width of tables that there is not */
+    poke64(entry_at(ATS, P1) + 16, FS_B | 2 << 2);
+    q_pasid(0, 1, DID, P1);
+    assert_true(q_sync(0));
+    assert_int_equal(fault_of_pasid(ATS, P1, IOVA), 0x5b);
+    assert_false(region_holds(FS_B | 2 << 2));
+    poke64(DIR(ATS) + 255 * 8, PASIDS(ATS) | 1);
+    put_pasid(ATS, 63, PGTT_FS, 0xffff, FS_B);
+    for (unsigned round = 0; round < 3; round++) {
+        poke64(GUEST_CTX + 0x1000, DIR(ATS) | 1 << 9 | 1 << 3 | 1 << 2 | 1);
+        q_context(0, 3, 0, SID_ATS, 0);
+        assert_true(q_sync(0));
+        assert_int_equal(lands(ATS, 16383, IOVA), GUEST_DATA + 0x10000);
+        /* nothing of it is left with the entry */
+        poke64(GUEST_CTX + 0x1000, 0);
+        q_context(0, 3, 0, SID_ATS, 0);
+        assert_true(q_sync(0));
+        assert_int_equal(lands(ATS, 16383, IOVA), ~0ull);
+        if (round)
+            assert_int_equal(env_pages_available(), left);
+        left = env_pages_available();
+        for (u64 at = 0, before = 1; at != before;) {
+            before = at;
+            n = iommu_inside(INSIDE_COUNTERS, 0, &at, got, 32);
+            for (int i = 0; i < n; i++)
+                assert_false(got[i].what == INSIDE_DOMAIN && got[i].batch == 0xffff);
+        }
+    }
+    finish();
+}
+
 static void faults_of_pasids(void **state)
 {
     (void)state;
@@ -525,6 +578,7 @@ static void faults_of_pasids(void **state)
     announced(0, R_ECAP, 13ull << 35); /* PSS: 14 bits */
     assert_int_equal(fault_of_pasid(ATS, 10, IOVA), 0x59);
     assert_int_equal(fault_of_pasid(ATS, 64, IOVA), 0x51);
+    assert_int_equal(fault_of_pasid(ATS, 8191, IOVA), 0x51);
     assert_int_equal(fault_of_pasid(ATS, 8192, IOVA), 0x46);  /* beyond the guest's directory */
     assert_int_equal(fault_of_pasid(ATS, 16384, IOVA), 0x46); /* beyond ours */
     assert_int_equal(fault_of_pasid(ATS, P1, 0x3000), 0x71);
@@ -902,6 +956,7 @@ int main(void)
         cmocka_unit_test(flood_for_nobody),
         cmocka_unit_test(domain_ids_run_out),
         cmocka_unit_test(rid_pasid),
+        cmocka_unit_test(the_end_of_the_directory),
         cmocka_unit_test(faults_of_pasids),
         cmocka_unit_test(second_stage_reasons),
         cmocka_unit_test(nested_is_contained),

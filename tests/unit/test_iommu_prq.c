@@ -3,6 +3,7 @@
 /*
  * Page requests: they reach the guest's queue, its responses reach who has asked, and nobody else's do.
  */
+#include "iommu/parts.h"
 #include "tests/unit/world_test.h"
 
 #define ECAP_SM (ECAP_DEFAULT | E_SMTS | E_SSTS | E_SMPWC)
@@ -261,6 +262,63 @@ static void the_guests_queue_overflows(void **state)
         assert_int_equal(responses(ATS, NULL), 1);
     }
     finish();
+}
+
+/* A tail of the guest's behind its queue is no place to write to, and one of the unit's no reason to go on.
+ */
+static void tails_behind_the_end(void **state)
+{
+    (void)state;
+    for (u32 tail = 0x1000; tail <= 0x2000; tail += 0x1000) {
+        with_pages(ECAP_SM | E_PRS | E_PDS, MODEL_PACE_AT_ONCE);
+        memset(world_mem(PQ + tail), 0xee, 32);
+        guest_w64(0, R_PQT, tail);
+        ask(ATS, 1, 0x3000, true);
+        world_deliver();
+        world_settle();
+        assert_int_equal(guest_r32(0, R_PRS), PRS_OVERFLOW);
+        assert_int_equal(responses(ATS, NULL), 1);
+        assert_int_equal(peek64(PQ + tail), 0xeeeeeeeeeeeeeeee);
+    }
+    with_pages(ECAP_SM | E_PRS | E_PDS, MODEL_PACE_AT_ONCE);
+    ask(ATS, 1, 0x3000, true);
+    model_reg_write(W.unit[0], R_PQT, 8, 0x2000);
+    (void)iommu_event();
+    assert_int_equal(guest_r32(0, R_PRS), PRS_PENDING);
+}
+
+/* What lies behind the last group is none, whatever it looks like. */
+static void behind_the_last_group(void **state)
+{
+    static const struct page_group answered = { .sid = 0x77, .emitted = true, .state = GROUP_ANSWERED },
+                                   open = { .sid = 0x77 };
+    struct page_group *behind;
+    struct unit *u;
+
+    (void)state;
+    with_pages(ECAP_SM | E_PRS | E_PDS, MODEL_PACE_AT_ONCE);
+    u = units[0];
+    behind = (struct page_group *)((u8 *)u + offsetof(struct unit, prq.groups) + sizeof(u->prq.groups));
+    *behind = answered;
+    ask(ATS, 1, 0x3000, true);
+    world_deliver();
+    host_clear();
+    respond(SID_ATS, 1, 0);
+    assert_true(q_sync(0));
+    assert_int_equal(host_count(9), 1);
+    env_lock(&u->lock);
+    u->prq.answers = 1;
+    prq_finish(u);
+    assert_int_equal(u->prq.answers, 1);
+    prq_forget(u, answered.sid);
+    assert_int_equal(u->prq.answers, 1);
+    u->prq.answers = 0;
+    env_unlock(&u->lock);
+    assert_memory_equal(behind, &answered, sizeof(answered));
+    *behind = open;
+    ask(ATS, 2, 0x3000, true);
+    world_deliver();
+    assert_memory_equal(behind, &open, sizeof(open));
 }
 
 /* A guest that reads and never answers: what it owes is bounded, and once it answers all is well again. */
@@ -729,6 +787,8 @@ int main(void)
         cmocka_unit_test(requests_with_a_pasid),
         cmocka_unit_test(bad_responses),
         cmocka_unit_test(the_guests_queue_overflows),
+        cmocka_unit_test(tails_behind_the_end),
+        cmocka_unit_test(behind_the_last_group),
         cmocka_unit_test(more_groups_than_we_follow),
         cmocka_unit_test(a_function_goes_and_others_go_on),
         cmocka_unit_test(a_wait_drains),

@@ -4,6 +4,7 @@
  * The virtual unit's registers: access widths, commands, register-based invalidation, events and faults; and
  * the same accesses on the virtual and on a bare unit with what the virtual one announces.
  */
+#include "iommu/parts.h"
 #include "tests/unit/world_test.h"
 
 static void hostile_07_widths(void **state)
@@ -363,6 +364,72 @@ static void hostile_27_register_based_invalidation(void **state)
     announced(0, R_ECAP, 0xfull << 8); /* IRO: where they were written */
 }
 
+/* A mask as large as the unit takes, and one larger, of which it is said that nothing was done. */
+static void hostile_27_masks(void **state)
+{
+    (void)state;
+    for (u64 am = 17; am <= 20; am++) {
+        in_use(&(struct world_cfg){ .wait_us = 100 });
+        host_clear();
+        assert_int_equal(iotlb_reg(3ull << 60 | 5ull << 32, 0x40000000 | am), am <= 18 ? 3 : 0);
+        assert_int_equal(host[0].q0 >> 4 & 3, am <= 18 ? 3 : 2);
+        if (am <= 18)
+            assert_int_equal(host[0].q1, 0x40000000 | am);
+        finish();
+    }
+}
+
+/* The window's end, and accesses of more or less than a register there is. */
+static void hostile_07_edges(void **state)
+{
+    static const struct {
+        u32 off;
+        u64 writable;
+    } wide[] = { { R_RTADDR, ~0x3ffull }, { R_IRTA, ~0x7f0ull }, { 0xf0, ~0xf80ull }, { R_IQA, ~0x7f8ull } };
+    u32 last = VREGS_SIZE / 4 - 1;
+    struct unit *u;
+
+    (void)state;
+    in_use(&(struct world_cfg){ .wait_us = 100 });
+    u = units[0];
+    u->v.regs[last] = 1u << 31;
+    assert_int_equal(guest_read(0, VREGS_SIZE - 1, 1), 0x80);
+    assert_int_equal(guest_read(0, VREGS_SIZE - 8, 8), 1ull << 63);
+    assert_int_equal(guest_read(0, VREGS_SIZE - 4, 8), 1ull << 31);
+    assert_int_equal(guest_read(0, VREGS_SIZE, 4) | guest_read(0, VREGS_SIZE, 8), 0);
+    assert_int_equal(guest_read(0, R_CAP, 16), guest_read(0, R_CAP, 8));
+    guest_write(0, VREGS_SIZE - 4, 8, ~0ull);
+    assert_int_equal(u->v.regs[last], 1u << 31);
+    guest_write(0, VREGS_SIZE, 4, ~0ull);
+    assert_int_equal(u->v.cap, guest_read(0, R_CAP, 8));
+    guest_write(0, VREGS_SIZE - 4, 4, 1u << 31);
+    assert_int_equal(u->v.regs[last], 0);
+    u32 tail = guest_r32(0, R_IQT);
+    guest_write(0, R_IQT, 3, tail + 0x10);
+    assert_int_equal(guest_r32(0, R_IQT), tail);
+    for (u32 off = 0xc0; off < 0xf0; off += 4) { /* page requests, which are not announced */
+        guest_w32(0, off, ~0u);
+        assert_int_equal(guest_r32(0, off), 0);
+    }
+    guest_gcmd(0, G_QIE, false);
+    for (unsigned i = 0; i < ARRAY_SIZE(wide); i++) {
+        guest_w64(0, wide[i].off, ~0ull);
+        assert_int_equal(guest_read(0, wide[i].off, 8), wide[i].writable);
+    }
+    finish();
+}
+
+/* PASIDs as wide as the unit has them, and as ours are. */
+static void hostile_35_widths_of_pasids(void **state)
+{
+    (void)state;
+    for (u64 bits = 8; bits <= 20; bits += 3) {
+        start(&(struct world_cfg){
+            .wait_us = 100, .ecap = ECAP_DEFAULT | E_PASID | (bits - 1) << 35 | E_SMTS | E_SSTS | E_SMPWC });
+        assert_int_equal(guest_read(0, R_ECAP, 8) >> 35 & 31, MIN(bits, 14ull) - 1);
+    }
+}
+
 /* --- 34: faults --- */
 
 static void hostile_34_fault_reaches_the_guest(void **state)
@@ -452,6 +519,69 @@ static void hostile_34_fault_storm(void **state)
         assert_int_equal(lo, 0xb000);
         finish();
     }
+}
+
+/* So many in a millisecond are told one by one, and one more is too many; slower ones never are; and those
+ * that come while records are read are read up to four times as many as there are records. */
+static struct model_req faulty = { .sid = SID_PLAIN, .addr = 0x100000, .len = 8, .write = true };
+
+static void fault_again(void)
+{
+    model_fault(W.unit[0], 5, &faulty);
+}
+
+static void hostile_34_how_many_make_a_storm(void **state)
+{
+    (void)state;
+    in_use(&(struct world_cfg){ .wait_us = 100 });
+    for (unsigned i = 0; i <= 64; i++) {
+        assert_false(units[0]->faults_masked);
+        model_fault(W.unit[0], 5, &faulty);
+        assert_true(iommu_event());
+    }
+    assert_true(units[0]->faults_masked);
+    later();
+    for (unsigned i = 0; i < 200; i++) {
+        later();
+        model_fault(W.unit[0], 5, &faulty);
+        assert_true(iommu_event());
+        assert_false(units[0]->faults_masked);
+    }
+    finish();
+    for (unsigned nfr = 1; nfr <= 8; nfr += 7) {
+        in_use(&(struct world_cfg){ .wait_us = 100, .cap = (CAP_DEFAULT & ~(0xffull << 40)) | C_NFR(nfr) });
+        W.on_write = fault_again;
+        model_fault(W.unit[0], 5, &faulty);
+        assert_true(iommu_event());
+        assert_int_equal(units[0]->fault_count, 4 * nfr);
+        W.on_write = NULL;
+    }
+}
+
+/* What a unit may say, and what a guest in legacy mode is told for a write to which its tables give no right:
+ * the same in its own words, or that; of interrupts nothing, while it does not remap. */
+static void hostile_34_words(void **state)
+{
+    static const u8 words[][2] = { { 0x01, 0x01 }, { 0x02, 0x02 }, { 0x04, 0x04 }, { 0x05, 0x05 },
+                                   { 0x0c, 0x0c }, { 0x0d, 0x0d }, { 0x1f, 0x1f }, { 0x20, 0 },
+                                   { 0x26, 0 },    { 0x27, 0x27 }, { 0x39, 0x01 }, { 0x41, 0x02 },
+                                   { 0x44, 0x0d }, { 0x45, 0x31 }, { 0x59, 0x02 }, { 0x71, 0x05 },
+                                   { 0x73, 0x73 }, { 0x74, 0x05 }, { 0x77, 0x05 }, { 0x7b, 0x05 },
+                                   { 0x7c, 0x7c }, { 0x80, 0x05 }, { 0x83, 0x04 }, { 0x84, 0x05 },
+                                   { 0x85, 0x05 }, { 0x87, 0x0e } };
+    u64 lo, hi;
+
+    (void)state;
+    in_use(&(struct world_cfg){ .wait_us = 100 });
+    for (unsigned i = 0; i < ARRAY_SIZE(words); i++) {
+        guest_faults_clear(0);
+        model_fault(W.unit[0], words[i][0], &faulty);
+        later();
+        assert_int_equal(guest_fault(0, &lo, &hi), words[i][1] != 0);
+        if (words[i][1])
+            assert_int_equal(hi >> 32 & 0xff, words[i][1]);
+    }
+    finish();
 }
 
 /* Records are a ring: filled in order, from where the last one ended, FRI telling the first. One that is
@@ -667,6 +797,11 @@ int main(void)
         cmocka_unit_test(hostile_27_register_based_invalidation),
         cmocka_unit_test(hostile_34_fault_reaches_the_guest),
         cmocka_unit_test(hostile_34_fault_storm),
+        cmocka_unit_test(hostile_27_masks),
+        cmocka_unit_test(hostile_35_widths_of_pasids),
+        cmocka_unit_test(hostile_07_edges),
+        cmocka_unit_test(hostile_34_how_many_make_a_storm),
+        cmocka_unit_test(hostile_34_words),
         cmocka_unit_test(hostile_34_records_are_a_ring),
         cmocka_unit_test(hostile_34_masked_event),
         cmocka_unit_test(hostile_34_bad_fri),

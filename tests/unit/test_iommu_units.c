@@ -4,6 +4,7 @@
  * Several units: each function is served by its own, whatever the other one can or does. Unit 0 is scoped,
  * unit 1 has INCLUDE_ALL.
  */
+#include "iommu/parts.h"
 #include "tests/unit/world_test.h"
 
 enum { SID_VF = 0x0280 }; /* on a bus that no scope of unit 0 names; SID_ATS is its physical function */
@@ -579,6 +580,23 @@ static void nobodys_segment(void **state)
     finish();
 }
 
+/* A function that another unit follows than the one that firmware's table names goes away there. */
+static void followed_elsewhere(void **state)
+{
+    (void)state;
+    in_use(&(struct world_cfg){ .wait_us = 100, .units = 2, .quiet = true });
+    for (unsigned u = 0; u < 2; u++) {
+        u16 sid = u ? SID_PLAIN : 0x0555, pf = u ? SID_ATS2 : SID_ATS;
+
+        assert_ptr_not_equal(unit_of(0, sid), units[u]);
+        iommu_ats_change(0, sid, true, 0, pf, false);
+        assert_non_null(fn_find(units[u], sid));
+        iommu_function_gone(0, sid);
+        assert_null(fn_find(units[u], sid));
+    }
+    finish();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -591,6 +609,7 @@ int main(void)
         cmocka_unit_test(aliases_and_newcomers),
         cmocka_unit_test(hot_added_functions),
         cmocka_unit_test(nobodys_segment),
+        cmocka_unit_test(followed_elsewhere),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
