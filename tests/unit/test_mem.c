@@ -151,11 +151,75 @@ static void a_full_table_refuses(void **state)
     for (; !err && n < 10000; n++)
         err = mem_declare(8192 * MB + n * 0x2000ull, 0x1000, MEM_BAR);
     assert_int_equal(err, ERR_NOSPC);
-    assert_true(n > 500);
+    assert_int_equal(n - 1, (2048 - 2 * 6) / 2); /* each has two ends; five of firmware's, and the region */
     assert_int_equal(mem_owner(8192 * MB), MEM_BAR);
     assert_int_equal(mem_owner(992 * MB), MEM_SLUICE);
     assert_int_equal(mem_declare(~0ull, 2, MEM_BAR), ERR_INVAL);
     assert_int_equal(mem_declare(MB, 0, MEM_BAR), ERR_INVAL);
+}
+
+/* The last pages that an x86 CPU can address, and what is beyond. */
+static void the_end_of_all_addresses(void **state)
+{
+    const u64 end = 1ull << 52, page = 0x1000;
+    enum mem_owner owner;
+
+    (void)state;
+    assert_int_equal(mem_extent(end - 1, &owner), 1);
+    assert_int_equal(mem_declare(8192 * MB, MB, MEM_BAR), 0);
+    assert_int_equal(mem_extent(8192 * MB, &owner), MB);
+    assert_int_equal(owner, MEM_BAR);
+    assert_int_equal(mem_declare(page, ~0ull, MEM_BAR), ERR_INVAL);
+    assert_int_equal(mem_declare(end, page, MEM_BAR), ERR_INVAL);
+    assert_int_equal(mem_declare(5 * MB, 1, MEM_DEVICE), 0);
+    assert_int_equal(mem_extent(5 * MB, &owner), page);
+    assert_int_equal(mem_declare(end - page, 4 * page, MEM_DEVICE), 0);
+    assert_int_equal(mem_extent(end - page, &owner), page);
+    assert_int_equal(owner, MEM_DEVICE);
+    assert_int_equal(mem_owner(end), MEM_HOLE);
+    assert_true(mem_is_fixed(end - page, 1));
+    assert_false(mem_is_fixed(end - 2 * page, page));
+    assert_false(mem_is_fixed(~0ull, 1)); /* it ends with the last address, and does not wrap */
+    assert_int_equal(mem_ram_bytes(&info), 0x9fc00 + 1022 * MB + 0x800 + 1024 * MB);
+}
+
+/* RAM so high that its page numbers have more than 32 bits is RAM, and nothing else is. */
+static void ram_that_is_very_high(void **state)
+{
+    static const u64 bases[] = { 1ull << 44, 1ull << 45, (1ull << 44) - 64 * MB };
+
+    (void)state;
+    for (unsigned i = 0; i < ARRAY_SIZE(bases); i++) {
+        info.nr_ranges = 6;
+        info.ranges[4].size = MB;
+        info.ranges[5] = (struct boot_range){ bases[i], 4096 * MB, BOOT_MEM_RAM };
+        assert_int_equal(mem_init(&info), 0);
+        assert_true(mem_is_guest_ram(bases[i], 4096 * MB));
+        assert_false(mem_is_guest_ram(bases[i], 4096 * MB + 1));
+        assert_false(mem_is_guest_ram(bases[i] - 1, 1));
+        assert_int_equal(mem_owner(4096 * MB), MEM_GUEST_RAM);
+        assert_int_equal(mem_owner(4097 * MB), MEM_HOLE);
+        assert_int_equal(mem_owner(992 * MB), MEM_SLUICE);
+        assert_int_equal(mem_owner(0x9f000), MEM_HOLE);
+    }
+}
+
+/* Room that is just enough, in the last range, above a floor and below a limit, beside what is in the way. */
+static void room_that_is_just_enough(void **state)
+{
+    const struct boot_range map[] = { { 0, MB, BOOT_MEM_RAM }, { 4 * MB, 2 * MB, BOOT_MEM_RAM } };
+    const struct boot_range busy[] = { { 0, 1, 0 }, { 4 * MB, 1, 0 }, { 6 * MB - 1, 1, 0 } };
+
+    (void)state;
+    assert_int_equal(mem_highest(map, 2, busy, 1, 2 * MB, MB, 2 * MB, 1ull << 32), 4 * MB);
+    assert_int_equal(mem_highest(map, 2, busy, 1, 2 * MB + 1, MB, 2 * MB, 1ull << 32), 0);
+    assert_int_equal(mem_highest(map, 2, busy, 1, 2 * MB, MB, 4 * MB + 1, 1ull << 32), 0);
+    assert_int_equal(mem_highest(map, 2, busy, 1, 2 * MB, MB, 4 * MB, 6 * MB), 4 * MB);
+    assert_int_equal(mem_highest(map, 2, busy, 1, 2 * MB, MB, 4 * MB, 6 * MB - 1), 0);
+    assert_int_equal(mem_highest(map, 1, busy, 1, MB, MB, 0, 1ull << 32), 0);
+    assert_int_equal(mem_highest(map, 1, busy, 0, MB / 2, MB / 2, 0, 1ull << 32), MB / 2);
+    assert_int_equal(mem_highest(map, 2, busy, 3, MB, MB, 0, 1ull << 32), 0);
+    assert_int_equal(mem_highest(map, 2, busy, 2, MB, MB, 0, 1ull << 32), 5 * MB);
 }
 
 /* Random declarations against a map of one byte per page. */
@@ -246,6 +310,9 @@ int main(void)
         cmocka_unit_test_setup(forgetting_undoes_one_declaration, set_up),
         cmocka_unit_test_setup(fixed_addresses_by_whole_pages, set_up),
         cmocka_unit_test_setup(a_full_table_refuses, set_up),
+        cmocka_unit_test_setup(the_end_of_all_addresses, set_up),
+        cmocka_unit_test_setup(ram_that_is_very_high, set_up),
+        cmocka_unit_test_setup(room_that_is_just_enough, set_up),
         cmocka_unit_test_setup(agrees_with_a_plain_map, set_up),
         cmocka_unit_test_setup(the_guest_sees_the_region_reserved, set_up),
         cmocka_unit_test_setup(the_region_is_high_and_clear, set_up),

@@ -93,8 +93,28 @@ static void sizes(void **state)
     assert_int_equal(options.memory, 1 << 30);
     assert_null(parse("mem=33000K"));
     assert_int_equal(options.memory, 34 << 20); /* whole 2 MiB pages */
+    assert_null(parse("mem=4294967296"));       /* the most there is */
+    assert_int_equal(options.memory, 1ull << 32);
     assert_null(parse("mem=33554432"));
     assert_int_equal(options.memory, 32 << 20);
+}
+
+static void limits(void **state)
+{
+    static const struct {
+        const char *line;
+        bool good;
+    } t[] = { { "wait=1000000", true },    { "wait=1000001", false },
+              { "serial=0xff", false },    { "serial=0x100", true },
+              { "serial=0xfff8", true },   { "serial=0xfff9", false },
+              { "mem=4294967297", false }, { "mem=18446744073743106048", false } }; /* 2^64 + 32 MiB */
+
+    (void)state;
+    for (unsigned i = 0; i < ARRAY_SIZE(t); i++)
+        assert_int_equal(!parse(t[i].line), t[i].good);
+    assert_int_equal(options.iommu.wait_us, 1000000);
+    assert_int_equal(serial_port, 0xfff8);
+    assert_null(parse("wait=50"));
 }
 
 static void nonsense_is_refused(void **state)
@@ -198,6 +218,7 @@ int main(void)
         cmocka_unit_test(defaults_are_safe),
         cmocka_unit_test(every_option_is_taken),
         cmocka_unit_test(sizes),
+        cmocka_unit_test(limits),
         cmocka_unit_test(nonsense_is_refused),
         cmocka_unit_test(interrupts_are_contained_by_units),
         cmocka_unit_test(the_hint_takes_a_free_bit),

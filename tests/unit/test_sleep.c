@@ -131,6 +131,41 @@ static void without_tables_nothing_passes(void **state)
     assert_null(sleep_register_at(0));
 }
 
+/* What lies behind a table's end is not read, and a package may end with the table. */
+static void packages_at_the_end(void **state)
+{
+    static const u8 one_zero[] = { 0x08, '\\', '_', 'S', '5', '_', 0x12, 0x06, 0x04, 0x01, 0x00 };
+    static const u8 five[] = { 0x08, '\\', '_', 'S', '5', '_', 0x12, 0x06, 0x04, 0x0a, 0x05 };
+    static const struct {
+        const u8 *code;
+        u32 length;
+        bool known;
+        u8 type[2];
+    } t[] = { { one_zero, 9, false, { 0 } },    { one_zero, 10, true, { 1, 1 } },
+              { one_zero, 11, true, { 1, 0 } }, { five, 9, false, { 0 } },
+              { five, 10, false, { 0 } },       { five, 11, true, { 5, 5 } } };
+
+    (void)state;
+    set(fadt.bytes, 68, 4, 0x704);
+    set(fadt.bytes, 248, 8, 0xfed1f000); /* all three registers */
+    has_dsdt = false;
+    has_ssdt = true;
+    for (unsigned i = 0; i < ARRAY_SIZE(t); i++) {
+        memcpy(ssdt.bytes + 50, t[i].code, sizeof(one_zero));
+        ssdt.header.length = 50 + t[i].length;
+        assert_int_equal(sleep_init(), 3);
+        assert_int_equal(sleep_can_switch_off(), t[i].known);
+        if (!t[i].known)
+            continue;
+        assert_int_equal(judge(0x604, 2, 0x2000 | t[i].type[0] << 10), SLEEP_OFF);
+        assert_int_equal(judge(0x704, 2, 0x2000 | t[i].type[1] << 10), SLEEP_OFF);
+        assert_int_equal(judge(0x704, 2, 0x2000 | 3 << 10), SLEEP_REFUSED);
+    }
+    assert_null(sleep_register_at(3));
+    assert_int_equal(judge(0x604, 1, 0x3c00), SLEEP_NOTHING); /* no more is written than the width says */
+    assert_int_equal(judge(0x900, 2, 0x3c00), SLEEP_NOTHING);
+}
+
 static void types_in_another_table_and_short_forms(void **state)
 {
     static const u8 zeroes[] = { 0x08, '\\', '_', 'S', '5', '_', 0x12, 0x06, 0x04, 0x00, 0x00, 0x00, 0x00 };
@@ -170,6 +205,7 @@ int main(void)
         cmocka_unit_test_setup(without_tables_nothing_passes, set_up),
         cmocka_unit_test_setup(types_in_another_table_and_short_forms, set_up),
         cmocka_unit_test_setup(cut_tables, set_up),
+        cmocka_unit_test_setup(packages_at_the_end, set_up),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -24,6 +24,7 @@
 #define RAM_PAGES 64
 static u8 ram[RAM_PAGES * PAGE_SIZE] __attribute__((aligned(4096)));
 static unsigned next_page, pages_mapped;
+static void *firmware_page; /* what is there beside the guest's RAM; NULL: nothing that can be mapped */
 
 bool mem_is_guest_ram(u64 pa, u64 size)
 {
@@ -32,6 +33,8 @@ bool mem_is_guest_ram(u64 pa, u64 size)
 
 void *phys_to_virt(u64 pa)
 {
+    if (firmware_page && pa >= BIT(31))
+        return firmware_page;
     assert_true(pa >= RAM_BASE && pa < RAM_BASE + sizeof(ram));
     return ram + (pa - RAM_BASE);
 }
@@ -41,7 +44,7 @@ void *direct_map(u64 pa, u64 size)
     (void)pa;
     (void)size;
     pages_mapped++;
-    return NULL;
+    return firmware_page;
 }
 
 enum nested_access nested_get(u64 gpa)
@@ -589,6 +592,24 @@ static void test_skip(void **state)
 
 #define TEST(t) cmocka_unit_test_setup(t, setup)
 
+/* Tables and the like in firmware's memory: so many pages are mapped, each once, and no more. */
+static void test_firmwares_pages(void **state)
+{
+    static u8 page[PAGE_SIZE];
+
+    (void)state;
+    firmware_page = page;
+    pages_mapped = 0;
+    for (unsigned again = 0; again < 2; again++)
+        for (u64 i = 0; i < 65; i++)
+            assert_ptr_equal(guest_page(0x80000000 + i * PAGE_SIZE + 8), i < 64 ? page : NULL);
+    assert_int_equal(pages_mapped, 64);
+    assert_null(guest_page(BIT(32)));
+    assert_int_equal(pages_mapped, 64);
+    assert_ptr_equal(guest_page(RAM_BASE + 8), ram);
+    firmware_page = NULL;
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -614,6 +635,7 @@ int main(void)
         TEST(test_code_in_a_device),
         TEST(test_many),
         TEST(test_skip),
+        TEST(test_firmwares_pages),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
