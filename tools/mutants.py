@@ -7,12 +7,9 @@ import re
 # Functions that change nothing: an operand that calls only such can be evaluated whether or not it counts.
 PURE = re.compile(r"\b(?:field_get|is_aligned|range_is_all|range_covers|BIT|MASK|MIN|MAX|ARRAY_SIZE|vreg32|vreg64|"
                   r"sizeof|is_table|gate_open|plan_only_waits|plan_empty|plan_more|loader_has)\(")
-# Who drops one of these in iommu/ lets a device see what it must not: all of them must be caught. The others, and hv/,
-# are told of.
-STRICT = ("emit", "barrier", "P-clear", "entry write", "register write", "check")
-# Limits belong to them in the files of which none of theirs survives.
-BOUNDS = ("bound", "one off")
-BOUNDED = ("iommu/desc.c", "iommu/dmar.c")
+# Who drops one of these in iommu/, or goes beyond a limit, lets a device see what it must not: all of them must be
+# caught. The others, and hv/, are told of.
+STRICT = ("emit", "barrier", "P-clear", "entry write", "register write", "check", "bound", "one off")
 
 
 def squeeze(text):
@@ -251,8 +248,7 @@ class Mutant:
         diff = difflib.unified_diff(text.splitlines(), self.text.splitlines(), lineterm="", n=0)
         self.diff = [line for line in diff if not line.startswith(("---", "+++", "@@"))]
         self.name = f"{path}:{self.line}: {kind}"
-        self.strict = path.startswith("iommu/") and kind.startswith(STRICT) or (
-            path.startswith(BOUNDED) and kind.startswith(BOUNDS))
+        self.strict = path.startswith("iommu/") and kind.startswith(STRICT)
 
 
 # ---- All at once ---------------------------------------------------------------------------------
