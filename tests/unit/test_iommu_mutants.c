@@ -564,6 +564,35 @@ static void across_the_end_of_a_table(void **state)
     }
 }
 
+/* Other tables, from any level down, are noticed where the way to the old ones is remembered. */
+static void other_tables_below(void **state)
+{
+    (void)state;
+    for (unsigned top = 4; top < 6; top++)
+        for (unsigned level = 2; level <= top; level++) {
+            u64 at;
+
+            in_use(&(struct world_cfg){ .wait_us = 100,
+                                        .cap = (CAP_DEFAULT & ~(C_SAGAW(31) | 63ull << 16)) |
+                                               C_SAGAW(top == 4 ? 4 : 8) |
+                                               (top == 4 ? 47ull : 56ull) << 16 });
+            map_and_flush(0, 0x3000, GUEST_DATA);
+            map_and_flush(0, 0x3000, GUEST_DATA);
+            at = guest_entry(0, 0x3000, level);
+            for (unsigned l = level - 1; l > 0; l--) {
+                u64 table = guest_table();
+
+                poke64(at, table | P_RW);
+                at = table + (l == 1 ? 3 * 8 : 0);
+            }
+            poke64(at, (GUEST_DATA + 0x1000) | P_RW);
+            q_iotlb(0, 3, 5, 0x3000, 0);
+            assert_true(q_sync(0));
+            assert_int_equal(dma_lands(PLAIN, 0x3000, true), GUEST_DATA + 0x1000);
+            finish();
+        }
+}
+
 /* A table comes and goes without a page more or less, up to its last entry; the last of our pages are kept
  * for what is needed more. */
 static void pages_of_a_table(void **state)
@@ -618,6 +647,7 @@ int main(void)
         cmocka_unit_test(modes_that_translate_nothing),
         cmocka_unit_test(the_upper_half_goes),
         cmocka_unit_test(pages_of_a_table),
+        cmocka_unit_test(other_tables_below),
         cmocka_unit_test(only_what_is_named),
         cmocka_unit_test(across_the_end_of_a_table),
     };

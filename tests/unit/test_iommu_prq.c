@@ -281,6 +281,9 @@ static void tails_behind_the_end(void **state)
         assert_int_equal(peek64(PQ + tail), 0xeeeeeeeeeeeeeeee);
     }
     with_pages(ECAP_SM | E_PRS | E_PDS, MODEL_PACE_AT_ONCE);
+    guest_w64(0, R_PQA, ~0ull);
+    assert_int_equal(guest_read(0, R_PQA, 8) >> 12, ~0ull >> 12);
+    guest_w64(0, R_PQA, PQ);
     ask(ATS, 1, 0x3000, true);
     model_reg_write(W.unit[0], R_PQT, 8, 0x2000);
     (void)iommu_event();
