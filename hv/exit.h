@@ -50,8 +50,8 @@ int apic_init(void) __must_check;       /* traps ICR writes in xAPIC and x2APIC 
 void apic_cpu_init(struct vcpu *v);     /* on each CPU: what firmware left in its APIC */
 void apic_reset(struct vcpu *v);        /* what an INIT does to it */
 int pci_filter_init(void) __must_check; /* 0xCF8/0xCFC, ECAM writes; tells iommu/ about ATS */
-int power_init(void) __must_check;      /* PM1_CNT and sleep control: S5 goes through after the counters are
-                                           printed,      S1/S3 refused */
+int emulator_init(void) __must_check;   /* takes away QEMU's doors to memory, which pass every unit */
+int power_init(void) __must_check; /* PM1_CNT and sleep control: S5 after the counters, S1 to S3 refused */
 
 /* Sends an interrupt message to the guest through the local APIC; judged before (fixed or lowest priority
  * only, destination an address of 0xFEExxxxx). False: refused. A half-written ICR of the guest is preserved.

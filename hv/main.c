@@ -99,6 +99,7 @@ static void set_traps(void)
     need(pci_filter_init(), "trapping configuration space");
     intr_init();
     need(power_init(), "trapping the power registers");
+    need(emulator_init(), "trapping the emulator's registers");
     need(apic_init(), "trapping start-up interrupts");
 }
 

@@ -376,6 +376,45 @@ static void firmware(void)
     check("registers", rax == 0xb5 && rbx == FLAG && rcx == 0x1234, "%lx %lx %lx", rax, rbx, rcx);
 }
 
+/* ---- QEMU's configuration device, asked to write into memory by itself */
+
+#define FW_CFG_SELECTOR 0x510u
+#define FW_CFG_DATA     0x511u
+#define FW_CFG_DMA      0x514u
+
+static u32 fw_cfg(u16 key)
+{
+    u32 value = 0;
+
+    outw(FW_CFG_SELECTOR, key);
+    for (u32 i = 0; i < 4; i++) {
+        value = value << 8 | inb(FW_CFG_DATA);
+    }
+    return value;
+}
+
+static void emulator(void)
+{
+    volatile u32 *dma = page_alloc(1),
+                 *target = page_alloc(1); /* control, length, address; high byte first */
+    const u64 where = (u64)target;
+
+    part("emulator");
+    if (fw_cfg(0) != 0x51454d55) {
+        skip("emulator", "it is not QEMU");
+        return;
+    }
+    check("features", fw_cfg(1) == 0x01000000, "0x%x", fw_cfg(1));
+    dma[0] = __builtin_bswap32(0x0a); /* select entry 0, read */
+    dma[1] = __builtin_bswap32(4);
+    dma[2] = __builtin_bswap32((u32)(where >> 32));
+    dma[3] = __builtin_bswap32((u32)where);
+    outl(FW_CFG_DMA, __builtin_bswap32((u32)((u64)dma >> 32)));
+    outl(FW_CFG_DMA + 4, __builtin_bswap32((u32)(u64)dma));
+    check("dma", dma[0] == __builtin_bswap32(0x0a) && !target[0], "0x%x, 0x%x", dma[0], target[0]);
+    check("dma-port", inl(FW_CFG_DMA) == ~0u, "0x%x", inl(FW_CFG_DMA));
+}
+
 /* ---- who we are */
 
 static void names(void)
@@ -433,6 +472,7 @@ void guest_main(void)
     walks();
     strings();
     firmware();
+    emulator();
     messages();
     x2apic();
     part("end");
