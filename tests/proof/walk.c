@@ -19,7 +19,7 @@ volatile void *env_guest_page(u64 gpa)
 
 static unsigned walk(void)
 {
-    struct translation t = { .pgtt = any_bool() ? PGTT_FIRST : PGTT_SECOND, .root = any64() };
+    struct translation t = { .pgtt = any_bool() ? PGTT_FIRST : PGTT_SECOND, .root = any64() & SS_ADDR };
 
     t.levels = any_bool() ? 5 : any_bool() ? 4 : 3;
     unit.sslps = any64() & 3;
