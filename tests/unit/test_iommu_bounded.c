@@ -487,6 +487,17 @@ static void ranges_that_fit(void **state)
     plan_ends(u);
 }
 
+/* So many entries are looked at, and one more is a flush of everything. */
+static void looked_at(struct unit *u, const struct request *r, unsigned most)
+{
+    for (unsigned i = 0; i <= most; i++) {
+        assert_false(u->plan.devtlb_all);
+        plan_request(u, r);
+    }
+    assert_true(u->plan.devtlb_all);
+    plan_reset(u);
+}
+
 /* Entries looked at, and domains passed, for nothing. */
 static void looks_that_are_made(void **state)
 {
@@ -497,12 +508,7 @@ static void looks_that_are_made(void **state)
     (void)state;
     in_use(&(struct world_cfg){ .wait_us = 100 });
     u = plan_begins();
-    for (unsigned i = 0; i <= PLAN_LOOKS; i++) {
-        assert_false(u->plan.devtlb_all);
-        plan_request(u, &context);
-    }
-    assert_true(u->plan.devtlb_all);
-    plan_reset(u);
+    looked_at(u, &context, PLAN_LOOKS);
     for (unsigned i = 0; i <= PLAN_PASSED; i++) {
         assert_false(u->plan.iotlb_all);
         plan_pages(u, 5, (struct range){ 0, 0 }, 1);
@@ -521,18 +527,8 @@ static void looks_that_are_made(void **state)
     assert_true(q_sync(0));
     assert_true(units[0]->dirs && !units[0]->dirs->next);
     u = plan_begins();
-    for (unsigned i = 0; i <= 16; i++) {
-        assert_false(u->plan.devtlb_all);
-        plan_request(u, &context);
-    }
-    assert_true(u->plan.devtlb_all);
-    plan_reset(u);
-    for (unsigned i = 0; i <= PLAN_LOOKS; i++) {
-        assert_false(u->plan.devtlb_all);
-        plan_request(u, &pasid);
-    }
-    assert_true(u->plan.devtlb_all);
-    plan_reset(u);
+    looked_at(u, &context, 16);
+    looked_at(u, &pasid, PLAN_LOOKS);
     host_clear(); /* and each that is in a list is sent */
     for (unsigned i = 0; i < PLAN_CONTEXT; i++) {
         plan_context(u, (u16)(0x300 + i), 0);

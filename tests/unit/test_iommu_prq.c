@@ -73,6 +73,22 @@ static unsigned responses(unsigned f, struct model_page_response *last)
     return model_fn_responses(W.fn[f], last);
 }
 
+/* A group of one request goes out; the tail that the guest sees then. */
+static void asks(unsigned f, u16 group, u64 addr, u32 tail)
+{
+    assert_true(ask(f, group, addr, true));
+    world_deliver();
+    assert_int_equal(guest_r32(0, R_PQT), tail);
+}
+
+/* The guest answers; how many answers the function has had then. */
+static void hears(unsigned f, u16 group, unsigned code, unsigned count)
+{
+    respond(W.cfg.fn[f].sid, group, code);
+    assert_true(q_sync(0));
+    assert_int_equal(responses(f, NULL), count);
+}
+
 /* All of it, one request after the other, round the guest's queue. */
 static void requests_and_responses(void **state)
 {
@@ -134,16 +150,12 @@ static void hostile_17_responses_are_matched(void **state)
     struct model_page_response last;
     assert_int_equal(responses(ATS, &last), 1);
     assert_int_equal(last.code, 15);
-    respond(SID_ATS, 7, 0);
-    assert_true(q_sync(0));
-    assert_int_equal(responses(ATS, NULL), 1);
+    hears(ATS, 7, 0, 1);
     assert_int_equal(responses(ATS2, NULL), 0);
     /* a group that is not complete yet waits for nothing */
     assert_true(ask(ATS, 9, 0x3000, false));
     world_deliver();
-    respond(SID_ATS, 9, 0);
-    assert_true(q_sync(0));
-    assert_int_equal(responses(ATS, NULL), 1);
+    hears(ATS, 9, 0, 1);
     finish();
 }
 
@@ -369,18 +381,14 @@ static void a_function_goes_and_others_go_on(void **state)
             guest_w64(0, R_PQH, guest_r32(0, R_PQT));
             guest_w32(0, R_PRS, PRS_PENDING);
         }
-        assert_true(ask(ATS2, 4, 0x3000, true));
-        world_deliver();
-        assert_int_equal(guest_r32(0, R_PQT), 0);
+        asks(ATS2, 4, 0x3000, 0);
         if (reset)
             world_reset(ATS);
         else
             world_ats(ATS, false);
         assert_int_equal(guest_r32(0, R_PQT), 32);
         assert_int_equal(peek64(PQ) >> 16 & 0xffff, SID_ATS2);
-        respond(SID_ATS2, 4, 0);
-        assert_true(q_sync(0));
-        assert_int_equal(responses(ATS2, NULL), 1);
+        hears(ATS2, 4, 0, 1);
         finish();
     }
 }
@@ -707,12 +715,8 @@ static void drained_at_teardown(void **state)
         model_hold_page_requests(W.unit[0], false);
         world_deliver();
         assert_int_equal(guest_r32(0, R_PQT), heard ? 32 : 0);
-        respond(SID_ATS, 7, 0);
-        assert_true(q_sync(0));
-        assert_int_equal(responses(ATS, NULL), answers);
-        assert_true(ask(ATS, 7, 0x3000, true));
-        world_deliver();
-        assert_int_equal(guest_r32(0, R_PQT), heard ? 64 : 32);
+        hears(ATS, 7, 0, answers);
+        asks(ATS, 7, 0x3000, heard ? 64 : 32);
         finish();
     }
 }
@@ -731,9 +735,7 @@ static void asked_before_it_was_forbidden(void **state)
     assert_int_equal(guest_r32(0, R_PQT), 32);
     for (unsigned i = 0; i < nr_host; i++)
         assert_true((host[i].q0 & 0xf) != 5 || !(host[i].q0 >> 7 & 1));
-    respond(SID_ATS, 3, 0);
-    assert_true(q_sync(0));
-    assert_int_equal(responses(ATS, NULL), 1);
+    hears(ATS, 3, 0, 1);
     finish();
 }
 
@@ -743,9 +745,7 @@ static void a_group_is_used_again(void **state)
     (void)state;
     for (unsigned seed = 0; seed < 20; seed++) {
         with_pages_and_wait(ECAP_SM | E_PRS | E_PDS, MODEL_PACE_MANUAL, 0);
-        assert_true(ask(ATS, 3, 0x3000, true));
-        world_deliver();
-        assert_int_equal(guest_r32(0, R_PQT), 32);
+        asks(ATS, 3, 0x3000, 32);
         guest_w32(0, R_PRS, PRS_PENDING);
         respond(SID_ATS, 3, 0);
         for (unsigned i = 0; i < seed; i++) /* the wait is later than the answer */
@@ -758,9 +758,7 @@ static void a_group_is_used_again(void **state)
         world_deliver();
         world_settle();
         assert_int_equal(guest_r32(0, R_PQT), 64);
-        respond(SID_ATS, 3, 0);
-        assert_true(q_sync(0));
-        assert_int_equal(responses(ATS, NULL), 2);
+        hears(ATS, 3, 0, 2);
         finish();
     }
 }
@@ -772,13 +770,9 @@ static void an_open_group_is_used_again(void **state)
     (void)state;
     with_pages(ECAP_SM | E_PRS | E_PDS, MODEL_PACE_AT_ONCE);
     for (unsigned i = 1; i < 4; i++) {
-        assert_true(ask(ATS, 3, 0x3000, true));
-        world_deliver();
-        assert_int_equal(guest_r32(0, R_PQT), i * 32);
+        asks(ATS, 3, 0x3000, i * 32);
     }
-    respond(SID_ATS, 3, 0);
-    assert_true(q_sync(0));
-    assert_int_equal(responses(ATS, NULL), 1);
+    hears(ATS, 3, 0, 1);
     finish();
 }
 
