@@ -9,7 +9,7 @@ QUIET = "fw_cfg_select\n"
 @pytest.mark.parametrize("smp", [1, 2])
 @pytest.mark.parametrize("cpu", ["max", "EPYC"])
 def test_nothing_escapes(boot, smp, cpu):
-    boot("sluice", "escape", smp=smp, cpu=cpu, events=QUIET).assert_passed()
+    boot("sluice", "escape", "qemu", smp=smp, cpu=cpu, events=QUIET).assert_passed()
 
 
 def test_unsafe_policy_promises_less(boot):
