@@ -22,8 +22,7 @@
 #define TPR_PORT        0x7e
 
 static struct spinlock lock;
-static u16 key;
-static u64 at;
+static bool features_next; /* the next byte read is the one with the features */
 
 static u32 read_nothing(u16 port, unsigned width)
 {
@@ -41,10 +40,8 @@ static void write_nothing(u16 port, unsigned width, u32 value)
 static void select_key(u16 port, unsigned width, u32 value)
 {
     spin_lock(&lock);
-    if (port == FW_CFG_SELECTOR && width == 2) {
-        key = (u16)value;
-        at = 0;
-    }
+    if (port == FW_CFG_SELECTOR && width == 2)
+        features_next = value == KEY_FEATURES;
     port_out(port, width, value);
     spin_unlock(&lock);
 }
@@ -53,8 +50,10 @@ static u32 read_data(u16 port, unsigned width)
 {
     spin_lock(&lock);
     u32 value = port_in(port, width);
-    if (port == FW_CFG_DATA && key == KEY_FEATURES && at++ == 0)
+    if (port == FW_CFG_DATA && features_next) {
         value &= ~(u32)FEATURE_DMA;
+        features_next = false;
+    }
     spin_unlock(&lock);
     return value;
 }

@@ -127,7 +127,6 @@ static void redeliver(struct vcpu *v, struct svm_vcpu *s, u64 event)
 static bool before_entry(struct vcpu *v, struct svm_vcpu *s)
 {
     struct vmcb *b = s->vmcb;
-    bool once = s->flush;
 
     if (v->shutdown)
         return false;
@@ -145,11 +144,10 @@ static bool before_entry(struct vcpu *v, struct svm_vcpu *s)
         b->interrupt_state &= ~SHADOW;
         b->intercept_misc1 |= INTERCEPT1_IRET;
     }
-    once |= !!v->event;
     b->event_inj = v->event;
     v->event = 0;
     /* Looked at again after each exit while anything is left, and after what is for one entry. */
-    v->attention = once || v->nmi_pending || s->iret_pending;
+    v->attention = b->tlb_control || b->event_inj || v->nmi_pending || s->iret_pending;
     return true;
 }
 
