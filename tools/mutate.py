@@ -8,10 +8,10 @@ usage: mutate.py [--sample N] [--seed N] [--jobs N] [--only TEXT] [--again LOG] 
 The places are found by looking at the sources (tools/mutants.py), so new code is in the list without anyone
 adding it: every statement that calls or stores, every operand of a condition, every limit (one less, one more,
 none), every result of iommu/ and hv/. All mutants are built at once, side by side in the same objects, and
-which one is alive is chosen when a test starts. A first run of all tests tells which of them get to which place at all; then each
-mutant is given to those, the quickest first, until one is red: without sanitizers, and what survives also
-with them. What no test can see, as the compiler makes the same code of it or tests/mutate/equivalent.txt argues
-it away, is no mutant. Files that no host test links run in a machine only; what is in them is counted and
+which one is alive is chosen when a test starts. A first run of all tests tells which of them get to which place
+at all; then each mutant is given to those, the quickest first, until one is red: without sanitizers, and what
+survives also with them. What no test can see, as the compiler makes the same code of it or
+tests/mutate/equivalent.txt argues it away, is no mutant. Files that no host test links run in a machine only; what is in them is counted and
 named, and no part of the score. tests/mutate/planted.txt holds defects that other systems have published,
 planted here again; those are built singly.
 

@@ -27,22 +27,17 @@ echo 1 > /proc/sys/kernel/printk
 say() { echo "LINUX: $*"; }
 # A check: ok, or what was there instead.
 check() { if [ "$2" = "$3" ]; then say "$1 ok"; else say "$1 FAIL: '$2', not '$3'"; fi; }
-wait_for() {
+# Awaits that a command succeeds, for 20 s.
+wait_until() {
     tries=0
-    until [ -e "$1" ]; do
+    until "$@"; do
         tries=$((tries + 1))
-        [ "$tries" -lt 200 ] || { say "FAIL: $1 did not appear"; return 1; }
+        [ "$tries" -lt 400 ] || { say "FAIL: in vain: $*"; return 1; }
         usleep 50000
     done
 }
-wait_gone() {
-    tries=0
-    while [ -e "$1" ]; do
-        tries=$((tries + 1))
-        [ "$tries" -lt 400 ] || { say "FAIL: $1 did not go"; return 1; }
-        usleep 50000
-    done
-}
+wait_for() { wait_until [ -e "$1" ]; }
+wait_gone() { wait_until [ ! -e "$1" ]; }
 say "kernel $(uname -r)"
 for module in $(cat /modules/order); do insmod "/modules/$module" || say "FAIL: module $module"; done
 """

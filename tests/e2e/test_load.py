@@ -39,11 +39,7 @@ for file in /sys/class/net/eth*/device/uevent; do
     if grep -q e1000e "$file"; then net=10.0.3; else net=10.0.2; fi
     ip link set "$interface" up
     ip address add $net.15/24 dev "$interface"
-    tries=0
-    until [ "$(cat /sys/class/net/$interface/carrier)" = 1 ] || [ $tries -ge 200 ]; do
-        tries=$((tries + 1))
-        usleep 50000
-    done
+    wait_until grep -q 1 "/sys/class/net/$interface/carrier"
 done
 end=$(($(cut -d . -f 1 /proc/uptime) + SECONDS))
 again() { [ "$(cut -d . -f 1 /proc/uptime)" -lt $end ]; }
