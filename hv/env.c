@@ -26,7 +26,7 @@ static __attribute__((noinline)) volatile void *page_elsewhere(u64 gpa)
     return mem_is_guest_ram(align_down(gpa, PAGE_SIZE), PAGE_SIZE) ? (void *)(DIRECT_VA + gpa) : NULL;
 }
 
-volatile void *env_guest_page(u64 gpa)
+volatile void *env_guest_ram(u64 gpa)
 {
     return mem_in_large(gpa) ? (void *)(DIRECT_VA + gpa) : page_elsewhere(gpa);
 }

@@ -57,7 +57,7 @@ static void judge_legacy(struct unit *u, struct context_entry e, struct guest_co
     if (t->pgtt == PGTT_SECOND && !(u->v.cap & CAP_CM))
         return;
     g->fault = FAULT_SS_ACCESS;
-    if (t->pgtt == PGTT_SECOND && !env_guest_page(t->root))
+    if (t->pgtt == PGTT_SECOND && !env_guest_ram(t->root))
         return;
     g->fault = FAULT_NONE;
 }
@@ -91,7 +91,7 @@ static void judge_scalable(struct unit *u, struct context_entry e, u64 upper, st
 void context_read(struct unit *u, u16 sid, struct guest_context *g)
 {
     bool scalable = u->v.rules.scalable;
-    volatile u64 *root = env_guest_page(u->v.root), *page;
+    volatile u64 *root = env_guest_ram(u->v.root), *page;
     volatile struct context_entry *at;
     u64 lo, hi;
 
@@ -115,7 +115,7 @@ void context_read(struct unit *u, u16 sid, struct guest_context *g)
     if (lo & ~(ROOT_P | ROOT_CTP) || (!scalable && hi))
         return;
     g->fault = scalable ? FAULT_SM_CONTEXT_ACCESS : FAULT_CONTEXT_ACCESS;
-    page = env_guest_page(lo & ROOT_CTP);
+    page = env_guest_ram(lo & ROOT_CTP);
     if (!page)
         return;
     if (scalable) {
@@ -347,7 +347,7 @@ void context_sync(struct unit *u, u16 sid, bool asked)
 
 void context_sync_all(struct unit *u)
 {
-    volatile struct root_entry *root = env_guest_page(u->v.root);
+    volatile struct root_entry *root = env_guest_ram(u->v.root);
 
     if (!u->v.enabled)
         return;

@@ -20,7 +20,7 @@ void env_write64(void *regs, u32 off, u64 value);
  * Guest-physical address `gpa` and what follows it to the end of its 4K page, or NULL when that is not RAM
  * the guest owns. The guest's CPUs write it at any time: whoever reads it reads each word once.
  */
-volatile void *env_guest_page(u64 gpa);
+volatile void *env_guest_ram(u64 gpa);
 
 /*
  * May a device reach `addr` by DMA at all (guest RAM, RMRR, BAR aperture; never Sluice's memory, the units,

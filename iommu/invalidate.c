@@ -26,7 +26,7 @@ static enum invalidate_result judge(const struct iommu_invalidation *e, struct r
 
 static volatile struct iommu_invalidation *entry_at(u64 array, unsigned i)
 {
-    return env_guest_page(array + i * sizeof(struct iommu_invalidation));
+    return env_guest_ram(array + i * sizeof(struct iommu_invalidation));
 }
 
 /* LEAF is no reason to keep anything: what hardware caches of upper levels goes in any case. */

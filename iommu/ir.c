@@ -58,7 +58,7 @@ static enum fault_reason read_guest(struct unit *u, u32 index, struct irte *out)
     if (index >= entries_in_use(u))
         return FAULT_IR_INDEX;
     if (u->v.ir_enabled) {
-        e = env_guest_page((u->v.irta & IRTA_IRTA) + index * sizeof(*e));
+        e = env_guest_ram((u->v.irta & IRTA_IRTA) + index * sizeof(*e));
     } else {
         message = message_entry(&u->messages[index]);
         e = &message;

@@ -209,7 +209,7 @@ static void judge(struct unit *u, const u64 q[8], struct guest_pasid *p)
     }
     /* Hardware is given the address of a first-stage table only after this. */
     p->fault = FAULT_NONE;
-    if (!env_guest_page(t->root))
+    if (!env_guest_ram(t->root))
         p->fault = t->pgtt == PGTT_FIRST ? FAULT_SM_FS_TOP_ACCESS : FAULT_SM_SS_TOP_ACCESS;
 }
 
@@ -235,7 +235,7 @@ static volatile u64 *guest_table(const struct guest_dir *g, u32 pasid, struct gu
 {
     u32 index = pasid / PASIDS_PER_TABLE;
     u64 e;
-    volatile u64 *at = index < g->entries ? env_guest_page(g->at + index * sizeof(u64)) : NULL;
+    volatile u64 *at = index < g->entries ? env_guest_ram(g->at + index * sizeof(u64)) : NULL;
 
     *p = (struct guest_pasid){ .fault = FAULT_SM_DIR_ACCESS };
     if (!at)
@@ -249,7 +249,7 @@ static volatile u64 *guest_table(const struct guest_dir *g, u32 pasid, struct gu
     if (e & PDIR_RSVD)
         return NULL;
     p->fault = FAULT_SM_PASID_ACCESS;
-    return env_guest_page(e & PDIR_PTR);
+    return env_guest_ram(e & PDIR_PTR);
 }
 
 enum fault_reason pasid_fault(struct unit *u, const struct guest_dir *dir, const u32 *pasid, u64 addr,

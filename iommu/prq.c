@@ -57,7 +57,7 @@ static bool deliver(struct unit *u, const struct page_request *r)
     u64 pqa = vreg64(u, REG_PQA), size = PAGE_SIZE << field_get(pqa, PQA_PQS);
     u32 head = vreg32(u, REG_PQH), tail = vreg32(u, REG_PQT),
         next = (tail + (u32)sizeof(*r)) & (u32)(size - 1);
-    volatile struct page_request *copy = env_guest_page((pqa & PQA_PQA) + tail);
+    volatile struct page_request *copy = env_guest_ram((pqa & PQA_PQA) + tail);
 
     if (!copy || tail >= size || next == head || vreg32(u, REG_PRS) & PRS_PRO)
         return false;

@@ -107,7 +107,7 @@ static void fetch(struct unit *u, const struct ahead *ahead)
         u64 upper = 0;
 
         if (!page || is_aligned(head, PAGE_SIZE))
-            page = env_guest_page((iqa & IQA_IQA) + align_down(head, PAGE_SIZE));
+            page = env_guest_ram((iqa & IQA_IQA) + align_down(head, PAGE_SIZE));
         if (!page) {
             error = IQEI_FETCH;
             break;
@@ -147,7 +147,7 @@ static void fetch(struct unit *u, const struct ahead *ahead)
 /* False: refused. */
 static inline bool write_status(struct unit *u, u64 address, u32 data)
 {
-    volatile u32 *word = env_guest_page(address);
+    volatile u32 *word = env_guest_ram(address);
 
     if (!word) {
         env_log_limited(ENV_WARN, "unit %u: guest's wait status address %llx is not its memory: refused",
@@ -293,7 +293,7 @@ void replay_run(struct unit *u)
     /* All in one page, and the tail too, so that it is not past the end of the ring. */
     if (likely(u->v.plain_queue && !(vreg32(u, REG_FSTS) & FSTS_IQE) && (head ^ tail) < PAGE_SIZE &&
                tail > head + sizeof(*at)))
-        at = env_guest_page((vreg64(u, REG_IQA) & IQA_IQA) + head);
+        at = env_guest_ram((vreg64(u, REG_IQA) & IQA_IQA) + head);
     if (likely(at))
         straight(u, at, (tail - head) / (u32)sizeof(*at) - 1);
     else

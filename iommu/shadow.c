@@ -88,7 +88,7 @@ enum fault_reason shadow_fault(struct unit *u, const struct translation *t, u64 
     u64 root = t->root;
 
     for (unsigned level = t->levels; level; level--) {
-        struct view v = { .table = env_guest_page(root) };
+        struct view v = { .table = env_guest_ram(root) };
         unsigned index = (addr >> level_shift(level)) % ENTRIES;
         struct guest_entry g;
 
@@ -244,7 +244,7 @@ static void sync_entry(struct sync *s, u64 *entry, struct guest_entry g, u64 bas
         below = (struct view){ .split = true, .addr = g.addr, .perm = g.perm };
         sync_below(s, entry, &below, SS_PERM, base, level, r);
     } else if (g.kind == TABLE) {
-        below.table = env_guest_page(g.addr);
+        below.table = env_guest_ram(g.addr);
         if (below.table)
             sync_below(s, entry, &below, g.perm, base, level, r);
         else
@@ -270,7 +270,7 @@ static void sync_table(struct sync *s, u64 *shadow, const struct view *v, unsign
  * False: the general walk must look. */
 static __attribute__((noinline)) bool find_leaves(struct unit *u, struct domain *d, u64 page)
 {
-    volatile u64 *guest = env_guest_page(d->guest_root);
+    volatile u64 *guest = env_guest_ram(d->guest_root);
     u64 addr = page << PAGE_SHIFT, *ours = d->root;
     struct last_tables *last = &u->last;
 
@@ -292,7 +292,7 @@ static __attribute__((noinline)) bool find_leaves(struct unit *u, struct domain 
         if (g & (SS_PS | SS_RSVD | SS_SNP) || h & (SS_PS | SS_SOFT_SPLIT) || !(g & SS_PERM) ||
             (g ^ h) & SS_PERM)
             return false;
-        guest = env_guest_page(g & SS_ADDR);
+        guest = env_guest_ram(g & SS_ADDR);
         ours = env_virt(h & SS_ADDR);
     }
     last->guest = guest;
@@ -388,7 +388,7 @@ void shadow_sync(struct unit *u, struct domain *d, struct range *r)
     if (d->did == DID_IDENTITY)
         v = (struct view){ .split = true, .perm = SS_PERM };
     else
-        v.table = env_guest_page(d->guest_root);
+        v.table = env_guest_ram(d->guest_root);
     sync_table(&s, d->root, &v, d->levels, 0, *r);
     *r = s.flush;
 }

@@ -11,7 +11,7 @@ static struct unit unit;
 static u64 table[512];
 static unsigned looked;
 
-volatile void *env_guest_page(u64 gpa)
+volatile void *env_guest_ram(u64 gpa)
 {
     looked++;
     return any_bool() ? &table[gpa % PAGE_SIZE / sizeof(u64)] : NULL;

@@ -57,7 +57,7 @@ void env_write64(void *regs, u32 off, u64 value)
 
 /* --- memory --- */
 
-volatile void *env_guest_page(u64 gpa)
+volatile void *env_guest_ram(u64 gpa)
 {
     W.guest_pages++;
     return world_is_ram(gpa) ? W.mem + gpa : NULL;

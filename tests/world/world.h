@@ -164,7 +164,7 @@ struct world {
     void (*on_store)(const u64 *at, u64 value);    /* called when an entry of a table was written */
     void (*after_exit)(void);                      /* after each call of iommu/ */
 
-    u64 guest_pages;     /* calls of env_guest_page() */
+    u64 guest_pages;     /* calls of env_guest_ram() */
     u64 max_guest_pages; /* most of them in one call of iommu/ */
     u64 warnings, lines; /* logged; the latter all but what is for debugging */
     char last_log[256];
