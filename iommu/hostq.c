@@ -157,7 +157,6 @@ static void end_batch(struct host_queue *q)
     q->busy = false;
     q->event_armed = false;
     q->since_us = 0;
-    q->retries = 0;
     q->suspect = 0;
     q->first = q->tail;
 }

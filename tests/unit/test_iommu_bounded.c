@@ -181,6 +181,49 @@ static void our_own_deadline(u8 pace, u32 wait_us, bool synchronous, enum model_
     finish();
 }
 
+/* Each batch has its time to itself, however long the one before took. */
+static void slow_answers_are_answers(void **state)
+{
+    (void)state;
+    in_use(&(struct world_cfg){ .wait_us = 50 });
+    model_fn_set_answer(W.fn[ATS], MODEL_ANSWER_SLOW, 1500);
+    W.warnings = 0;
+    for (unsigned i = 0; i < 4; i++) {
+        u32 cookie;
+        unsigned ms;
+
+        q_iotlb(0, 3, 5, 0x3000, 0);
+        cookie = q_wait(0);
+        q_ring(0);
+        ms = until_done(cookie);
+        assert_true(ms > 1200 && ms < 1900);
+    }
+    assert_int_equal(W.warnings, 0);
+    assert_false(iommu_stopped(0, SID_ATS));
+    finish();
+}
+
+/* Behind a unit that obeys no more nothing does DMA, so nothing there is stale: flushes are done at once. */
+static void flushes_of_a_lost_unit(void **state)
+{
+    u32 cookie;
+
+    (void)state;
+    in_use(&(struct world_cfg){ .wait_us = 50 });
+    map_and_flush(0, 0x3000, GUEST_DATA);
+    model_set_dead(W.unit[0], true);
+    q_iotlb(0, 3, 5, 0x3000, 0);
+    cookie = q_wait(0);
+    q_ring(0);
+    (void)until_done(cookie);
+    assert_true(iommu_stopped(0, SID_PLAIN));
+    guest_w32(0, R_FSTS, guest_read(0, R_FSTS, 4));
+    q_iotlb(0, 3, 5, 0x3000, 0);
+    cookie = q_wait(0);
+    q_ring(0);
+    assert_true(q_done(cookie));
+}
+
 static void hostile_29_nobody_reports_the_time_out(void **state)
 {
     (void)state;
@@ -898,6 +941,8 @@ int main(void)
         cmocka_unit_test(a_ring_of_waits_without_memory),
         cmocka_unit_test(more_device_requests_than_the_list),
         cmocka_unit_test(hostile_29_nobody_reports_the_time_out),
+        cmocka_unit_test(slow_answers_are_answers),
+        cmocka_unit_test(flushes_of_a_lost_unit),
         cmocka_unit_test(a_storm_hides_no_time_out),
         cmocka_unit_test(quarantine_switches_bus_mastering_off),
         cmocka_unit_test(hostile_29_a_dead_unit_is_given_up_once),

@@ -630,6 +630,27 @@ static void hostile_31_the_unit_refuses_our_descriptor(void **state)
         }
 }
 
+/* However many have been refused: each batch begins with all its repairs. */
+static void refused_again_and_again(void **state)
+{
+    u64 start;
+
+    (void)state;
+    in_use(&(struct world_cfg){ .wait_us = 100 });
+    W.on_trace = corrupt;
+    start = W.now_us;
+    for (unsigned i = 0; i < 600; i++) {
+        victim = (u64 *)world_mem((model_reg_read(W.unit[0], R_IQA, 8) & ~0xfffull) +
+                                  model_reg_read(W.unit[0], R_IQT, 8) % 0x10000);
+        q_iotlb(0, 3, 5, 0x3000, 0);
+        assert_true(q_sync(0));
+        assert_null(victim);
+    }
+    assert_true(W.now_us - start < 1000000); /* none had to wait for its deadline */
+    model_clear_violations(W.unit[0]);
+    finish();
+}
+
 /* A unit whose silent device is never reported: bounded, said, and the other unit goes on. */
 static void a_unit_that_never_reports(void **state)
 {
@@ -685,6 +706,11 @@ static void some_are_asked_twice(void **state)
             assert_int_equal(host_dtlb(SID_ATS), (quirk ? 2 : 1) * (kind ? 1 : 2));
             assert_int_equal(host_dtlb(SID_ATS2), 1);
         }
+        host_clear();
+        q_iotlb(0, 3, 5, 0x3000, 0); /* and the batch that nearly every one is */
+        assert_true(q_sync(0));
+        assert_int_equal(host_dtlb(SID_ATS), quirk ? 2 : 1);
+        assert_int_equal(host_dtlb(SID_ATS2), 1);
         /* The repair after another's error asks as it should, too. */
         model_fn_set_answer(W.fn[ATS2], MODEL_ANSWER_NEVER, 0);
         host_clear();
@@ -721,6 +747,7 @@ int main(void)
         cmocka_unit_test(hostile_31_bogus_completions),
         cmocka_unit_test(hostile_31_gone_in_mid_flush),
         cmocka_unit_test(hostile_31_the_unit_refuses_our_descriptor),
+        cmocka_unit_test(refused_again_and_again),
         cmocka_unit_test(a_unit_that_never_reports),
     };
 
