@@ -189,6 +189,9 @@ def main():
     alone = {f: sum(1 for _ in places.mutations((ROOT / f).read_text())) for f in every if f not in files}
     found, equivalent, stale = find(files)
     mutants = [m for m in found if re.search(args.only, m.name)]
+    if args.only and not any(m.path in headers for m in mutants):  # the others need not be built
+        programs = [p for p in programs if {m.path for m in mutants} & set(p.objects)]
+        found = mutants
     if args.again:
         log = pathlib.Path(args.again).read_text()
         mutants = [m for m in mutants if "\n".join([m.path, *m.diff]) in places.survivors(log)]
