@@ -53,7 +53,7 @@ $(BUILD)/linux/%: tools/linux/%.c $(BUILD)/flags
 # ---- Host side: tests, the model, iommu/ as a library --------------------------------------------
 
 HOST_CFLAGS := -std=gnu11 -g -O1 -fsanitize=address,undefined -fno-sanitize-recover=all \
-               -fno-omit-frame-pointer -Wall -Wextra -Werror -I.
+               -fno-omit-frame-pointer -Wall -Wextra -Werror -Itests/host -I.
 UNIT_SRC    := $(sort $(wildcard tests/unit/test_*.c tests/model/test_*.c))
 UNIT_BIN    := $(UNIT_SRC:%.c=$(BUILD)/host/%)
 MODEL_SRC   := $(filter-out tests/model/test_%,$(sort $(wildcard tests/model/*.c)))
@@ -223,7 +223,7 @@ check: ## Compile with gcc and clang, check the format, the headers, and lint
 	@tools/setup build check
 	@$(SUBMAKE) -k check-gcc check-clang check-format check-headers check-lint
 
-ALL_C := $(sort $(wildcard $(foreach d,$(IMAGE_DIRS) boot/efi tests/unit tests/model tests/world tests/mutate tests/guests tests/guests/lib tests/guests/multiboot tests/boot tests/linux tests/fuzz tests/proof tools/linux,$(d)/*.[ch])))
+ALL_C := $(sort $(wildcard $(foreach d,$(IMAGE_DIRS) boot/efi tests/unit tests/host/arch tests/model tests/world tests/mutate tests/guests tests/guests/lib tests/guests/multiboot tests/boot tests/linux tests/fuzz tests/proof tools/linux,$(d)/*.[ch])))
 # boot/efi/ is compiled with flags of its own, which is where its headers are tried.
 HEADERS := $(filter %.h,$(filter-out tests/% boot/efi/% tools/%,$(ALL_C)))
 

@@ -73,7 +73,7 @@ void power_reset_control(u8 value)
     /* RST_CPU; SYS_RST (bit 1) says whether it is more than INIT. */
     if (value & BIT(2))
         power_reset(value & BIT(1) ? "the guest asks for a reset" : "the guest asks for a soft reset");
-    outb(RESET_CONTROL_PORT, value);
+    port_out(RESET_CONTROL_PORT, 1, value);
 }
 
 /* Port 92h: bit 0 pulses INIT, bit 1 is A20. */

@@ -110,7 +110,7 @@ def compile_one(kind, source, tree, out):
     mutated = (tree / source).exists()
     path = (tree if mutated else ROOT) / source
     extra = ["-include", "tests/mutate/mutant.h", f"-I{tree}"] if mutated else []
-    return command(CC, *KINDS[kind], *extra, "-I.", "-MMD", "-c", "-o", out, path)
+    return command(CC, *KINDS[kind], *extra, "-Itests/host", "-I.", "-MMD", "-c", "-o", out, path)
 
 
 def link(kind, program, out, instead=None):
@@ -142,7 +142,7 @@ def write_all(tree, mutants):
             trial = tree / (path + ".trial")
             update(trial, new)
             check = command(CC, *FLAGS, "-fsyntax-only", "-ftrack-macro-expansion=0", "-include", "tests/mutate/mutant.h",
-                            "-I.", "-x", "c", trial)
+                            "-Itests/host", "-I.", "-x", "c", trial)
             lines = {int(n) for n in re.findall(re.escape(str(trial)) + r":(\d+):\d+: error", check.stdout)}
             bad = [m for m in alive if any(m.line <= n <= m.last_line for n in lines)]
             for m in lost + bad:

@@ -46,6 +46,13 @@ bool rdmsr_safe(u32 msr, u64 *value)
     return false;
 }
 
+void cpuid(u32 leaf, u32 sub, u32 out[4])
+{
+    (void)leaf;
+    (void)sub;
+    memset(out, 0, 4 * sizeof(*out));
+}
+
 struct vmx_caps vmx_caps;
 static struct vcpu_backend backend = { .nested_leaf = vmx_nested_leaf,
                                        .nested_link = EPT_READ | EPT_WRITE | EPT_EXECUTE,

@@ -20,6 +20,13 @@ bool rdmsr_safe(u32 msr, u64 *value)
     return false;
 }
 
+void cpuid(u32 leaf, u32 sub, u32 out[4])
+{
+    (void)leaf;
+    (void)sub;
+    memset(out, 0, 4 * sizeof(*out));
+}
+
 struct cpu {
     const char *name;
     struct vmx_caps caps;
