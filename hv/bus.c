@@ -20,11 +20,11 @@ static unsigned nr_ports;
 
 int bus_add_mmio(u64 base, u64 size, bool reads_direct, mmio_handler handler, void *ctx)
 {
-    if (nr_mmio == MAX_MMIO)
-        return ERR_NOSPC;
     for (unsigned i = 0; i < nr_mmio; i++)
         if (ranges_overlap(base, size, mmio[i].base, mmio[i].size))
             return ERR_BUSY;
+    if (nr_mmio == MAX_MMIO)
+        return ERR_NOSPC;
     int err = nested_set(base, size, reads_direct ? NESTED_READ : NESTED_NONE);
     if (!err)
         mmio[nr_mmio++] = (struct mmio_range){ base, size, handler, ctx };
@@ -63,11 +63,11 @@ const struct mmio_range *bus_find(u64 gpa)
 
 int bus_add_ports(u16 first, u16 count, port_reader read, port_writer write)
 {
-    if (nr_ports == MAX_PORTS)
-        return ERR_NOSPC;
     for (unsigned i = 0; i < nr_ports; i++)
         if (ranges_overlap(first, count, ports[i].first, ports[i].count))
             return ERR_BUSY;
+    if (nr_ports == MAX_PORTS)
+        return ERR_NOSPC;
     ports[nr_ports++] = (struct port_range){ first, count, read, write };
     for (unsigned i = 0; i < count; i++)
         vcpu_trap(vcpu_ops->ports, first + i, true);
