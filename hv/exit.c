@@ -4,7 +4,6 @@
  */
 #include "hv/exit.h"
 #include "arch/cpu.h"
-#include "arch/insn.h"
 #include "arch/log.h"
 #include "hv/fetch.h"
 #include "hv/options.h"
@@ -14,17 +13,11 @@
 
 static void report(struct vcpu *v)
 {
-    struct vcpu_mode mode;
-    u8 bytes[INSN_MAX_LEN + 1];
-    char text[3 * INSN_MAX_LEN + 1] = "";
-    size_t used = 0;
+    char text[CODE_TEXT];
 
-    vcpu_get_mode(v, &mode);
     vcpu_dump(v);
-    unsigned count = fetch_bytes(v, &mode, bytes);
-    for (unsigned i = 0; i < count && used + 3 < sizeof(text); i++)
-        used += (size_t)fmt_string(text + used, sizeof(text) - used, " %02x", bytes[i]);
-    log_err("code%s", count ? text : " cannot be read");
+    show_code(v, text);
+    log_err("code%s", text[0] ? text : " cannot be read");
 }
 
 static void __noreturn shutdown(struct vcpu *v)

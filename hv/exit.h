@@ -6,6 +6,7 @@
 #ifndef HV_EXIT_H
 #define HV_EXIT_H
 
+#include "arch/insn.h"
 #include "arch/vcpu.h"
 
 /* What hypercall 0 and CPUID 40000001h answer: major 31:16, minor 15:0. */
@@ -33,6 +34,10 @@ void handle_wrmsr(struct vcpu *v);
 void handle_nested_fault(struct vcpu *v, const struct vcpu_exit *exit);
 void handle_io(struct vcpu *v, const struct vcpu_exit *exit);
 void handle_hypercall(struct vcpu *v);
+
+/* The bytes at RIP, each with a space before it; none where they cannot be read. */
+#define CODE_TEXT (3 * INSN_MAX_LEN + 1)
+void show_code(struct vcpu *v, char text[CODE_TEXT]);
 
 void msr_init(void); /* tells the backend which MSRs need no exit */
 

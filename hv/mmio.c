@@ -21,19 +21,25 @@ struct emulation {
     unsigned first; /* how many bytes of it lie in the first page; 0 = it does not cross */
 };
 
+void show_code(struct vcpu *v, char text[CODE_TEXT])
+{
+    u8 bytes[FETCH_WINDOW];
+    struct vcpu_mode mode;
+
+    vcpu_get_mode(v, &mode);
+    unsigned count = fetch_bytes(v, &mode, bytes);
+    text[0] = 0;
+    for (unsigned i = 0; i < count; i++)
+        (void)fmt_string(text + 3 * i, 4, " %02x", bytes[i]);
+}
+
 static void reject(struct vcpu *v, u64 gpa, const char *why)
 {
     static struct log_bucket bucket;
-    struct vcpu_mode mode;
-    u8 bytes[INSN_MAX_LEN + 1] = { 0 };
-    char text[3 * INSN_MAX_LEN + 1] = "";
-    size_t used = 0;
+    char text[CODE_TEXT];
 
     if (!log_limited(&bucket)) {
-        vcpu_get_mode(v, &mode);
-        unsigned count = fetch_bytes(v, &mode, bytes);
-        for (unsigned i = 0; i < count && used + 3 < sizeof(text); i++)
-            used += (size_t)fmt_string(text + used, sizeof(text) - used, " %02x", bytes[i]);
+        show_code(v, text);
         log_warn("guest        #UD at rip %lx for address %lx: %s;%s", v->rip, gpa, why, text);
     }
     vcpu_inject_exception(v, VEC_UD, false, 0);
@@ -88,7 +94,7 @@ static int linear_piece(const struct operand *o, enum insn_access how, u64 linea
 {
     struct walk w;
 
-    if (fetch_mode(o->mode) == INSN_64 && !is_canonical(o->mode, linear)) {
+    if (!is_canonical(o->mode, linear)) {
         vcpu_inject_exception(o->v, VEC_GP, true, 0);
         return ERR_INVAL;
     }
@@ -136,13 +142,8 @@ int operand_linear(void *ctx, enum insn_access how, u64 addr, unsigned int width
 {
     unsigned first = (unsigned)MIN(PAGE_SIZE - (addr & (PAGE_SIZE - 1)), width);
     u8 *data = (u8 *)val;
-    int err = 0;
+    int err = linear_piece(ctx, how, addr, first, data);
 
-    /* The second page must be known to be writable before the first is written. */
-    if (how == INSN_WRITE && first < width)
-        err = linear_piece(ctx, INSN_PROBE_WRITE, addr + first, width - first, data);
-    if (!err)
-        err = linear_piece(ctx, how, addr, first, data);
     if (!err && first < width)
         err = linear_piece(ctx, how, addr + first, width - first, data + first);
     return err;
@@ -265,8 +266,7 @@ static void walk_through_nothing(struct vcpu *v, const struct vcpu_exit *exit)
         if (!guest_reach(v, &mode, insn_linear(insn, &cpu, bases, writes), writes ? WALK_WRITE : WALK_READ,
                          &w))
             return;
-        if (insn->op == INSN_MOVS &&
-            !guest_reach(v, &mode, insn_linear(insn, &cpu, bases, false), WALK_READ, &w))
+        if (!guest_reach(v, &mode, insn_linear(insn, &cpu, bases, false), WALK_READ, &w))
             return;
     }
     vcpu_inject_page_fault(v, v->gpr[RSP], PF_PRESENT | PF_RESERVED | (mode.cpl == 3 ? PF_USER : 0));
