@@ -12,10 +12,9 @@
 
 enum log_level log_threshold;
 
-/* ---- the machine, in which every register holds the same ---- */
-* /
+/* ---- the machine: every register holds the same ---- */
 
-    static u64 real_value;
+static u64 real_value;
 static bool absent, accepts;
 static u64 guest_reg[REG_CPL + 1];
 static bool same_bytes;
