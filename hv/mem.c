@@ -7,29 +7,39 @@
 #include "arch/cpu.h"
 #include "arch/paging.h"
 
-#define MEM_END   BIT(52) /* no x86 CPU addresses more */
+#define MEM_PAGES BIT(52 - PAGE_SHIFT) /* no x86 CPU addresses more */
 #define MAX_EDGES 2048
 
 struct edge {
-    u64 at;
+    u64 page;
     u8 owner;
     int open; /* 1: opens, -1: closes */
 };
 struct span {
-    u64 base; /* up to the next span's */
+    u64 first; /* page; up to the next span's */
     u8 owner;
 };
 
 static struct edge edges[MAX_EDGES];
 static unsigned nr_edges;
-static struct span spans[MAX_EDGES + 1];
-static unsigned nr_spans;
-volatile u64 mem_large[2];
 static const struct boot_info *firmware;
 
-/* Look-ups take no lock: they repeat when a writer was at work meanwhile (odd = at work now). */
+/* Look-ups take no lock: they repeat when a writer was at work meanwhile (odd = at work now). All that they
+ * read is volatile, which is enough: x86 keeps loads in their order, and stores in theirs. */
+static volatile struct span spans[MAX_EDGES + 2]; /* one begins where all addresses end */
+static volatile unsigned nr_spans;
+volatile u64 mem_large[2];
 static volatile u32 generation;
 static struct spinlock writers;
+
+static void note_large(u64 first, u64 end)
+{
+    volatile u64 *large = &mem_large[first >= BIT(32 - PAGE_SHIFT)];
+    u64 pages = end - first;
+
+    if (!((first | pages) >> 32) && pages > *large >> 32)
+        *large = pages << 32 | first;
+}
 
 static void rebuild(void)
 {
@@ -37,46 +47,42 @@ static void rebuild(void)
     unsigned e = 0, n = 0;
     u64 at = 0;
 
-    __atomic_store_n(&generation, generation + 1, __ATOMIC_RELAXED);
-    __atomic_thread_fence(__ATOMIC_SEQ_CST);
+    generation++;
+    mem_large[0] = mem_large[1] = 0;
     for (;;) {
-        for (; e < nr_edges && edges[e].at == at; e++)
+        for (; e < nr_edges && edges[e].page == at; e++)
             open[edges[e].owner] += edges[e].open;
-        u8 top = MEM_OWNERS - 1;
+        u8 top = MEM_OWNERS - 1, before = n ? spans[n - 1].owner : MEM_OWNERS;
         while (!open[top])
             top--;
-        if (at < MEM_END && (!n || spans[n - 1].owner != top))
-            spans[n++] = (struct span){ at, top };
+        if (before != top) {
+            if (before == MEM_GUEST_RAM)
+                note_large(spans[n - 1].first, at);
+            spans[n].first = at;
+            spans[n++].owner = top;
+        }
         if (e == nr_edges)
             break;
-        at = edges[e].at;
+        at = edges[e].page;
     }
+    spans[n].first = MEM_PAGES;
     nr_spans = n;
-    mem_large[0] = mem_large[1] = 0;
-    for (unsigned i = 0; i < n; i++) {
-        u64 base = spans[i].base, end = i + 1 < n ? spans[i + 1].base : MEM_END;
-        u64 pages = MIN((end - base) >> PAGE_SHIFT, MASK(31, 0));
-        volatile u64 *large = &mem_large[base >= BIT(32)];
-
-        if (spans[i].owner == MEM_GUEST_RAM && base < BIT(32 + PAGE_SHIFT) && pages > *large >> 32)
-            *large = pages << 32 | base >> PAGE_SHIFT;
-    }
-    __atomic_store_n(&generation, generation + 1, __ATOMIC_RELEASE);
+    generation++;
 }
 
-static void edge_insert(u64 at, u8 owner, int open)
+static void edge_insert(u64 page, u8 owner, int open)
 {
     unsigned i = nr_edges++;
 
-    for (; i && edges[i - 1].at > at; i--)
+    for (; i && edges[i - 1].page > page; i--)
         edges[i] = edges[i - 1];
-    edges[i] = (struct edge){ at, owner, open };
+    edges[i] = (struct edge){ page, owner, open };
 }
 
-static struct edge *edge_find(u64 at, u8 owner, int open)
+static struct edge *edge_find(u64 page, u8 owner, int open)
 {
-    for (unsigned i = 0; i < nr_edges && edges[i].at <= at; i++)
-        if (edges[i].at == at && edges[i].owner == owner && edges[i].open == open)
+    for (unsigned i = 0; i < nr_edges; i++)
+        if (edges[i].page == page && edges[i].owner == owner && edges[i].open == open)
             return &edges[i];
     return NULL;
 }
@@ -88,27 +94,28 @@ static void edge_remove(struct edge *edge)
         edge[0] = edge[1];
 }
 
-/* Widens to whole pages and cuts at MEM_END. False: nothing is left, or it wraps. */
-static bool whole_pages(u64 *base, u64 *end, u64 size)
+static bool wraps(u64 base, u64 size)
 {
-    u64 from = align_down(*base, PAGE_SIZE);
+    return size && size - 1 > ~base;
+}
 
-    if (!size || *base + (size - 1) < *base || from >= MEM_END)
-        return false;
-    *end = MIN(align_down(*base + (size - 1), PAGE_SIZE), MEM_END - PAGE_SIZE) + PAGE_SIZE;
-    *base = from;
-    return true;
+/* All pages of a range that are addressed. False: there are none, or it wraps. */
+static bool pages_of(u64 base, u64 size, u64 *first, u64 *end)
+{
+    *first = base >> PAGE_SHIFT;
+    *end = MIN((base + (size - 1)) >> PAGE_SHIFT, MEM_PAGES - 1) + 1;
+    return size && !wraps(base, size) && *first < MEM_PAGES;
 }
 
 static int declare(u64 base, u64 size, u8 owner)
 {
-    u64 end;
+    u64 first, end;
 
-    if (!whole_pages(&base, &end, size))
+    if (!pages_of(base, size, &first, &end))
         return ERR_INVAL;
-    if (nr_edges + 2 > MAX_EDGES)
+    if (nr_edges == MAX_EDGES)
         return ERR_NOSPC;
-    edge_insert(base, owner, 1);
+    edge_insert(first, owner, 1);
     edge_insert(end, owner, -1);
     return 0;
 }
@@ -125,12 +132,12 @@ int mem_declare(u64 base, u64 size, enum mem_owner owner)
 
 void mem_forget(u64 base, u64 size, enum mem_owner owner)
 {
-    u64 end;
+    u64 first, end;
 
-    if (!whole_pages(&base, &end, size))
+    if (!pages_of(base, size, &first, &end))
         return;
     spin_lock(&writers);
-    struct edge *opens = edge_find(base, owner, 1), *closes = edge_find(end, owner, -1);
+    struct edge *opens = edge_find(first, owner, 1), *closes = edge_find(end, owner, -1);
     if (opens && closes) {
         edge_remove(closes); /* which lies behind the other, and so does not move it */
         edge_remove(opens);
@@ -139,14 +146,14 @@ void mem_forget(u64 base, u64 size, enum mem_owner owner)
     spin_unlock(&writers);
 }
 
-/* The span that holds pa < MEM_END. Only its index is trusted by the caller while a writer may be at work. */
-static unsigned span_of(u64 pa)
+/* The span that holds page < MEM_PAGES. Only its index is good while a writer may be at work. */
+static unsigned span_of(u64 page)
 {
-    unsigned low = 0, high = MIN(nr_spans, MAX_EDGES + 1u);
+    unsigned low = 0, high = nr_spans;
 
     while (high - low > 1) {
         unsigned mid = low + (high - low) / 2;
-        if (spans[mid].base <= pa)
+        if (spans[mid].first <= page)
             low = mid;
         else
             high = mid;
@@ -154,40 +161,26 @@ static unsigned span_of(u64 pa)
     return low;
 }
 
-static u32 read_begin(void)
-{
-    u32 seen;
-
-    while ((seen = __atomic_load_n(&generation, __ATOMIC_ACQUIRE)) & 1)
-        cpu_pause();
-    return seen;
-}
-
-static bool read_again(u32 seen)
-{
-    __atomic_thread_fence(__ATOMIC_ACQUIRE);
-    return __atomic_load_n(&generation, __ATOMIC_RELAXED) != seen;
-}
-
 u64 mem_extent(u64 pa, enum mem_owner *owner)
 {
-    u64 end, left = mem_large_left(pa);
+    u64 end, left = mem_large_left(pa), page = pa >> PAGE_SHIFT;
     u32 seen;
 
     *owner = MEM_GUEST_RAM;
     if (left)
         return left;
-    if (pa >= MEM_END) {
+    if (page >= MEM_PAGES) {
         *owner = MEM_HOLE;
         return -pa; /* up to 2^64 */
     }
     do {
-        seen = read_begin();
-        unsigned i = span_of(pa);
+        while ((seen = generation) & 1)
+            cpu_pause();
+        unsigned i = span_of(page);
         *owner = spans[i].owner;
-        end = i + 1 < nr_spans ? spans[i + 1].base : MEM_END;
-    } while (read_again(seen));
-    return end - pa;
+        end = spans[i + 1].first;
+    } while (generation != seen);
+    return (end << PAGE_SHIFT) - pa;
 }
 
 bool mem_is_guest_ram(u64 pa, u64 size)
@@ -199,21 +192,16 @@ bool mem_is_guest_ram(u64 pa, u64 size)
 
 bool mem_is_fixed(u64 pa, u64 size)
 {
-    u64 base = pa, end;
-    bool fixed;
-    u32 seen;
+    enum mem_owner owner = MEM_HOLE;
+    u64 page, end;
 
-    if (!size || pa + (size - 1) < pa)
-        return size != 0;
-    if (!whole_pages(&base, &end, size))
+    if (wraps(pa, size))
+        return true;
+    if (!pages_of(pa, size, &page, &end))
         return false;
-    do {
-        seen = read_begin();
-        fixed = false;
-        for (unsigned i = span_of(base); i < nr_spans && spans[i].base < end; i++)
-            fixed |= spans[i].owner >= MEM_DEVICE;
-    } while (read_again(seen));
-    return fixed;
+    while (page < end && owner < MEM_DEVICE)
+        page += mem_extent(page << PAGE_SHIFT, &owner) >> PAGE_SHIFT;
+    return owner >= MEM_DEVICE;
 }
 
 u64 mem_ram_bytes(const struct boot_info *info)
@@ -249,7 +237,7 @@ u64 mem_highest(const struct boot_range *map, unsigned n, const struct boot_rang
 
             end = in_the_way(busy, nr_busy, base, size);
             if (!end)
-                best = MAX(best, base);
+                best = base;
         }
     }
     return best;
@@ -282,9 +270,9 @@ int mem_init(const struct boot_info *info)
             /* A page that is only partly RAM is not RAM; widening is for everything else. */
             base = align_up(r->base, PAGE_SIZE);
             u64 end = align_down(r->base + r->size, PAGE_SIZE);
-            size = end > base ? end - base : 0;
+            size = MAX(end, base) - base;
         }
-        if (size && base < MEM_END)
+        if (size)
             err = declare(base, size, ram ? MEM_GUEST_RAM : MEM_FIRMWARE);
     }
     if (!err)
@@ -297,7 +285,6 @@ const struct boot_range *mem_guest_map(unsigned *n)
 {
     static struct boot_range map[BOOT_MAX_RANGES + 2];
     u64 ours = region_base(), ours_end = ours + region_size();
-    bool placed = false;
 
     *n = 0;
     for (unsigned i = 0; i < firmware->nr_ranges; i++) {
@@ -305,15 +292,11 @@ const struct boot_range *mem_guest_map(unsigned *n)
         u64 base = r->base, end = r->base + r->size;
         struct boot_range piece[3] = {
             { base, MIN(end, ours) - MIN(base, ours), r->type },
-            { ours, ours_end - ours, BOOT_MEM_RESERVED },
+            { ours, base <= ours && ours < end ? ours_end - ours : 0, BOOT_MEM_RESERVED },
             { MAX(base, ours_end), MAX(end, ours_end) - MAX(base, ours_end), r->type },
         };
-        if (placed || end <= ours)
-            piece[1].size = 0;
-        else
-            placed = true;
         for (unsigned p = 0; p < ARRAY_SIZE(piece); p++)
-            if (piece[p].size && *n < ARRAY_SIZE(map))
+            if (piece[p].size)
                 map[(*n)++] = piece[p];
     }
     return map;

@@ -23,8 +23,8 @@ enum mem_owner {
     MEM_OWNERS,
 };
 
-/* A place for `size` bytes in the map's RAM, as high as possible between floor and limit, clear of what is
- * busy. 0 = there is none. */
+/* A place for `size` bytes in the RAM of a sorted map, as high as possible between floor and limit, clear of
+ * what is busy. 0 = there is none. */
 u64 mem_highest(const struct boot_range *map, unsigned n, const struct boot_range *busy, unsigned nr_busy,
                 u64 size, u64 align, u64 floor, u64 limit);
 
