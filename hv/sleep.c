@@ -37,14 +37,16 @@ struct sleep_type {
 };
 static struct sleep_type s4, s5;
 
-/* One small integer. Returns its length, 0 = not one. */
-static u32 aml_integer(const u8 *p, u32 left, u8 *value)
+/* One small integer of a table. Returns its length, 0 = there is none. */
+static u32 aml_integer(const struct acpi_header *table, u32 at, u8 *value)
 {
-    if (left >= 1 && (p[0] == AML_ZERO || p[0] == AML_ONE)) {
+    const u8 *p = (const u8 *)table + at;
+
+    if (at < table->length && (p[0] == AML_ZERO || p[0] == AML_ONE)) {
         *value = p[0];
         return 1;
     }
-    if (left >= 2 && p[0] == AML_BYTE) {
+    if (at + 1 < table->length && p[0] == AML_BYTE) {
         *value = p[1];
         return 2;
     }
@@ -61,11 +63,10 @@ static void find_package(const struct acpi_header *table, const char name[4], st
             p[i + 4] != AML_PACKAGE)
             continue;
         u32 at = i + 5 + 1 + (p[i + 5] >> 6) + 1; /* PkgLength, NumElements */
-        u32 len = at < table->length ? aml_integer(p + at, table->length - at, &out->type[0]) : 0;
+        u32 len = aml_integer(table, at, &out->type[0]);
         if (!len)
             continue;
-        at += len;
-        if (at >= table->length || !aml_integer(p + at, table->length - at, &out->type[1]))
+        if (!aml_integer(table, at + len, &out->type[1]))
             out->type[1] = out->type[0];
         out->known = true;
     }
@@ -94,8 +95,6 @@ unsigned sleep_init(void)
 
     nr_registers = 0;
     s4.known = s5.known = false;
-    if (!fadt)
-        return 0;
     for (unsigned i = 0; i < ARRAY_SIZE(code); i++) {
         if (!code[i])
             continue;

@@ -43,6 +43,7 @@ static int set_up(void **state)
     memset(&fadt, 0, sizeof(fadt));
     memset(&dsdt, 0xee, sizeof(dsdt));
     memset(&ssdt, 0xee, sizeof(ssdt));
+    memcpy(fadt.header.signature, "FACP", 4);
     fadt.header.length = dsdt.header.length = ssdt.header.length = sizeof(fadt);
     has_fadt = has_dsdt = true;
     has_ssdt = false;
@@ -126,6 +127,7 @@ static void without_tables_nothing_passes(void **state)
     assert_int_equal(sleep_init(), 1);
     assert_false(sleep_can_switch_off());
     assert_int_equal(judge(0x604, 2, 0x3c00), SLEEP_REFUSED);
+    assert_int_equal(judge(0x604, 2, 0x2000), SLEEP_REFUSED);
     has_fadt = false;
     assert_int_equal(sleep_init(), 0);
     assert_null(sleep_register_at(0));
@@ -136,14 +138,20 @@ static void packages_at_the_end(void **state)
 {
     static const u8 one_zero[] = { 0x08, '\\', '_', 'S', '5', '_', 0x12, 0x06, 0x04, 0x01, 0x00 };
     static const u8 five[] = { 0x08, '\\', '_', 'S', '5', '_', 0x12, 0x06, 0x04, 0x0a, 0x05 };
+    static const u8 long_form[] = { 0x08, '\\', '_', 'S', '5', '_', 0x12, 0x46, 0x00, 0x04, 0x01 };
+    static const u8 word[] = { 0x08, '\\', '_', 'S', '5', '_', 0x12, 0x06, 0x04, 0x0b, 0x05 };
+    static const u8 no_package[] = { 0x08, '\\', '_', 'S', '5', '_', 0x11, 0x06, 0x04, 0x01, 0x00 };
     static const struct {
         const u8 *code;
         u32 length;
         bool known;
         u8 type[2];
-    } t[] = { { one_zero, 9, false, { 0 } },    { one_zero, 10, true, { 1, 1 } },
-              { one_zero, 11, true, { 1, 0 } }, { five, 9, false, { 0 } },
-              { five, 10, false, { 0 } },       { five, 11, true, { 5, 5 } } };
+    } t[] = {
+        { one_zero, 9, false, { 0 } },    { one_zero, 10, true, { 1, 1 } },  { one_zero, 11, true, { 1, 0 } },
+        { five, 9, false, { 0 } },        { five, 10, false, { 0 } },        { five, 11, true, { 5, 5 } },
+        { long_form, 10, false, { 0 } },  { long_form, 11, true, { 1, 1 } }, { word, 11, false, { 0 } },
+        { no_package, 11, false, { 0 } },
+    };
 
     (void)state;
     set(fadt.bytes, 68, 4, 0x704);
@@ -164,6 +172,23 @@ static void packages_at_the_end(void **state)
     assert_null(sleep_register_at(3));
     assert_int_equal(judge(0x604, 1, 0x3c00), SLEEP_NOTHING); /* no more is written than the width says */
     assert_int_equal(judge(0x900, 2, 0x3c00), SLEEP_NOTHING);
+}
+
+/* The first name there is wins, and what lies in a table's header is none of its names. */
+static void the_first_name(void **state)
+{
+    (void)state;
+    set(dsdt.bytes, 35, 1, 0x08);
+    memcpy(dsdt.bytes + 36, "_S5_\x12\x06\x04\x01\x01", 9);
+    assert_int_equal(sleep_init(), 1);
+    assert_int_equal(judge(0x604, 2, 0x2000 | 1 << 10), SLEEP_REFUSED);
+    assert_int_equal(judge(0x604, 2, 0x2000 | 7 << 10), SLEEP_OFF);
+    add_name(dsdt.bytes, 140, "_S5_", 3, 3);
+    assert_int_equal(sleep_init(), 1);
+    assert_int_equal(judge(0x604, 2, 0x2000 | 3 << 10), SLEEP_REFUSED);
+    add_name(dsdt.bytes, 37, "_S5_", 4, 4);
+    assert_int_equal(sleep_init(), 1);
+    assert_int_equal(judge(0x604, 2, 0x2000 | 4 << 10), SLEEP_OFF);
 }
 
 static void types_in_another_table_and_short_forms(void **state)
@@ -205,6 +230,7 @@ int main(void)
         cmocka_unit_test_setup(without_tables_nothing_passes, set_up),
         cmocka_unit_test_setup(types_in_another_table_and_short_forms, set_up),
         cmocka_unit_test_setup(cut_tables, set_up),
+        cmocka_unit_test_setup(the_first_name, set_up),
         cmocka_unit_test_setup(packages_at_the_end, set_up),
     };
 
