@@ -100,10 +100,12 @@ static u64 device(void *ctx, u64 gpa, unsigned width, bool write, u64 value, str
 static struct vcpu cpu;
 static struct vcpu_mode mode;
 static u64 segment_base[NR_SEG];
+static unsigned mode_reads; /* who emulates with all that belongs to it asks for the mode */
 
 void vcpu_get_mode(struct vcpu *v, struct vcpu_mode *out)
 {
     (void)v;
+    mode_reads++;
     *out = mode;
 }
 
@@ -168,7 +170,7 @@ static void map(u64 linear, u64 entry)
     for (unsigned level = mode.cr4 & CR4_LA57 ? 5 : 4; level > 1; level--) {
         u64 *e = table_entry(table, linear, level);
         if (!*e)
-            *e = (RAM + PAGE_SIZE * nr_tables++) | PTE_P | PTE_W | PTE_U;
+            *e = (RAM + PAGE_SIZE * nr_tables++) | PTE_P | PTE_W | PTE_U | PTE_A; /* the CPU has been there */
         table = *e & PTE_ADDR;
     }
     assert_true(RAM + PAGE_SIZE * nr_tables <= CODE_PAGE);
@@ -189,6 +191,7 @@ static int guest_set_up(void **state)
     for (unsigned i = 0; i < sizeof(regs); i++)
         regs[i] = (u8)(0xa0 + i);
     fill_error = ERR_INVAL;
+    mode_reads = 0;
     nr_tables = 1;
     memset(&mode, 0, sizeof(mode)); /* the bytes between its fields too */
     mode.cr0 = CR0_PG | CR0_PE | CR0_WP;
