@@ -13,51 +13,12 @@ static struct desc_rules any_rules(void)
                                 .psi = any_bool(),
                                 .dt = any_bool(),
                                 .ir = any_bool(),
+                                .prs = any_bool(),
+                                .pds = any_bool(),
                                 .scalable = any_bool() };
 
     ASSUME(rules.mamv <= 52);
     return rules;
-}
-
-/* Bits that may be set in a descriptor of this type, 6.5.2.1 to 6.5.2.9. */
-static u64 low_bits(u64 type)
-{
-    switch (type) {
-    case 1:
-        return 0x0003ffffffff003f;
-    case 2:
-        return 0x00000000ffff00ff;
-    case 3:
-        return 0xfff0ffff001ff00f;
-    case 4:
-        return 0x0000fffff800001f;
-    case 5:
-        return 0xffffffff0000007f;
-    case 6:
-    case 7:
-        return 0x000fffffffff003f;
-    case 8:
-        return 0xffffffffffffffff & ~0x0000000000000e00ull;
-    default:
-        return 0;
-    }
-}
-
-static u64 high_bits(u64 type)
-{
-    switch (type) {
-    case 2:
-    case 6:
-        return 0xfffffffffffff07f;
-    case 3:
-        return 0xfffffffffffff001;
-    case 5:
-        return 0xfffffffffffffffc;
-    case 8:
-        return 0xfffffffffffff801;
-    default:
-        return 0;
-    }
 }
 
 /* UNWIND: 4. Every 128- and 256-bit value: an error of 6.5.2.10, or a request all of whose fields are in
@@ -66,18 +27,20 @@ void proof_decode_is_total(void)
 {
     struct desc_rules rules = any_rules();
     struct desc d = { any64(), any64() };
-    u64 upper = any64(), type = (d.lo & 0xf) | (d.lo >> 5 & 0x70);
+    u64 upper = any64(), type = type_of(d);
     struct request r;
     enum iqei error = desc_decode(&rules, d, upper, &r);
 
     PROVE(error == 0 || error == 3 || error == 4);
     if (error)
         return;
-    PROVE(type >= 1 && type <= 8 && type == r.type);
+    PROVE(type >= 1 && type <= 9 && type == r.type);
     PROVE((d.lo & ~low_bits(type)) == 0 && (d.hi & ~high_bits(type)) == 0 && upper == 0);
     PROVE(type < 6 || rules.scalable);
     PROVE((type != 3 && type != 8) || rules.dt);
     PROVE(type != 4 || rules.ir);
+    PROVE(type != 9 || rules.prs);
+    PROVE(type != 5 || rules.pds || !(d.lo & 1 << 7));
     PROVE(!(r.did & ~rules.did_mask));
     PROVE(r.pasid < 1u << 20 && r.granularity <= 3 && r.iec_order < 32 && r.fm <= 7);
     PROVE(r.range.first <= r.range.last && r.range.last <= PAGE_NR_MAX);
@@ -123,15 +86,36 @@ void twin_decode_covers(void)
         PROVE(r.range.first == d.hi >> 12);
 }
 
-/* What a device reads from an invalidation request (10.2.3, and ATS 1.1, 5.1): written again, with a loop. */
-static bool device_drops(u64 hi, u64 s, u64 page)
+/* UNWIND: 4. The two that the replay knows without decoding them are what decoding says. */
+void proof_the_usual_ones(void)
 {
-    unsigned order = 0;
+    struct desc_rules rules = any_rules();
+    struct desc d = { any64(), any64() };
+    u64 page = any64(), am = d.hi & 63;
+    bool flush = desc_is_page_flush(&rules, d), wait = desc_is_status_wait(d);
+    struct request r;
 
-    if (hi & s)
-        for (order = 1; order < 52 && hi >> (11 + order) & 1; order++)
-            ;
-    return order >= 52 || page >> order == hi >> 12 >> order;
+    if (!flush && !wait)
+        return;
+    PROVE(!(flush && wait) && !desc_decode(&rules, d, 0, &r) && r.type == (flush ? 2 : 5));
+    if (wait) {
+        PROVE(r.wait_status && !r.wait_interrupt && !r.wait_drain);
+        PROVE(r.status_addr == d.hi && r.status_data == d.lo >> 32);
+        return;
+    }
+    PROVE(r.granularity == 3 && r.did == (d.lo >> 16 & 0xffff & rules.did_mask));
+    PROVE((page >> am == d.hi >> 12 >> am) == (r.range.first <= page && page <= r.range.last));
+}
+
+/* UNWIND: 4. */
+void twin_the_usual_ones(void)
+{
+    struct desc_rules rules = any_rules();
+    struct desc d = { any64(), any64() };
+    struct request r;
+
+    if (desc_is_page_flush(&rules, d) && !desc_decode(&rules, d, 0, &r))
+        PROVE(r.range.first == d.hi >> 12);
 }
 
 /* UNWIND: 54. A device-TLB request for any range covers each of its pages, in both encodings. */
@@ -232,22 +216,17 @@ static struct desc any_host_descriptor(void)
         return desc_pdevtlb_all(any16(), any16(), any8());
     case 14:
         return desc_wait_status(any64() & ~3ull, any32(), any_bool());
+    case 15:
+        return desc_page_response(any16(), any_bool(), any32(), any16(), any8());
     default:
         return desc_wait_interrupt();
     }
 }
 
-/* UNWIND: 4. Whatever we send has only bits set that the specification defines for its type, and IH clear. */
+/* UNWIND: 4. Whatever we send has only bits set that the specification defines for its type. */
 void proof_encode(void)
 {
-    struct desc d = any_host_descriptor();
-    u64 type = (d.lo & 0xf) | (d.lo >> 5 & 0x70);
-
-    PROVE(type >= 1 && type <= 8);
-    /* PD of a wait, where the unit has page requests. */
-    PROVE((d.lo & ~(low_bits(type) | (type == 5 ? 1ull << 7 : 0))) == 0);
-    PROVE((d.hi & ~high_bits(type)) == 0);
-    PROVE((type != 2 && type != 6) || !(d.hi & 1 << 6));
+    PROVE(only_specified_bits(any_host_descriptor()));
 }
 
 /* UNWIND: 4. */
