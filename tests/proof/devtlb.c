@@ -10,8 +10,8 @@
 /* IN iommu/unit.h: offsetof(struct plan, nr_waits) == => offsetof(struct plan, nr_waits) >= */
 /*
  * Every flush of a domain's cached translations is followed, before the wait, by a device-TLB request to each
- * function in the domain that covers the same pages: for whatever a plan holds (its requests got there by
- * plan.c), and for a run that needs none.
+ * function in the domain that covers the same pages: for whatever a plan holds. Its requests got there by
+ * plan.c; a run that needs no plan is run.c's.
  *
  * One page is watched, which may be any. That a descriptor covers at least the block it was made for is
  * proof_devtlb_covers's business; here it only says whether it was made for a block with the page. Lists have
@@ -207,7 +207,7 @@ static bool excused(void)
     return unit.fns[1].dead || unit.fns[1].silent || (!atts[1].rid && !unit.fns[1].answers_pasids);
 }
 
-/* --- a block: what a run or a range of a plan comes to --- */
+/* --- a block: what a range of a plan comes to --- */
 
 static void block(void)
 {
@@ -244,12 +244,20 @@ static bool held(bool too_much)
     struct range r = { first, first + size };
     bool in = false;
 
+    domains[0].pgtt = any8();
+    unit.psi = any_bool();
+    unit.mamv = any8();
     page = first + any16() % BIT(SIZE_BITS);
     ASSUME(r.last <= PAGE_NR_MAX && (too_much || page <= r.last));
     cut(&unit, &domains[0], any32(), r);
     PROVE(unit.plan.nr_blocks >= 1 && unit.plan.nr_blocks <= MAX_BLOCKS);
-    for (unsigned i = 0; i < MAX_BLOCKS; i++)
-        in |= i < unit.plan.nr_blocks && in_block(unit.plan.blocks[i].page, unit.plan.blocks[i].order);
+    for (unsigned i = 0; i < MAX_BLOCKS && i < unit.plan.nr_blocks; i++) {
+        const struct block *b = &unit.plan.blocks[i];
+
+        in |= in_block(b->page, b->order);
+        PROVE(b->domain == &domains[0] && b->order <= range_order(r));
+    }
+    PROVE(!domains[0].all || domains[0].pgtt != PGTT_SECOND || !unit.psi || unit.mamv < range_order(r));
     return in;
 }
 
