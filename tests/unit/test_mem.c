@@ -138,6 +138,8 @@ static void extents_end_where_the_owner_changes(void **state)
     (void)state;
     assert_int_equal(mem_extent(MB, &owner), 991 * MB);
     assert_int_equal(mem_extent(991 * MB + 5, &owner), MB - 5);
+    assert_int_equal(mem_extent(992 * MB + 5, &owner), 32 * MB - 5);
+    assert_int_equal(owner, MEM_SLUICE);
     assert_int_equal(mem_extent(992 * MB, &owner), 32 * MB);
     assert_int_equal(owner, MEM_SLUICE);
     assert_int_equal(mem_extent(5120 * MB, &owner), (1ull << 52) - 5120 * MB);
