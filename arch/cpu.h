@@ -73,6 +73,13 @@ static inline unsigned cpu_phys_bits(void)
     cpuid_or_0(0x80000008, 0, r);
     return r[0] & 0xff ? MIN(r[0] & 0xff, 52) : 36;
 }
+static inline u32 rdpkru(void)
+{
+    u32 value, high;
+
+    __asm__ volatile(".byte 0x0f, 0x01, 0xee" : "=a"(value), "=d"(high) : "c"(0));
+    return value;
+}
 static inline u64 rdtsc(void)
 {
     u32 lo, hi;

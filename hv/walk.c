@@ -27,7 +27,7 @@ volatile void *guest_page(u64 gpa)
     if (nested_get(page) != NESTED_ALL)
         return NULL;
     spin_lock(&lock);
-    for (unsigned i = 0; i < nr_known && !va; i++)
+    for (unsigned i = 0; i < nr_known; i++)
         if (known[i] == page)
             va = phys_to_virt(page);
     if (!va && nr_known < MAX_FIRMWARE_PAGES) {
@@ -46,14 +46,6 @@ static u64 address_mask(void)
     if (!mask)
         mask = MASK(cpu_phys_bits() - 1, 0);
     return mask;
-}
-
-static u32 read_pkru(void)
-{
-    u32 value, high;
-
-    __asm__ volatile(".byte 0x0f, 0x01, 0xee" : "=a"(value), "=d"(high) : "c"(0)); /* RDPKRU */
-    return value;
 }
 
 struct walker {
@@ -84,9 +76,9 @@ static u64 read_entry(u64 gpa, unsigned width, volatile void **at)
 {
     volatile u8 *page = guest_page(gpa);
 
-    *at = page ? page + (gpa & (PAGE_SIZE - 1)) : NULL;
     if (!page)
         return width == 8 ? ~0ull : MASK(31, 0);
+    *at = page + (gpa & (PAGE_SIZE - 1));
     return width == 8 ? *(volatile u64 *)*at : *(volatile u32 *)*at;
 }
 
@@ -122,7 +114,7 @@ static bool check_rights(struct walker *w, u64 leaf)
     if (w->access == WALK_WRITE && !writable && (w->user || (w->mode->cr0 & CR0_WP)))
         return fail(w, PF_PRESENT);
     if (user_page && (cr4 & CR4_PKE) && (w->mode->efer & EFER_LMA)) {
-        u32 key = read_pkru() >> 2 * field_get(leaf, PTE_KEY);
+        u32 key = rdpkru() >> 2 * field_get(leaf, PTE_KEY);
         bool protects_write = (key & 2) && (w->user || (w->mode->cr0 & CR0_WP));
         if ((key & 1) || (w->access == WALK_WRITE && protects_write))
             return fail(w, PF_PRESENT | PF_KEY);
@@ -136,22 +128,20 @@ static int walk_tables(struct walker *w, u64 table, unsigned levels, u64 linear)
 {
     unsigned width = levels == 2 ? 4 : 8, bits = levels == 2 ? 10 : 9;
     bool small = levels == 2, pae32 = levels == 3;
-    u64 beyond = PTE_ADDR & ~address_mask(), reserved = small ? 0 : beyond;
+    u64 beyond = PTE_ADDR & ~address_mask(), reserved = beyond;
 
-    if (!(w->mode->efer & EFER_NXE) && !small)
+    if (!(w->mode->efer & EFER_NXE))
         reserved |= PTE_NX;
     if (pae32)
         reserved |= MASK(62, 52);
     w->rights = PTE_W | PTE_U;
-    w->out->levels = levels;
-    w->out->small_entries = small;
     for (unsigned level = levels;; level--) {
         unsigned shift = PAGE_SHIFT + bits * (level - 1);
         bool pdpte = pae32 && level == 3;
-        volatile void *at;
+        volatile void *at = NULL;
         u64 entry = read_entry(table + (linear >> shift & MASK(bits - 1, 0)) * width, width, &at);
-        bool large = small ? w->mode->cr4 & CR4_PSE : level <= 3 && !pdpte;
-        bool leaf = level == 1 || ((entry & PTE_PS) && large);
+        /* Where there are no large pages the bit is reserved, or without PSE means nothing. */
+        bool leaf = level == 1 || ((entry & PTE_PS) && (!small || (w->mode->cr4 & CR4_PSE)));
 
         w->out->step[levels - level].entry = at;
         w->out->step[levels - level].value = entry;
@@ -175,8 +165,8 @@ static int walk_tables(struct walker *w, u64 table, unsigned levels, u64 linear)
         if (!leaf)
             continue;
         w->out->levels = levels - level + 1;
-        if (small && level == 2)
-            table |= (entry & MASK(20, 13)) << (32 - 13); /* PSE-36 */
+        if (level == 2)
+            table |= (entry & MASK(20, 13)) << (32 - 13); /* PSE-36; in entries of 8 bytes reserved */
         w->out->gpa = (table & ~MASK(shift - 1, 0)) | (linear & MASK(shift - 1, 0));
         return 1;
     }
@@ -191,9 +181,7 @@ bool guest_walk(struct vcpu *v, const struct vcpu_mode *mode, u64 linear, enum w
     bool la57 = mode->cr4 & CR4_LA57;
     int done = -1;
 
-    w->fault = 0;
     w->levels = 0;
-    w->small_entries = false;
     if (!(mode->cr0 & CR0_PG)) {
         w->gpa = linear & MASK(31, 0);
         return true;

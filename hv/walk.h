@@ -24,7 +24,6 @@ struct walk {
     u64 gpa;
     u32 fault; /* error code, when it failed */
     unsigned levels;
-    bool small_entries; /* 4 bytes each: nothing is remembered */
     struct {
         const volatile u64 *entry;
         u64 value;

@@ -13,7 +13,7 @@ STRICT = ("emit", "barrier", "P-clear", "entry write", "register write", "check"
 OPEN = {f"hv/{name}" for name in (
     "cpuid.c emulator.c env.c fetch.c fetch.h hypercall.c intr.c intr_chipset.c loader.c loader_elf.c "
     "loader_firmware.c loader_linux.c loader_multiboot.c loader_pvh.c main.c mem.h mtrr.c options.c pci_cfg.c "
-    "pci_decode.c pci_filter.c pci_table.c walk.c").split()}
+    "pci_decode.c pci_filter.c pci_table.c").split()}
 
 
 def squeeze(text):

@@ -102,6 +102,11 @@ static struct vcpu_mode mode;
 static u64 segment_base[NR_SEG];
 static unsigned mode_reads; /* who emulates with all that belongs to it asks for the mode */
 
+u32 rdpkru(void)
+{
+    return 0;
+}
+
 void vcpu_get_mode(struct vcpu *v, struct vcpu_mode *out)
 {
     (void)v;

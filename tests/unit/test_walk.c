@@ -4,158 +4,7 @@
  * The guest's page tables as the software walker sees them, in every paging mode, and the memory of fetched
  * instructions, which must never outlive a change of tables or bytes.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdlib.h>
-#include <string.h>
-
-#include <cmocka.h>
-
-#include "arch/nested.h"
-#include "arch/paging.h"
-#include "hv/exit.h"
-#include "hv/fetch.h"
-#include "hv/mem.h"
-#include "hv/walk.h"
-
-/* ---- a guest with some RAM at 1 MiB ---- */
-
-#define RAM_BASE  0x100000ull
-#define RAM_PAGES 64
-static u8 ram[RAM_PAGES * PAGE_SIZE] __attribute__((aligned(4096)));
-static unsigned next_page, pages_mapped;
-static void *firmware_page; /* what is there beside the guest's RAM; NULL: nothing that can be mapped */
-
-bool mem_is_guest_ram(u64 pa, u64 size)
-{
-    return pa >= RAM_BASE && pa + size <= RAM_BASE + sizeof(ram);
-}
-
-void *phys_to_virt(u64 pa)
-{
-    if (firmware_page && pa >= BIT(31))
-        return firmware_page;
-    assert_true(pa >= RAM_BASE && pa < RAM_BASE + sizeof(ram));
-    return ram + (pa - RAM_BASE);
-}
-
-void *direct_map(u64 pa, u64 size)
-{
-    (void)pa;
-    (void)size;
-    pages_mapped++;
-    return firmware_page;
-}
-
-enum nested_access nested_get(u64 gpa)
-{
-    return gpa < BIT(32) ? NESTED_ALL : NESTED_NONE;
-}
-
-void *page_alloc(void)
-{
-    static u8 page[PAGE_SIZE] __attribute__((aligned(4096)));
-
-    return memset(page, 0, sizeof(page));
-}
-
-static struct vcpu cpu;
-static struct vcpu_mode mode;
-static struct walk w;
-static unsigned retired;
-
-void vcpu_get_mode(struct vcpu *v, struct vcpu_mode *out)
-{
-    (void)v;
-    *out = mode;
-}
-
-static bool reads_code_as(struct vcpu *v, const struct vcpu_mode *was)
-{
-    (void)v;
-    return mode.cr0 == was->cr0 && mode.cr3 == was->cr3 && mode.cr4 == was->cr4 && mode.efer == was->efer &&
-           mode.cs_attrib == was->cs_attrib;
-}
-
-static void count_retired(struct vcpu *v)
-{
-    (void)v;
-    retired++;
-}
-
-/* Only where an instruction's operand is walked to, which no test here does. */
-void vcpu_inject_page_fault(struct vcpu *v, u64 cr2, u32 code)
-{
-    fail_msg("%p: a page fault at %llx, %x", (void *)v, (unsigned long long)cr2, code);
-}
-
-static struct vcpu_backend backend = { .reads_code_as = reads_code_as, .retired = count_retired };
-const struct vcpu_backend *vcpu_ops = &backend;
-
-enum { P = 1, W = 2, U = 4, A = 0x20, D = 0x40, PS = 0x80 };
-#define NX       BIT(63)
-#define CR0_WP   BIT(16)
-#define CR0_PG   BIT(31)
-#define CR4_PSE  BIT(4)
-#define CR4_PAE  BIT(5)
-#define CR4_LA57 BIT(12)
-#define CR4_SMEP BIT(20)
-#define CR4_SMAP BIT(21)
-#define LMA      BIT(10)
-#define NXE      BIT(11)
-#define RF_AC    BIT(18)
-
-static u64 new_page(void)
-{
-    assert_true(next_page < RAM_PAGES);
-    return RAM_BASE + PAGE_SIZE * next_page++;
-}
-
-static int setup(void **state)
-{
-    (void)state;
-    memset(ram, 0, sizeof(ram));
-    memset(&cpu, 0, sizeof(cpu));
-    next_page = retired = pages_mapped = 0;
-    mode =
-        (struct vcpu_mode){ .cr0 = CR0_PG | CR0_WP, .cr4 = CR4_PAE, .efer = LMA | NXE, .cs_attrib = 0xa9b };
-    mode.cr3 = new_page();
-    return 0;
-}
-
-static u64 *entry(u64 table, u64 index)
-{
-    return (u64 *)phys_to_virt(table + index * 8);
-}
-
-/* Makes the tables down to `level` and returns the entry there. Everything above is P|W|U. */
-static u64 *walk_to(unsigned levels, unsigned level, u64 linear)
-{
-    u64 table = mode.cr3 & MASK(51, 12);
-
-    for (unsigned l = levels; l > level; l--) {
-        u64 *e = entry(table, linear >> (12 + 9 * (l - 1)) & 511);
-        if (!*e)
-            *e = new_page() | P | W | U;
-        table = *e & MASK(51, 12);
-    }
-    return entry(table, linear >> (12 + 9 * (level - 1)) & 511);
-}
-
-static void assert_walks(u64 linear, enum walk_access access, u64 gpa)
-{
-    bool ok = guest_walk(&cpu, &mode, linear, access, &w);
-
-    if (!ok)
-        fail_msg("fault %x", w.fault);
-    assert_int_equal(w.gpa, gpa);
-}
-
-static void assert_faults(u64 linear, enum walk_access access, u32 code)
-{
-    assert_false(guest_walk(&cpu, &mode, linear, access, &w));
-    assert_int_equal(w.fault, code);
-}
+#include "tests/unit/walk_world.h"
 
 /* ---- walks ---- */
 
@@ -217,105 +66,6 @@ static void test_5_levels(void **state)
     assert_faults(va, WALK_READ, PF_PRESENT | PF_RESERVED);
 }
 
-static void test_rights(void **state)
-{
-    const u64 va = 0x400000;
-    u64 *e;
-
-    (void)state;
-    e = walk_to(4, 1, va);
-    *e = 0x5000 | P | W; /* the supervisor's */
-    mode.cpl = 3;
-    assert_faults(va, WALK_READ, PF_PRESENT | PF_USER);
-    *e = 0x5000 | P | U; /* read-only */
-    assert_walks(va, WALK_READ, 0x5000);
-    assert_faults(va, WALK_WRITE, PF_PRESENT | PF_USER | PF_WRITE);
-    mode.cpl = 0;
-    assert_faults(va, WALK_WRITE, PF_PRESENT | PF_WRITE);
-    mode.cr0 &= ~CR0_WP;
-    assert_walks(va, WALK_WRITE, 0x5000);
-    mode.cr0 |= CR0_WP;
-    /* A right that is missing at any level is missing. */
-    *e = 0x5000 | P | U | W;
-    *walk_to(4, 3, va) &= ~(u64)W;
-    assert_faults(va, WALK_WRITE, PF_PRESENT | PF_WRITE);
-    *walk_to(4, 3, va) |= W;
-    *walk_to(4, 2, va) &= ~(u64)U;
-    mode.cpl = 3;
-    assert_faults(va, WALK_READ, PF_PRESENT | PF_USER);
-    mode.cpl = 2; /* only 3 is user */
-    assert_walks(va, WALK_WRITE, 0x5000);
-}
-
-static void test_no_execute(void **state)
-{
-    const u64 va = 0x400000;
-
-    (void)state;
-    *walk_to(4, 1, va) = 0x5000 | P | W | U;
-    *walk_to(4, 3, va) |= NX;
-    assert_walks(va, WALK_READ, 0x5000);
-    assert_faults(va, WALK_FETCH, PF_PRESENT | PF_FETCH);
-    mode.efer &= ~NXE;
-    assert_faults(va, WALK_READ, PF_PRESENT | PF_RESERVED);
-}
-
-static void test_smep_and_smap(void **state)
-{
-    const u64 va = 0x400000;
-
-    (void)state;
-    *walk_to(4, 1, va) = 0x5000 | P | W | U;
-    mode.cr4 |= CR4_SMEP | CR4_SMAP;
-    assert_faults(va, WALK_FETCH, PF_PRESENT | PF_FETCH);
-    assert_faults(va, WALK_READ, PF_PRESENT);
-    cpu.rflags = RF_AC;
-    assert_walks(va, WALK_WRITE, 0x5000);
-    cpu.rflags = 0;
-    mode.cpl = 3;
-    assert_walks(va, WALK_FETCH, 0x5000);
-    assert_walks(va, WALK_WRITE, 0x5000);
-}
-
-static void test_accessed_and_dirty(void **state)
-{
-    const u64 va = 0x400000;
-    u64 *leaf, *top;
-
-    (void)state;
-    leaf = walk_to(4, 1, va);
-    top = walk_to(4, 4, va);
-    *leaf = 0x5000 | P | W;
-    assert_walks(va, WALK_FETCH, 0x5000);
-    assert_int_equal((*leaf | *top) & (A | D), 0); /* the CPU itself fetched */
-    assert_walks(va, WALK_READ, 0x5000);
-    assert_int_equal(*leaf & (A | D), A);
-    assert_int_equal(*top & (A | D), A);
-    assert_walks(va, WALK_WRITE, 0x5000);
-    assert_int_equal(*leaf & (A | D), A | D);
-    assert_int_equal(*top & (A | D), A);
-    /* Not where the access is refused. */
-    *leaf = 0x5000 | P;
-    assert_faults(va, WALK_WRITE, PF_PRESENT | PF_WRITE);
-    assert_int_equal(*leaf & (A | D), 0);
-}
-
-static void test_tables_outside_of_ram(void **state)
-{
-    (void)state;
-    *walk_to(4, 4, 0) = 0x200000000 | P | W | U; /* not the guest's: reads ones */
-    assert_faults(0, WALK_READ, PF_PRESENT | PF_RESERVED);
-    assert_faults(0, WALK_WRITE, PF_PRESENT | PF_RESERVED | PF_WRITE);
-    assert_int_equal(pages_mapped, 0);
-    *walk_to(4, 4, 0) = 0xfed00000 | P | W | U; /* a device, of which nothing is mapped */
-    assert_faults(0, WALK_READ, PF_PRESENT | PF_RESERVED);
-    assert_int_not_equal(pages_mapped, 0);
-    mode.cr3 = 0x300000000;
-    assert_faults(0, WALK_READ, PF_PRESENT | PF_RESERVED);
-    mode.cr3 = MASK(51, 12);
-    assert_faults(0, WALK_READ, PF_PRESENT | PF_RESERVED);
-}
-
 static void test_a_table_of_itself(void **state)
 {
     (void)state;
@@ -342,6 +92,11 @@ static void test_pae(void **state)
     assert_walks(0x1c0205678, WALK_READ, 0x234567678); /* linear addresses have 32 bits */
     mode.cpl = 3;
     assert_faults(0xc0205678, WALK_READ, PF_PRESENT | PF_USER);
+    *entry(pd, 1) |= U;
+    *entry(*entry(pd, 1) & MASK(51, 12), 5) |= U;
+    mode.cr4 |= CR4_PKE; /* keys are of long mode */
+    pkru = ~0u;
+    assert_walks(0xc0205678, WALK_READ, 0x234567678);
     mode.cpl = 0;
     *entry(mode.cr3, 3) |= W;
     assert_faults(0xc0205678, WALK_READ, PF_PRESENT | PF_RESERVED);
@@ -363,8 +118,9 @@ static void test_32_bit(void **state)
     pt = phys_to_virt(table);
     pd[0x301] = (u32)table | P | W | U;
     pt[0x234] = 0xabcde000 | P | W | U;
+    pt[0x235] = 0xabede000 | P | W; /* bit 21 is reserved only where pages are large */
     assert_walks(0xc0634567, WALK_WRITE, 0xabcde567);
-    assert_true(w.small_entries);
+    assert_walks(0xc0635567, WALK_READ, 0xabede567);
     assert_int_equal(pt[0x234] & (A | D), A | D);
     assert_int_equal(pd[0x301] & (A | D), A);
     pd[0x302] = 0x00c00000 | 0x5 << 13 | P | W | PS; /* PSE-36 */
@@ -590,16 +346,19 @@ static void test_skip(void **state)
     assert_false(fetch_skip(&cpu, wide_cpuid + 1, 2));
 }
 
-#define TEST(t) cmocka_unit_test_setup(t, setup)
-
 /* Tables and the like in firmware's memory: so many pages are mapped, each once, and no more. */
 static void test_firmwares_pages(void **state)
 {
     static u8 page[PAGE_SIZE];
 
     (void)state;
+    assert_null(guest_page(0x90000000)); /* cannot be mapped, also when asked again */
+    assert_null(guest_page(0x90000000));
     firmware_page = page;
     pages_mapped = 0;
+    assert_ptr_equal(guest_page(0x80000000), page);
+    assert_ptr_equal(guest_page(0x80000fff), page);
+    assert_int_equal(pages_mapped, 1);
     for (unsigned again = 0; again < 2; again++)
         for (u64 i = 0; i < 65; i++)
             assert_ptr_equal(guest_page(0x80000000 + i * PAGE_SIZE + 8), i < 64 ? page : NULL);
@@ -617,11 +376,6 @@ int main(void)
         TEST(test_4_levels),
         TEST(test_large_pages),
         TEST(test_5_levels),
-        TEST(test_rights),
-        TEST(test_no_execute),
-        TEST(test_smep_and_smap),
-        TEST(test_accessed_and_dirty),
-        TEST(test_tables_outside_of_ram),
         TEST(test_a_table_of_itself),
         TEST(test_pae),
         TEST(test_32_bit),

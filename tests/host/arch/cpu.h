@@ -12,6 +12,7 @@
 #define wrmsr      machine_wrmsr
 #define cpuid      machine_cpuid
 #define cpuid_or_0 machine_cpuid_or_0
+#define rdpkru     machine_rdpkru
 #define this_cpu   machine_this_cpu
 #include_next "arch/cpu.h"
 #undef port_in
@@ -20,6 +21,7 @@
 #undef wrmsr
 #undef cpuid
 #undef cpuid_or_0
+#undef rdpkru
 #undef this_cpu
 
 u32 port_in(u16 port, unsigned width);
@@ -28,6 +30,7 @@ u64 rdmsr(u32 msr);
 void wrmsr(u32 msr, u64 v);
 void cpuid(u32 leaf, u32 sub, u32 out[4]);
 void cpuid_or_0(u32 leaf, u32 sub, u32 out[4]);
+u32 rdpkru(void);
 struct percpu *this_cpu(void);
 
 #endif
