@@ -39,8 +39,7 @@ u64 loader_field(const struct guest_file *file, u64 off, unsigned width)
 static bool is_ram(const struct boot_range *map, unsigned n, u64 base, u64 size)
 {
     for (unsigned i = 0; i < n; i++)
-        if (map[i].type == BOOT_MEM_RAM && base >= map[i].base && size <= map[i].size &&
-            base - map[i].base <= map[i].size - size)
+        if (map[i].type == BOOT_MEM_RAM && size <= map[i].size && base - map[i].base <= map[i].size - size)
             return true;
     return false;
 }
@@ -91,7 +90,7 @@ bool place_files(struct guest_image *image, u64 limit)
     for (unsigned i = 0; i <= image->nr_modules; i++) {
         struct guest_file *f = &image->files[i];
 
-        if (!f->size || (!is_taken(image, f->base, f->size) && f->base + f->size <= limit))
+        if (!is_taken(image, f->base, f->size) && f->base + f->size <= limit)
             continue;
         u64 to = find_below(image, f->size, PAGE_SIZE, limit);
         if (!to)

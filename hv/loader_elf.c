@@ -22,19 +22,17 @@ static void parse_notes(const struct guest_file *f, u64 off, u64 size, u64 align
 {
     u64 unit = align == 8 ? 8 : 4, end = off + size;
 
-    for (unsigned i = 0; i < MAX_NOTES && end - off >= 12; i++) {
+    for (unsigned i = 0; i < MAX_NOTES; i++) {
         u64 namesz = loader_field(f, off, 4), descsz = loader_field(f, off + 4, 4);
         u64 type = loader_field(f, off + 8, 4);
-        u64 name = off + 12, desc = name + align_up(namesz, unit), next = desc + align_up(descsz, unit);
+        u64 desc = off + 12 + align_up(namesz, unit);
 
-        if (desc > end || descsz > end - desc)
+        if (desc + descsz > end)
             return;
-        if (type == NOTE_PHYS32 && namesz == 4 && loader_field(f, name, 4) == 0x006e6558 /* "Xen" */ &&
+        if (type == NOTE_PHYS32 && namesz == 4 && loader_field(f, off + 12, 4) == 0x006e6558 /* "Xen" */ &&
             (descsz == 4 || descsz == 8))
             *entry = loader_field(f, desc, (unsigned)descsz);
-        if (next > end)
-            return;
-        off = next;
+        off = desc + align_up(descsz, unit);
     }
 }
 
@@ -62,7 +60,7 @@ static const char *parse_header(const struct guest_file *f, u64 ph, bool is64, s
         return NULL;
     if (s.filesz > s.memsz)
         return "a segment is larger in the file than in memory";
-    if (s.paddr >= LOADER_LIMIT || s.memsz > LOADER_LIMIT - s.paddr)
+    if (s.memsz > LOADER_LIMIT || s.paddr > LOADER_LIMIT - s.memsz)
         return "a segment ends above 4 GiB";
     for (unsigned i = 0; i < out->nr_segments; i++)
         if (ranges_overlap(s.paddr, s.memsz, out->segments[i].paddr, out->segments[i].memsz))
@@ -79,7 +77,7 @@ const char *elf_parse(const struct guest_file *f, struct elf *out)
     bool is64 = class == ELFCLASS64;
 
     memset(out, 0, sizeof(*out));
-    if ((class != ELFCLASS32 && !is64) || loader_field(f, 5, 1) != ELFDATA2LSB || !loader_has(f, 0, 52))
+    if ((class != ELFCLASS32 && !is64) || loader_field(f, 5, 1) != ELFDATA2LSB)
         return "not a little-endian 32- or 64-bit ELF file";
     if (type != ET_EXEC && type != ET_DYN)
         return "it is an object file, not a program";
@@ -97,7 +95,7 @@ const char *elf_parse(const struct guest_file *f, struct elf *out)
     }
     u64 entry = loader_field(f, 24, is64 ? 8 : 4);
     for (unsigned i = 0; i < out->nr_segments; i++)
-        if (entry >= out->segments[i].vaddr && entry - out->segments[i].vaddr < out->segments[i].filesz)
+        if (entry - out->segments[i].vaddr < out->segments[i].filesz)
             out->entry = entry - out->segments[i].vaddr + out->segments[i].paddr;
     return NULL;
 }
@@ -105,8 +103,7 @@ const char *elf_parse(const struct guest_file *f, struct elf *out)
 bool elf_entry_filled(const struct elf *elf)
 {
     for (unsigned i = 0; i < elf->nr_segments; i++)
-        if (elf->entry >= elf->segments[i].paddr &&
-            elf->entry - elf->segments[i].paddr < elf->segments[i].filesz)
+        if (elf->entry - elf->segments[i].paddr < elf->segments[i].filesz)
             return true;
     return false;
 }

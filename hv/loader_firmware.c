@@ -26,7 +26,6 @@ enum {
     EFI_MAP = 0x1d0,
     EFI_MAP_SIZE = 0x1d4,
     EFI_SYSTAB_HIGH = 0x1d8,
-    EFI_MAP_HIGH = 0x1dc,
 };
 #define VIDEO_TYPE_EFI  0x70
 #define CAPABILITY_64   BIT(1)
@@ -101,8 +100,7 @@ void firmware_describe(struct writer *w, u8 *params, const struct boot_info *inf
 
     if (info->framebuffer.base)
         describe_screen(params, &info->framebuffer);
-    if (!info->efi_system_table || map->entry_size < sizeof(struct efi_entry) ||
-        map->size < map->entry_size || map->size > sizeof(map->bytes))
+    if (!info->efi_system_table || map->entry_size < sizeof(struct efi_entry) || map->size < map->entry_size)
         return;
     u64 size = copy_map(writer_reserve(w, 3ull * map->size, &at), map);
     loader_put(params, EFI_SIGNATURE, 4, EFI64_SIGNATURE);
@@ -110,7 +108,6 @@ void firmware_describe(struct writer *w, u8 *params, const struct boot_info *inf
     loader_put(params, EFI_SYSTAB_HIGH, 4, info->efi_system_table >> 32);
     loader_put(params, EFI_ENTRY_SIZE, 4, map->entry_size);
     loader_put(params, EFI_ENTRY_VERSION, 4, map->version);
-    loader_put(params, EFI_MAP, 4, at);
-    loader_put(params, EFI_MAP_HIGH, 4, at >> 32);
+    loader_put(params, EFI_MAP, 4, at); /* below 4 GiB */
     loader_put(params, EFI_MAP_SIZE, 4, size);
 }

@@ -85,7 +85,7 @@ static const char *parse(const struct guest_image *image)
     out->code_off = ((sects ? sects : 4) + 1) * SECTOR;
     out->code_size = loader_field(k, SYSSIZE, 4) * PARAGRAPH;
     /* The last paragraph need not be whole, and is not in memtest86+. */
-    if (k->size > out->code_off && out->code_size - (k->size - out->code_off) < PARAGRAPH)
+    if (out->code_size - (k->size - out->code_off) < PARAGRAPH)
         out->code_size = k->size - out->code_off;
     if (out->code_size < ENTRY_64 + 16 || !loader_has(k, out->code_off, out->code_size))
         return "the file is shorter than its header says";
@@ -97,7 +97,7 @@ static const char *parse(const struct guest_image *image)
     out->cmdline_max = loader_field(k, CMDLINE_SIZE, 4);
     if (out->init_size < out->code_size)
         return "init_size is smaller than the kernel itself";
-    if (out->align < PAGE_SIZE || out->align > SIZE_1G || (out->align & (out->align - 1)))
+    if (!(out->align & MASK(30, 12)) || (out->align & (out->align - 1)))
         return "kernel_alignment is not a sensible power of two";
     if (strlen(image->kernel.cmdline) > out->cmdline_max)
         return "it takes no command line as long as the one given";
@@ -111,8 +111,7 @@ static u64 place_kernel(struct guest_image *image)
 {
     const struct bzimage *k = &kernel;
 
-    if (k->pref < LOADER_LIMIT && k->init_size <= LOADER_LIMIT - k->pref &&
-        place_claim(image, k->pref, k->init_size))
+    if (k->pref <= LOADER_LIMIT - k->init_size && place_claim(image, k->pref, k->init_size))
         return k->pref;
     return k->relocatable ? place_find(image, k->init_size, k->align) : 0;
 }
@@ -182,9 +181,9 @@ static const char *version_string(const struct guest_file *k)
 
 static const char *load(struct guest_image *image, struct vcpu_start *start)
 {
-    const struct guest_file *file = &image->kernel, *initrd = image->nr_modules ? &image->modules[0] : NULL;
+    const struct guest_file *file = &image->kernel, *initrd = &image->modules[0]; /* of size 0: none */
     u64 at = place_kernel(image);
-    u64 limit = initrd ? MIN(kernel.initrd_max + 1, LOADER_LIMIT) : LOADER_LIMIT;
+    u64 limit = initrd->size ? kernel.initrd_max + 1 : LOADER_LIMIT;
     struct writer w;
 
     if (!at || !place_files(image, limit) || !writer_init(&w, image))
@@ -201,8 +200,8 @@ static const char *load(struct guest_image *image, struct vcpu_start *start)
     loader_put(params, TYPE_OF_LOADER, 1, LOADER_UNDEFINED);
     loader_put(params, LOADFLAGS, 1, loader_field(file, LOADFLAGS, 1) | LOADED_HIGH);
     loader_put(params, CMD_LINE_PTR, 4, writer_string(&w, file->cmdline));
-    loader_put(params, RAMDISK_IMAGE, 4, initrd ? initrd->base : 0);
-    loader_put(params, RAMDISK_SIZE, 4, initrd ? initrd->size : 0);
+    loader_put(params, RAMDISK_IMAGE, 4, initrd->base);
+    loader_put(params, RAMDISK_SIZE, 4, initrd->size);
     loader_put(params, ACPI_RSDP_ADDR, 8, image->rsdp);
 
     memmove(phys_to_virt(at), loader_data(file) + kernel.code_off, kernel.code_size);
@@ -210,7 +209,7 @@ static const char *load(struct guest_image *image, struct vcpu_start *start)
     start->mode = START_LONG64;
     start->rip = at + ENTRY_64;
     log_info("guest        Linux %s at 0x%lx, %lu KiB; initrd %lu KiB", version_string(file), at,
-             kernel.code_size >> 10, initrd ? initrd->size >> 10 : 0);
+             kernel.code_size >> 10, initrd->size >> 10);
     return NULL;
 }
 

@@ -51,7 +51,7 @@ struct mb1_range {
 /* Where the header of that version is; 0 = there is none (a file begins with ELF's). */
 static u64 find_header(const struct guest_file *f, u32 magic, u64 search, unsigned align, unsigned words)
 {
-    for (u64 at = align; at < MIN(search, f->size); at += align) {
+    for (u64 at = align; at < search; at += align) {
         u32 sum = 0;
 
         if (loader_field(f, at, 4) != magic)
@@ -116,7 +116,7 @@ static const char *parse_tags(const struct guest_file *f, u64 header)
 
     if (loader_field(f, header + 4, 4)) /* 0: i386 */
         return "its multiboot2 header is for another processor";
-    if (length > MB2_SEARCH || !loader_has(f, header, length))
+    if (header + length > MB2_SEARCH || !loader_has(f, header, length))
         return "its multiboot2 header is cut off";
     for (u64 at = 16, size; at + 8 <= length; at += align_up(size, 8)) {
         size = loader_field(f, header + at + 4, 4);
@@ -145,7 +145,7 @@ static const char *parse(const struct guest_image *image)
     return wrong;
 }
 
-/* KiB of RAM from `base` to the first hole. */
+/* KiB of RAM from `base` to the first hole, which Sluice's region is, below 4 GiB. */
 static u32 kib_from(u64 base)
 {
     unsigned n;
@@ -155,7 +155,7 @@ static u32 kib_from(u64 base)
     for (unsigned i = 0; i < n; i++)
         if (map[i].type == BOOT_MEM_RAM && map[i].base <= end && map[i].base + map[i].size > end)
             end = map[i].base + map[i].size;
-    return (u32)MIN((end - base) >> 10, MASK(31, 0));
+    return (u32)((end - base) >> 10);
 }
 
 #define LOWER_KIB 640u /* no more than that is told of memory below 1 MiB */
@@ -171,6 +171,8 @@ static void tell_mb1(struct writer *w, const struct guest_image *image)
     info->flags = MB1_GIVEN;
     info->mods_addr = (u32)gpa;
     info->mods_count = image->nr_modules;
+    info->cmdline = writer_string(w, image->kernel.cmdline);
+    info->boot_loader_name = writer_string(w, loader_name);
     for (unsigned i = 0; i < image->nr_modules; i++) {
         const struct guest_file *m = &image->modules[i];
         module[i] =
@@ -183,13 +185,11 @@ static void tell_mb1(struct writer *w, const struct guest_image *image)
         range[i] = (struct mb1_range){ sizeof(*range) - 4, map[i].base, map[i].size, (u32)map[i].type };
     info->mem_lower = MIN(kib_from(0), LOWER_KIB);
     info->mem_upper = kib_from(BIT(20));
-    info->cmdline = writer_string(w, image->kernel.cmdline);
-    info->boot_loader_name = writer_string(w, loader_name);
 }
 
 static void copy_string(void *to, const char *text)
 {
-    memcpy(to, text, strlen(text) + 1);
+    memcpy(to, text, strlen(text)); /* what is told is zeroed */
 }
 
 /* The head of a tag with `size` bytes behind it, which are returned. */

@@ -81,6 +81,9 @@ static void check_started(const struct vcpu_start *start, const u8 *text, unsign
     assert_int_equal(world[DATA_AT], 0xda);
     for (u64 i = sizeof(file64.data); i < 0x20000; i++)
         assert_int_equal(world[DATA_AT + i], 0);
+    assert_int_equal(start->gpr[RAX], 0);
+    assert_int_equal(start->gdt_limit, 23);
+    assert_int_equal(world_u64(start->gdt_base), 0);
     assert_int_equal(world_u64(start->gdt_base + 8), 0x00cf9b000000ffff);
     assert_int_equal(world_u64(start->gdt_base + 16), 0x00cf93000000ffff);
 
@@ -94,6 +97,10 @@ static void check_started(const struct vcpu_start *start, const u8 *text, unsign
     assert_int_equal(world_u64(map + 3 * 24), WORLD_FIRST);
     assert_int_equal(world_u64(map + 3 * 24 + 8), 8 * MB);
     assert_int_equal(world_u32(map + 3 * 24 + 16), BOOT_MEM_RESERVED);
+    assert_int_equal(world_u64(map + 4 * 24), WORLD_FIRST + 8 * MB);
+    assert_int_equal(world_u64(map + 4 * 24 + 8), 8 * MB);
+    assert_int_equal(world_u32(map + 4 * 24 + 16), BOOT_MEM_RAM);
+    assert_non_null(strstr(logged, "ELF by PVH, 5 KiB, entry 0x200040; modules"));
 }
 
 static void both_classes_start(void **state)
@@ -134,88 +141,153 @@ static void modules_are_passed_on_and_survive(void **state)
     }
 }
 
+/* What is said of a file with these words in its segment of notes, of which `size` bytes are part of it. */
+static const char *check_notes(bool is64, u32 align, const u32 *words, unsigned size)
+{
+    static struct {
+        __typeof__(file64) file;
+        u32 words[200];
+    } big64;
+    static struct {
+        __typeof__(file32) file;
+        u32 words[200];
+    } big32;
+#define ADD(big, from)                                                    \
+    do {                                                                  \
+        memcpy(&big.file, &from, sizeof(from));                           \
+        memcpy(big.words, words, sizeof(big.words));                      \
+        big.file.segments[2].p_offset = offsetof(__typeof__(big), words); \
+        big.file.segments[2].p_filesz = (__typeof__(from.entry))size;     \
+        big.file.segments[2].p_align = align;                             \
+        add_module(4 * MB, &big, sizeof(big), "");                        \
+    } while (0)
+
+    world_info.nr_modules = 0;
+    if (is64)
+        ADD(big64, file64);
+    else
+        ADD(big32, file32);
+    return try_check();
+}
+
 /* Linux has many notes of its own before the one that counts; a name or a size off by one must not hide it.
  */
 static void other_notes_are_skipped(void **state)
 {
-    static struct {
-        u8 file[sizeof(file64)];
-        u32 notes[15];
-    } big;
-    static const u32 notes[15] = { 4, 5, 18, 0x554e47 /* GNU */, 7,    5, 0, 4, 2, 99,
-                                   4, 4, 18, 0x6e6558 /* Xen */, ENTRY };
-    Elf64_Phdr *note = (Elf64_Phdr *)(big.file + offsetof(__typeof__(file64), segments[2]));
+#define XEN    0x6e6558u
+#define GNU    0x554e47u
+#define OTHERS 4, 5, 18, GNU, 7, 5, 0, 4, 2, 99
+    static const struct {
+        u32 align, size;
+        bool found;
+        u32 words[200];
+    } t[] = {
+        { 4, 60, true, { OTHERS, 4, 4, 18, XEN, ENTRY } },
+        { 4, 59, false, { OTHERS, 4, 4, 18, XEN, ENTRY } },
+        { 4, 23, true, { 4, 4, 18, XEN, ENTRY } }, /* what is left is too short for another */
+        { 4, 12, false, { 4, 4, 18, XEN, ENTRY } },
+        { 4, 11, false, { 4, 4, 18, XEN, ENTRY } },
+        { 4, 20, false, { 4, 4, 19, XEN, ENTRY } },
+        { 4, 20, false, { 4, 4, 18, GNU, ENTRY } },
+        { 4, 24, false, { 5, 4, 18, XEN, 0, ENTRY } },
+        { 4, 24, false, { 4, 5, 18, XEN, ENTRY, 0 } },
+        { 4, 24, true, { 4, 8, 18, XEN, ENTRY, 0 } },
+        { 4, 24, false, { 4, 8, 18, XEN, ENTRY, 1 } }, /* above 4 GiB */
+        { 4, 24, false, { 4, ~0u, 18, XEN, ENTRY, 0 } },
+        { 4, 24, false, { ~0u, 4, 18, XEN, ENTRY, 0 } },
+    };
 
-    for (unsigned cut = 0; cut < 2; cut++) {
-        set_up(state);
-        memcpy(big.file, &file64, sizeof(file64));
-        memcpy(big.notes, notes, sizeof(notes));
-        note->p_offset = offsetof(__typeof__(big), notes);
-        note->p_filesz = sizeof(notes) - 4 * cut;
-        add_module(4 * MB, &big, sizeof(big), "");
-        if (!cut)
-            assert_null(try_check());
-        else
-            assert_non_null(strstr(try_check(), "PVH"));
-    }
+    (void)state;
+    for (unsigned i = 0; i < 2 * ARRAY_SIZE(t); i++)
+        if (!check_notes(i % 2, t[i / 2].align, t[i / 2].words, t[i / 2].size) != t[i / 2].found)
+            fail_msg("%u, %s", i / 2, refusal);
 }
+
+/* A file of nothing but notes must end, too. */
+static void so_many_notes_are_looked_at(void **state)
+{
+    static const u32 xen[] = { 4, 4, 18, XEN, ENTRY };
+    static u32 words[200];
+
+    (void)state;
+    memcpy(words + 3 * 63, xen, sizeof(xen)); /* behind notes of 12 bytes, which say nothing */
+    assert_null(check_notes(true, 4, words, 3 * 63 * 4 + sizeof(xen)));
+    memset(words, 0, sizeof(words));
+    memcpy(words + 3 * 64, xen, sizeof(xen));
+    assert_non_null(strstr(check_notes(true, 4, words, 3 * 64 * 4 + sizeof(xen)), "PVH entry note"));
+}
+
+/* NULL: it is as good. */
+#define TRY(because, change)                             \
+    do {                                                 \
+        set_up(state);                                   \
+        change;                                          \
+        add_module(4 * MB, &file64, sizeof(file64), ""); \
+        judge(because, #change);                         \
+    } while (0)
 
 static void hostile_headers_are_refused(void **state)
 {
-#define LIE(field, value)                                 \
-    do {                                                  \
-        set_up(state);                                    \
-        file64.field = (__typeof__(file64.field))(value); \
-        add_module(4 * MB, &file64, sizeof(file64), "");  \
-        if (!is_refused())                                \
-            fail_msg("believed: " #field " = " #value);   \
-        assert_int_equal(world[WORLD_FIRST], 0xcc);       \
-    } while (0)
+    Elf64_Ehdr *h = &file64.header;
+    Elf64_Phdr *text = &file64.segments[0], *data = &file64.segments[1], *note = &file64.segments[2];
 
-    LIE(header.e_ident[EI_CLASS], 0);
-    LIE(header.e_ident[EI_DATA], ELFDATA2MSB);
-    LIE(header.e_type, ET_REL);
-    LIE(header.e_machine, EM_ARM);
-    LIE(header.e_phoff, ~0ull);
-    LIE(header.e_phoff, sizeof(file64));
-    LIE(header.e_phnum, 0);
-    LIE(header.e_phnum, 0xffff);
-    LIE(header.e_phentsize, 0);
-    LIE(header.e_phentsize, 32);
-    LIE(segments[0].p_offset, ~0ull);
-    LIE(segments[0].p_offset, sizeof(file64));
-    LIE(segments[0].p_filesz, ~0ull);
-    LIE(segments[0].p_filesz, sizeof(file64) + 1);
-    LIE(segments[0].p_memsz, 1);
-    LIE(segments[1].p_memsz, ~0ull);
-    LIE(segments[1].p_memsz, 60 * MB);
-    LIE(segments[1].p_paddr, 0);
-    LIE(segments[1].p_paddr, 0xe0000);
-    LIE(segments[1].p_paddr, 0xfff00);
-    LIE(segments[1].p_paddr, WORLD_FIRST);
-    LIE(segments[1].p_paddr, WORLD_FIRST - 0x1ffff);
-    LIE(segments[1].p_paddr, 0xfed90000);
-    LIE(segments[1].p_paddr, 0xffffffff);
-    LIE(segments[1].p_paddr, ~0ull);
-    LIE(segments[1].p_paddr, TEXT_AT + 0x1000); /* overlaps */
-    LIE(segments[2].p_type, PT_NULL);
-    LIE(segments[2].p_offset, ~0ull);
-    LIE(note[0], 0xffffffff);
-    LIE(note[0], 5);
-    LIE(note[1], 0xffffffff);
-    LIE(note[1], 0);
-    LIE(note[2], 17);
-    LIE(name[0], 'x');
-    LIE(entry, 0);
-    LIE(entry, TEXT_AT - 1);
-    LIE(entry, ~0ull);
-    LIE(entry, DATA_AT + 0x10000); /* where nothing was loaded */
+    TRY("little-endian", h->e_ident[EI_CLASS] = 0);
+    TRY("little-endian", h->e_ident[EI_CLASS] = 3);
+    TRY("little-endian", h->e_ident[EI_DATA] = ELFDATA2MSB);
+    TRY("object file", h->e_type = ET_REL);
+    TRY(NULL, h->e_type = ET_DYN);
+    TRY("another processor", h->e_machine = EM_ARM);
+    TRY("program headers", h->e_phoff = ~0ull);
+    TRY("program headers", h->e_phoff = sizeof(file64) - 3 * sizeof(*text) + 1);
+    TRY("program headers", h->e_phnum = 0);
+    TRY("program headers", h->e_phnum = 0xffff);
+    TRY("program headers", h->e_phentsize = 0);
+    TRY("program headers", h->e_phentsize = 32);
+    TRY("outside the file", text->p_offset = ~0ull);
+    TRY("outside the file", text->p_offset = sizeof(file64));
+    TRY("outside the file", text->p_filesz = ~0ull);
+    TRY("outside the file", text->p_filesz = sizeof(file64) + 1);
+    TRY("outside the file", note->p_offset = ~0ull);
+    TRY("larger in the file", text->p_memsz = 1);
+    TRY("larger in the file", text->p_memsz = text->p_filesz - 1);
+    TRY(NULL, data->p_memsz = data->p_filesz = 0); /* nothing of it has to be anywhere */
+    TRY("above 4 GiB", data->p_memsz = ~0ull);
+    TRY("above 4 GiB", data->p_paddr = 0; data->p_memsz = 4096 * MB + 1);
+    TRY("overlap", data->p_paddr = 0; data->p_memsz = 4096 * MB);
+    TRY("above 4 GiB", data->p_paddr = 4096 * MB - data->p_memsz + 1);
+    TRY("free memory", data->p_paddr = 4096 * MB - data->p_memsz);
+    TRY("above 4 GiB", data->p_paddr = 0xffffffff);
+    TRY("above 4 GiB", data->p_paddr = ~0ull);
+    TRY("free memory", data->p_memsz = 60 * MB);
+    TRY("free memory", data->p_paddr = 0);
+    TRY("free memory", data->p_paddr = 0xe0000);
+    TRY("free memory", data->p_paddr = 0xfff00);
+    TRY("free memory", data->p_paddr = WORLD_FIRST);
+    TRY("free memory", data->p_paddr = WORLD_FIRST - data->p_memsz + 1);
+    TRY(NULL, data->p_paddr = WORLD_FIRST - data->p_memsz);
+    TRY("free memory", data->p_paddr = 0xfed90000);
+    TRY("overlap", data->p_paddr = TEXT_AT + text->p_memsz - 1);
+    TRY(NULL, data->p_paddr = TEXT_AT + text->p_memsz);
+}
+
+static void the_entry_is_filled(void **state)
+{
+    TRY("PVH entry note", file64.segments[2].p_type = PT_NULL);
+    TRY("PVH entry note", file64.entry = 0);
+    TRY("in no segment", file64.entry = TEXT_AT - 1);
+    TRY(NULL, file64.entry = TEXT_AT);
+    TRY(NULL, file64.entry = TEXT_AT + sizeof(file64.text) - 1);
+    TRY("in no segment", file64.entry = TEXT_AT + sizeof(file64.text));
+    TRY(NULL, file64.entry = DATA_AT + sizeof(file64.data) - 1);
+    TRY("in no segment", file64.entry = DATA_AT + sizeof(file64.data));
+    TRY("in no segment", file64.entry = ~0ull);
 }
 
 static void cut_files_are_refused(void **state)
 {
+    (void)state;
     for (u64 size = 0; size < sizeof(file64); size += size < 0x200 ? 1 : 0x99) {
-        set_up(state);
+        world_info.nr_modules = 0;
         add_module(4 * MB, &file64, size, "");
         assert_non_null(try_check());
         assert_non_null(strstr(refusal, "guest image"));
@@ -242,7 +314,9 @@ int main(void)
         cmocka_unit_test_setup(both_classes_start, set_up),
         cmocka_unit_test_setup(modules_are_passed_on_and_survive, set_up),
         cmocka_unit_test_setup(other_notes_are_skipped, set_up),
+        cmocka_unit_test_setup(so_many_notes_are_looked_at, set_up),
         cmocka_unit_test_setup(hostile_headers_are_refused, set_up),
+        cmocka_unit_test_setup(the_entry_is_filled, set_up),
         cmocka_unit_test_setup(cut_files_are_refused, set_up),
         cmocka_unit_test_setup(noise_does_no_harm, set_up),
     };
