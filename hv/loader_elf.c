@@ -25,7 +25,7 @@ static void parse_notes(const struct guest_file *f, u64 off, u64 size, u64 align
     for (unsigned i = 0; i < MAX_NOTES; i++) {
         u64 namesz = loader_field(f, off, 4), descsz = loader_field(f, off + 4, 4);
         u64 type = loader_field(f, off + 8, 4);
-        u64 desc = off + 12 + align_up(namesz, unit);
+        u64 desc = off + align_up(12 + namesz, unit);
 
         if (desc + descsz > end)
             return;

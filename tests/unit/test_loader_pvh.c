@@ -195,6 +195,11 @@ static void other_notes_are_skipped(void **state)
         { 4, 24, false, { 4, 8, 18, XEN, ENTRY, 1 } }, /* above 4 GiB */
         { 4, 24, false, { 4, ~0u, 18, XEN, ENTRY, 0 } },
         { 4, 24, false, { ~0u, 4, 18, XEN, ENTRY, 0 } },
+        /* A name of 5 bytes ends at 17; what is behind it begins at the next multiple of 8, or of 4. */
+        { 8, 52, true, { 5, 4, 1, GNU, 0, 0, 7, 0, 4, 4, 18, XEN, ENTRY } },
+        { 4, 52, false, { 5, 4, 1, GNU, 0, 0, 7, 0, 4, 4, 18, XEN, ENTRY } },
+        { 8, 44, false, { 5, 4, 1, GNU, 0, 7, 4, 4, 18, XEN, ENTRY } },
+        { 4, 44, true, { 5, 4, 1, GNU, 0, 7, 4, 4, 18, XEN, ENTRY } },
     };
 
     (void)state;
