@@ -20,7 +20,7 @@ struct option {
     bool (*set)(const char *value); /* where there is no number */
 };
 
-/* Digits; *end is the first character after them. False: none, or more than 2^63. */
+/* Digits; *end is the first character after them. False: none, or more than fits into 33 bits. */
 static bool number(const char *text, unsigned base, u64 *value, const char **end)
 {
     *value = 0;
@@ -31,9 +31,9 @@ static bool number(const char *text, unsigned base, u64 *value, const char **end
             digit++;
         if (digit == base)
             return *end != text;
-        if (*value > (BIT(63) - base) / base)
-            return false;
         *value = *value * base + digit;
+        if (*value >> 33)
+            return false;
     }
 }
 
@@ -45,12 +45,9 @@ static bool set_memory(const char *value)
 
     if (!number(value, 10, &bytes, &end))
         return false;
-    for (unsigned i = 0; *end && units[i]; i++)
+    for (unsigned i = 0; units[i]; i++)
         if (*end == units[i] || *end == units[i] + ('a' - 'A')) {
-            unsigned shift = 10 * (i + 1);
-            if (bytes >> (62 - shift))
-                return false;
-            bytes <<= shift;
+            bytes <<= 10 * (i + 1);
             end++;
             break;
         }
@@ -80,7 +77,7 @@ static bool choose(const char *value, const char *values, u32 *place)
 
         for (; *v && *v != '|' && *v == *values; v++)
             values++;
-        if (v != value && !*v && (!*values || *values == '|'))
+        if (!*v && (!*values || *values == '|'))
             return true;
         while (*values && *values++ != '|')
             ;
@@ -143,8 +140,7 @@ static void apply(char *word)
 
     while (*value && *value != '=')
         value++;
-    bool has_value = *value == '=';
-    if (has_value)
+    if (*value)
         *value++ = 0;
 
     for (unsigned i = 0; i < ARRAY_SIZE(table); i++) {
@@ -153,7 +149,7 @@ static void apply(char *word)
 
         if (strcmp(word, o->name) != 0)
             continue;
-        if (!has_value || !(o->set ? o->set(value) : choose(value, o->values, &place)))
+        if (!(o->set ? o->set(value) : choose(value, o->values, &place)))
             refuse("option %s does not take '%s'; write %s=%s", o->name, value, o->name, o->values);
         if (o->number)
             *o->number = place;
@@ -182,6 +178,8 @@ void options_parse(const char *cmdline)
         /* Some loaders pass the image's own path as the first word. */
         if (!len || (start == cmdline && word[0] == '/'))
             continue;
+        if (start + len != p)
+            refuse("option '%s...' is too long", word);
         apply(word);
     }
     if (options.iommu.dtlb_hint && options.iommu.dtlb != DTLB_ALWAYS)
