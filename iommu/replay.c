@@ -226,7 +226,8 @@ static __attribute__((noinline)) void long_way(struct unit *u, struct desc first
         if (!plan_empty(u))
             replay_submit(u);
     }
-    if (!u->hq.busy && u->prq.answers) /* ours, to requests that the guest has no room for */
+    /* Ours, to requests that the guest has no room for; each may let one in that has waited. */
+    for (unsigned n = 0; n < PRQ_GROUPS && !u->hq.busy && u->prq.answers; n++)
         replay_submit(u);
 }
 

@@ -369,6 +369,63 @@ static void more_groups_than_we_follow(void **state)
     finish();
 }
 
+/* What has waited for a group to end finds no room by then: each is told to try again without another word of
+ * the guest's. */
+static void who_has_waited_is_told_as_well(void **state)
+{
+    (void)state;
+    with_pages(ECAP_SM | E_PRS | E_PDS, MODEL_PACE_AT_ONCE);
+    for (unsigned i = 0; i < PRQ_GROUPS + 20; i++) {
+        asks(ATS, (u16)i, 0x3000, MIN(i + 1, PRQ_GROUPS) * 32 % 4096);
+        guest_w64(0, R_PQH, guest_r32(0, R_PQT));
+    }
+    guest_w64(0, R_PQH, guest_r32(0, R_PQT) + 32);
+    hears(ATS, 0, 0, 21);
+    finish();
+}
+
+static unsigned asked_again, most; /* in one exit */
+
+static void count_exit(void)
+{
+    most = MAX(most, asked_again);
+    asked_again = 0;
+}
+
+static void ask_again(const struct model_event *e)
+{
+    u16 group = (u16)(e->q[1] >> 3);
+
+    if (e->type != MODEL_EV_COMPLETE || (e->q[0] & 0xf) != 9 || group < 2 || most ||
+        asked_again > 2 * PRQ_GROUPS)
+        return;
+    asked_again++;
+    (void)ask(ATS, group, 0x3000, true);
+}
+
+/* Hostile: while all groups but one are open, a device asks again whenever it is told to. One exit tells it
+ * so often and no more; the rest is left to the event of its request. */
+static void a_device_that_asks_for_ever(void **state)
+{
+    (void)state;
+    with_pages(ECAP_SM | E_PRS | E_PDS, MODEL_PACE_AT_ONCE);
+    for (unsigned i = 0; i < PRQ_GROUPS + 2; i++) {
+        asks(i < PRQ_GROUPS - 1 ? ATS2 : ATS, (u16)(i == PRQ_GROUPS - 1 ? 1 : i + 2), 0x3000,
+             MIN(i + 1, PRQ_GROUPS) * 32 % 4096);
+        guest_w64(0, R_PQH, guest_r32(0, R_PQT));
+    }
+    guest_w64(0, R_PQH, guest_r32(0, R_PQT) + 32);
+    asked_again = most = 0;
+    W.on_trace = ask_again;
+    W.after_exit = count_exit;
+    respond(SID_ATS, 1, 0);
+    q_wait(0);
+    q_ring(0);
+    assert_int_equal(most, PRQ_GROUPS);
+    assert_int_equal(responses(ATS, NULL), 1 + PRQ_GROUPS + 2);
+    finish();
+}
+
 /* What waits for a group to end need not wait for one of a function that is gone; and its own is over. */
 static void a_function_goes_and_others_go_on(void **state)
 {
@@ -739,6 +796,57 @@ static void asked_before_it_was_forbidden(void **state)
     finish();
 }
 
+/* To legacy mode, with translation on throughout. */
+static void goes_legacy(void)
+{
+    guest_gcmd(0, G_QIE, false);
+    G.scalable = false;
+    memset(world_mem(GUEST_CTX), 0, 4 * 4096);
+    for (unsigned bus = 0; bus < 4; bus++)
+        poke64(GUEST_ROOT + bus * 16 + 8, 0);
+    guest_attach(SID_PLAIN, 0, TT_SS);
+    guest_attach(SID_ATS, 0, TT_ATS_ON);
+    guest_w64(0, R_RTADDR, GUEST_ROOT);
+    guest_gcmd(0, G_SRTP, true);
+    guest_queue_on(0);
+    q_context(0, 1, 0, 0, 0);
+    q_iotlb(0, 1, 0, 0, 0);
+    assert_true(q_sync(0));
+}
+
+/* A request that arrives after the guest has left scalable mode, and finds no room: its answer leaves with
+ * the next batch, though that may be one for which the guest's queue needs no plan. */
+static void answered_in_legacy_mode(void **state)
+{
+    u32 cookie;
+
+    (void)state;
+    with_pages_and_wait(ECAP_SM | E_PRS, MODEL_PACE_AT_ONCE, 1);
+    model_hold_page_requests(W.unit[0], true);
+    assert_true(ask(ATS, 7, 0x3000, true));
+    goes_legacy();
+    guest_w64(0, R_PQH, 32);
+    model_fn_set_answer(W.fn[ATS], MODEL_ANSWER_SLOW,
+                        1000); /* of this batch; behind it come a page and a wait */
+    q_iotlb(0, 2, 5, 0, 0);
+    q_wait(0);
+    q_ring(0);
+    model_fn_set_answer(W.fn[ATS], MODEL_ANSWER_OK, 0);
+    q_iotlb(0, 3, 5, 0x3000, 0);
+    cookie = q_wait(0);
+    q_ring(0);
+    model_hold_page_requests(W.unit[0], false);
+    world_deliver();
+    assert_false(q_done(cookie));
+    assert_int_equal(guest_r32(0, R_PRS), PRS_OVERFLOW);
+    for (unsigned n = 0; n < 10000 && !q_done(cookie); n++)
+        world_run(1);
+    assert_true(q_done(cookie));
+    world_settle();
+    assert_int_equal(responses(ATS, NULL), 1);
+    finish();
+}
+
 /* A device that has its answer uses the group again at once, though our wait behind it is not done yet. */
 static void a_group_is_used_again(void **state)
 {
@@ -787,6 +895,8 @@ int main(void)
         cmocka_unit_test(tails_behind_the_end),
         cmocka_unit_test(behind_the_last_group),
         cmocka_unit_test(more_groups_than_we_follow),
+        cmocka_unit_test(who_has_waited_is_told_as_well),
+        cmocka_unit_test(a_device_that_asks_for_ever),
         cmocka_unit_test(a_function_goes_and_others_go_on),
         cmocka_unit_test(a_wait_drains),
         cmocka_unit_test(every_wait_that_drains),
@@ -797,6 +907,7 @@ int main(void)
         cmocka_unit_test(firmwares_queue_is_over),
         cmocka_unit_test(drained_at_teardown),
         cmocka_unit_test(asked_before_it_was_forbidden),
+        cmocka_unit_test(answered_in_legacy_mode),
         cmocka_unit_test(a_group_is_used_again),
         cmocka_unit_test(an_open_group_is_used_again),
         cmocka_unit_test(the_units_queue_overflows),
