@@ -40,7 +40,7 @@ static void write_nothing(u16 port, unsigned width, u32 value)
 static void select_key(u16 port, unsigned width, u32 value)
 {
     spin_lock(&lock);
-    if (port == FW_CFG_SELECTOR && width == 2)
+    if (width == 2) /* only the selector has so many bytes */
         features_next = value == KEY_FEATURES;
     port_out(port, width, value);
     spin_unlock(&lock);

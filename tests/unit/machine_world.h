@@ -34,12 +34,15 @@ static inline void tell(const char *fmt, ...)
 /* ---- ports: "w1:64=fe " is a write of one byte; each byte read is what stands here ---- */
 
 static u8 port_bytes[0x10000 + 4];
+static u8 (*port_next)(void); /* where set, one byte after the other */
 
 u32 port_in(u16 port, unsigned width)
 {
     u32 value = 0;
 
     memcpy(&value, port_bytes + port, width);
+    if (port_next)
+        value = port_next();
     tell("r%u:%x ", width, port);
     return value;
 }
@@ -115,6 +118,7 @@ static inline int machine_set_up(void **state)
     log_lines = 0;
     log_full = false;
     memset(port_bytes, 0xff, sizeof(port_bytes));
+    port_next = NULL;
     return 0;
 }
 
