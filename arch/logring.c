@@ -4,6 +4,7 @@
  * what can be printed is shown.
  */
 #include "arch/logring.h"
+#include "arch/cpu.h"
 #include "arch/serial.h"
 #include "arch/string.h"
 
@@ -30,7 +31,7 @@ static void write_back(const void *at, size_t len)
     u64 line = align_down((u64)at, CACHE_LINE);
 
     for (; line < (u64)at + len; line += CACHE_LINE)
-        __asm__ volatile("clflush (%0)" ::"r"(line) : "memory");
+        cpu_flush_line(line);
 }
 
 void log_ring_add(const char *text, size_t len)

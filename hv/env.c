@@ -91,7 +91,7 @@ void env_writeback(const void *p, size_t len)
         line = MAX((r[1] >> 8 & 0xff) * 8, 16u); /* EBX 15:8, in quadwords */
     }
     for (u64 a = align_down((u64)p, line); a < (u64)p + len; a += line)
-        __asm__ volatile("clflush (%0)" ::"r"(a) : "memory");
+        cpu_flush_line(a);
     __asm__ volatile("mfence" ::: "memory");
 }
 

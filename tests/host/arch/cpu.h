@@ -6,14 +6,15 @@
 #ifndef TESTS_HOST_ARCH_CPU_H
 #define TESTS_HOST_ARCH_CPU_H
 
-#define port_in    machine_port_in
-#define port_out   machine_port_out
-#define rdmsr      machine_rdmsr
-#define wrmsr      machine_wrmsr
-#define cpuid      machine_cpuid
-#define cpuid_or_0 machine_cpuid_or_0
-#define rdpkru     machine_rdpkru
-#define this_cpu   machine_this_cpu
+#define port_in        machine_port_in
+#define port_out       machine_port_out
+#define rdmsr          machine_rdmsr
+#define wrmsr          machine_wrmsr
+#define cpuid          machine_cpuid
+#define cpuid_or_0     machine_cpuid_or_0
+#define rdpkru         machine_rdpkru
+#define this_cpu       machine_this_cpu
+#define cpu_flush_line machine_cpu_flush_line
 #include_next "arch/cpu.h"
 #undef port_in
 #undef port_out
@@ -23,6 +24,7 @@
 #undef cpuid_or_0
 #undef rdpkru
 #undef this_cpu
+#undef cpu_flush_line
 
 u32 port_in(u16 port, unsigned width);
 void port_out(u16 port, unsigned width, u32 v);
@@ -32,5 +34,6 @@ void cpuid(u32 leaf, u32 sub, u32 out[4]);
 void cpuid_or_0(u32 leaf, u32 sub, u32 out[4]);
 u32 rdpkru(void);
 struct percpu *this_cpu(void);
+void cpu_flush_line(u64 address);
 
 #endif
