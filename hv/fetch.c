@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "hv/fetch.h"
 #include "arch/paging.h"
+#include "arch/string.h"
 #include "hv/walk.h"
 
 #define ATTR_LONG BIT(9)
@@ -12,8 +13,7 @@ int fetch_init(struct vcpu *v)
 
     if (!f)
         return ERR_NOMEM;
-    for (unsigned i = 0; i < FETCH_PAIRS; i++)
-        f->pair[i][0].rip = f->pair[i][1].rip = NOWHERE;
+    f->pair[0][0].rip = f->pair[0][1].rip = NOWHERE; /* RIP 0 is looked for in none of the others */
     return 0;
 }
 
@@ -31,33 +31,27 @@ static u64 linear_of(struct vcpu *v, const struct vcpu_mode *mode)
 
 static bool is_plain_move(const struct insn *insn)
 {
-    return insn->op == INSN_MOV && insn->mode == INSN_64 && insn->addr_size == 8 && insn->width >= 4 &&
-           insn->seg < INSN_FS && insn->index == INSN_NO_REG && !insn->rip_rel;
+    return insn->op == INSN_MOV && insn->addr_size == 8 && (insn->width & (4 | 8)) && insn->seg < INSN_FS &&
+           insn->index == INSN_NO_REG && !insn->rip_rel;
 }
 
 static int decode(const u8 *bytes, size_t count, const struct vcpu_mode *mode, struct fetched *out)
 {
     int len = insn_decode(bytes, count, fetch_mode(mode), &out->insn);
 
-    out->plain_move = len > 0 && is_plain_move(&out->insn);
+    out->plain_move = is_plain_move(&out->insn);
     out->access = out->gpa = ~0ull;
-    if (len < 0)
-        out->insn.len = 0;
     return len;
 }
 
-/* The older of the pair goes when both hold something else. */
+/* The first of the pair is the newer one. */
 static struct fetch_slot *slot_to_fill(struct vcpu *v)
 {
     struct fetch_slot *pair = ((struct fetcher *)v->emulator)->pair[v->rip % FETCH_PAIRS];
 
-    if (pair[0].rip == v->rip)
-        return &pair[0];
-    if (pair[1].rip != v->rip) {
+    if (pair[0].rip != v->rip)
         pair[1] = pair[0];
-        return &pair[0];
-    }
-    return &pair[1];
+    return &pair[0];
 }
 
 /* *slot gets the bytes at RIP. */
@@ -83,7 +77,7 @@ static enum fetch_result fill_slot(struct vcpu *v, const struct vcpu_mode *mode,
     s->fetched.start = (u8)(offset - first);
     s->mode = *mode;
     s->window = page + first;
-    s->fetched.insn.len = 0;
+    s->fetched.insn.len = 0; /* and stays so where it cannot be decoded */
     if (fetch_mode(mode) == INSN_64)
         s->rip = v->rip;
     return FETCH_OK;
@@ -98,7 +92,7 @@ static const u8 *bytes_of(const struct fetch_slot *s, unsigned *count)
 
 static enum fetch_result fetch_anew(struct vcpu *v, const struct vcpu_mode *mode, struct fetched **out)
 {
-    u8 across[INSN_MAX_LEN + 1];
+    u8 across[INSN_MAX_LEN];
     struct fetch_slot *s;
     unsigned count;
     enum fetch_result result = fill_slot(v, mode, &s);
@@ -109,11 +103,10 @@ static enum fetch_result fetch_anew(struct vcpu *v, const struct vcpu_mode *mode
     int len = decode(bytes, count, mode, &s->fetched);
     if (len == INSN_NEED_MORE) {
         s->rip = NOWHERE; /* of a second page nothing is remembered */
-        count = fetch_bytes(v, mode, across);
-        len = count ? decode(across, count, mode, &s->fetched) : INSN_NEED_MORE;
+        len = decode(across, fetch_bytes(v, mode, across), mode, &s->fetched);
     }
     *out = &s->fetched;
-    return len > 0 ? FETCH_OK : len == INSN_NEED_MORE ? FETCH_AGAIN : FETCH_UNKNOWN;
+    return s->fetched.insn.len ? FETCH_OK : len == INSN_NEED_MORE ? FETCH_AGAIN : FETCH_UNKNOWN;
 }
 
 enum fetch_result fetch_insn(struct vcpu *v, const struct vcpu_mode *mode, struct fetched **out)
@@ -126,7 +119,7 @@ enum fetch_result fetch_insn(struct vcpu *v, const struct vcpu_mode *mode, struc
     return FETCH_OK;
 }
 
-unsigned fetch_bytes(struct vcpu *v, const struct vcpu_mode *mode, u8 bytes[INSN_MAX_LEN + 1])
+unsigned fetch_bytes(struct vcpu *v, const struct vcpu_mode *mode, u8 bytes[INSN_MAX_LEN])
 {
     u64 linear = linear_of(v, mode);
     const volatile u8 *page = NULL;
@@ -167,22 +160,19 @@ static bool is_prefix(u8 byte, enum insn_mode mode)
 static unsigned length_of(const u8 *bytes, unsigned count, enum insn_mode mode, const u8 *opcode,
                           unsigned size)
 {
-    unsigned at = 0;
-
-    while (at < count && is_prefix(bytes[at], mode))
-        at++;
-    if (at + size > count)
-        return 0;
-    for (unsigned i = 0; i < size; i++)
-        if (bytes[at + i] != opcode[i])
-            return 0;
-    return at + size;
+    for (unsigned at = 0; at + size <= count; at++) {
+        if (!memcmp(bytes + at, opcode, size))
+            return at + size;
+        if (!is_prefix(bytes[at], mode))
+            break;
+    }
+    return 0;
 }
 
 bool fetch_skip(struct vcpu *v, const u8 *opcode, unsigned size)
 {
     struct fetch_slot *s = fetch_known(v);
-    u8 across[INSN_MAX_LEN + 1];
+    u8 across[INSN_MAX_LEN];
     struct vcpu_mode mode;
     unsigned count;
 
@@ -194,7 +184,7 @@ bool fetch_skip(struct vcpu *v, const u8 *opcode, unsigned size)
     const u8 *bytes = bytes_of(s, &count);
     enum insn_mode size_mode = fetch_mode(&s->mode);
     unsigned length = length_of(bytes, count, size_mode, opcode, size);
-    if (!length && count < INSN_MAX_LEN)
+    if (!length)
         length = length_of(across, fetch_bytes(v, &s->mode, across), size_mode, opcode, size);
     if (!length)
         return false;

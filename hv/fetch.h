@@ -76,7 +76,7 @@ int fetch_init(struct vcpu *v) __must_check;
 enum fetch_result fetch_insn(struct vcpu *v, const struct vcpu_mode *mode, struct fetched **out);
 
 /* At most INSN_MAX_LEN bytes at RIP; returns how many. */
-unsigned fetch_bytes(struct vcpu *v, const struct vcpu_mode *mode, u8 bytes[INSN_MAX_LEN + 1]);
+unsigned fetch_bytes(struct vcpu *v, const struct vcpu_mode *mode, u8 bytes[INSN_MAX_LEN]);
 
 enum insn_mode fetch_mode(const struct vcpu_mode *mode);
 
