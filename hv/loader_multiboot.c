@@ -152,9 +152,9 @@ static u32 kib_from(u64 base)
     const struct boot_range *map = mem_guest_map(&n);
     u64 end = base;
 
-    for (unsigned i = 0; i < n; i++)
-        if (map[i].type == BOOT_MEM_RAM && map[i].base <= end && map[i].base + map[i].size > end)
-            end = map[i].base + map[i].size;
+    for (const struct boot_range *r = map; r < map + n; r++)
+        if (r->type == BOOT_MEM_RAM && r->base <= end && r->base + r->size > end)
+            end = r->base + r->size;
     return (u32)((end - base) >> 10);
 }
 
