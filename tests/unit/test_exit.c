@@ -165,6 +165,7 @@ static void each_kind(void **state)
         assert_false(i < 8 ? !cpu.in_guest : cpu.in_guest);
     }
     assert_int_equal(cpu.exits, ARRAY_SIZE(t));
+    assert_true(said("INIT from outside") && said("triple fault"));
     options.shutdown_halt = 1;
     go_once((struct vcpu_exit){ .kind = VEXIT_SHUTDOWN });
     assert_story("stop vcpu_dump counters trace halted ");
