@@ -12,7 +12,6 @@ enum { EAX, EBX, ECX, EDX };
 
 #define HYPERVISOR_LEAF 0x40000000u
 #define HYPERVISOR_LAST 0x40000002u
-#define HYPERVISOR_END  0x4fffffffu
 
 /* Bits cleared in a leaf. `sub` ~0: every one. */
 static const struct {
@@ -74,7 +73,7 @@ void handle_cpuid(struct vcpu *v)
 
     if (!fetch_skip(v, opcode, sizeof(opcode)))
         return;
-    if (leaf >= HYPERVISOR_LEAF && leaf <= HYPERVISOR_END) {
+    if (leaf >> 28 == HYPERVISOR_LEAF >> 28) {
         sluice_leaf(leaf, r);
     } else {
         cpuid(leaf, sub, r);
