@@ -90,6 +90,10 @@ static inline void cpu_pause(void)
 {
     __asm__ volatile("pause" ::: "memory");
 }
+static inline void wbinvd(void)
+{
+    __asm__ volatile("wbinvd" ::: "memory");
+}
 static inline void cpu_flush_line(u64 address)
 {
     __asm__ volatile("clflush (%0)" ::"r"(address) : "memory");

@@ -46,7 +46,7 @@ static void handle_invd(struct vcpu *v)
     static const u8 opcode[] = { 0x0f, 0x08 };
 
     if (fetch_skip(v, opcode, sizeof(opcode)))
-        __asm__ volatile("wbinvd" ::: "memory");
+        wbinvd();
 }
 
 /* The hypervisor uses no state that XCR0 governs, so the CPU itself may judge the value. */

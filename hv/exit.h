@@ -44,7 +44,6 @@ void msr_init(void); /* tells the backend which MSRs need no exit */
 /* msr.c's questions to those who know. False: #GP. */
 bool mtrr_read(u32 msr, u64 *value) __must_check;
 bool mtrr_write(u32 msr, u64 value) __must_check;
-bool mtrr_is(u32 msr);
 void mtrr_init(void);
 void mtrr_load(void); /* makes this CPU's those of all */
 u64 apic_read_base(const struct vcpu *v);

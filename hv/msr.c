@@ -247,7 +247,7 @@ static bool special_write(struct vcpu *v, u32 msr, u64 value)
     case MSR_HWCR:
         return write_bits(msr, value, HWCR_ALLOWED);
     default:
-        return mtrr_is(msr) && mtrr_write(msr, value);
+        return mtrr_write(msr, value);
     }
 }
 

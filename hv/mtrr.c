@@ -20,16 +20,10 @@ static int type_of_region(const struct mtrr_state *m)
 {
     int type = mtrr_type(m, region_base(), PAGE_SIZE);
 
-    for (u64 at = PAGE_SIZE; at < region_size(); at += PAGE_SIZE)
-        if (mtrr_type(m, region_base() + at, PAGE_SIZE) != type)
+    for (u64 page = 1; page < region_size() / PAGE_SIZE; page++)
+        if (mtrr_type(m, region_base() + page * PAGE_SIZE, PAGE_SIZE) != type)
             return TYPE_MIXED;
     return type;
-}
-
-bool mtrr_is(u32 msr)
-{
-    return msr == MSR_MTRR_DEFAULT || msr - MSR_MTRR_VARIABLE < 2 * MTRR_MAX_VARIABLE ||
-           (msr >= 0x250 && msr <= 0x26f);
 }
 
 void mtrr_init(void)
@@ -63,8 +57,8 @@ static bool is_valid(u32 msr, u64 value)
                !(value & ~(MTRR_DEFAULT_TYPE | MTRR_DEFAULT_ON | MTRR_DEFAULT_FIXED));
     if (msr >= 0x250) {
         /* AMD's RdMem and WrMem bits 4:3 of each byte may appear when SYSCFG shows them; types are 2:0. */
-        for (unsigned i = 0; i < 64; i += 8)
-            if (!is_type(value >> i & 7))
+        for (; value; value >>= 8)
+            if (!is_type(value & 7))
                 return false;
         return true;
     }
@@ -87,15 +81,15 @@ void mtrr_load(void)
         if (!rdmsr_safe(msr, &now) || now == want)
             continue;
         if (!changed) {
-            __asm__ volatile("wbinvd" ::: "memory");
+            wbinvd();
             wrmsr(MSR_MTRR_DEFAULT, real.default_type & ~MTRR_DEFAULT_ON);
         }
         changed = true;
         (void)!wrmsr_safe(msr, want);
     }
-    if (changed || rdmsr(MSR_MTRR_DEFAULT) != real.default_type) {
+    if (rdmsr(MSR_MTRR_DEFAULT) != real.default_type) {
         wrmsr(MSR_MTRR_DEFAULT, real.default_type);
-        __asm__ volatile("wbinvd" ::: "memory");
+        wbinvd();
     }
     spin_unlock(&lock);
 }

@@ -68,7 +68,7 @@ bool apic_write_x2(struct vcpu *v, u32 msr, u64 value)
     return accepts;
 }
 
-bool mtrr_is(u32 msr)
+static bool is_mtrr(u32 msr)
 {
     return msr == 0x200 || msr == 0x26f || msr == 0x2ff;
 }
@@ -76,11 +76,13 @@ bool mtrr_is(u32 msr)
 bool mtrr_read(u32 msr, u64 *value)
 {
     *value = 6;
-    return mtrr_is(msr);
+    return is_mtrr(msr);
 }
 
 bool mtrr_write(u32 msr, u64 value)
 {
+    if (!is_mtrr(msr))
+        return false;
     tell("mtrr:%x=%llx ", msr, (unsigned long long)value);
     return accepts;
 }

@@ -14,6 +14,7 @@
 #define cpuid_or_0     machine_cpuid_or_0
 #define rdpkru         machine_rdpkru
 #define this_cpu       machine_this_cpu
+#define wbinvd         machine_wbinvd
 #define cpu_flush_line machine_cpu_flush_line
 #include_next "arch/cpu.h"
 #undef port_in
@@ -24,6 +25,7 @@
 #undef cpuid_or_0
 #undef rdpkru
 #undef this_cpu
+#undef wbinvd
 #undef cpu_flush_line
 
 u32 port_in(u16 port, unsigned width);
@@ -34,6 +36,7 @@ void cpuid(u32 leaf, u32 sub, u32 out[4]);
 void cpuid_or_0(u32 leaf, u32 sub, u32 out[4]);
 u32 rdpkru(void);
 struct percpu *this_cpu(void);
+void wbinvd(void);
 void cpu_flush_line(u64 address);
 
 #endif
