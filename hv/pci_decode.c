@@ -13,7 +13,7 @@
 
 static void add(struct pci_apertures *out, u64 base, u64 size)
 {
-    if (size && out->count < ARRAY_SIZE(out->at))
+    if (size)
         out->at[out->count++] = (struct pci_aperture){ base, size };
 }
 
@@ -72,6 +72,14 @@ static bool covers_fixed(const struct pci_apertures *a)
     return false;
 }
 
+/* From one MiB to another; where they are the other way round a window is closed. */
+static bool window_covers_fixed(u64 first, u64 last)
+{
+    u64 end = MIN(last, BIT(52 - 20)) + 1; /* nothing fixed lies beyond */
+
+    return mem_is_fixed(first << 20, (MAX(end, first) - first) << 20);
+}
+
 /* A bridge's windows are read from its registers as they are, or as the write would make them. */
 static bool windows_cover_fixed(const struct pci_function *f, const struct pci_access *a)
 {
@@ -82,17 +90,12 @@ static bool windows_cover_fixed(const struct pci_function *f, const struct pci_a
     if (!a)
         a = &nothing;
     u32 memory = pci_after(f, a, PCI_MEMORY_BASE, 4), pref = pci_after(f, a, PCI_PREF_BASE, 4);
-    u64 base = (u64)(memory & 0xfff0) << 16, end = (memory & 0xfff00000u) + BIT(20);
-    if (base < end && mem_is_fixed(base, end - base))
-        return true;
-    base = (u64)(pref & 0xfff0) << 16;
-    end = pref & 0xfff00000u;
+    u64 first = pref >> 4 & 0xfff, last = pref >> 20;
     if ((pref & 0xf) == 1) {
-        base |= (u64)pci_after(f, a, PCI_PREF_BASE_UPPER, 4) << 32;
-        end |= (u64)pci_after(f, a, PCI_PREF_LIMIT_UPPER, 4) << 32;
+        first |= (u64)pci_after(f, a, PCI_PREF_BASE_UPPER, 4) << 12;
+        last |= (u64)pci_after(f, a, PCI_PREF_LIMIT_UPPER, 4) << 12;
     }
-    end += BIT(20);
-    return base < end && mem_is_fixed(base, end - base);
+    return window_covers_fixed(memory >> 4 & 0xfff, memory >> 20) || window_covers_fixed(first, last);
 }
 
 static void tell_changed(struct pci_aperture a)
@@ -139,10 +142,10 @@ void pci_decode_adopt(struct pci_function *f)
 
     for (unsigned i = 0; i < ARRAY_SIZE(decoders); i++) {
         struct pci_decoder *d = decoders[i];
-        u32 control = d->control ? pci_get(f, d->control, 2) : 0;
+        u32 control = pci_get(f, d->control, 2);
         struct pci_apertures now;
 
-        if ((control & d->on) != d->on || !switch_off(f, d))
+        if (!d->control || (control & d->on) != d->on || !switch_off(f, d))
             continue;
         read_apertures(f, d, &now);
         pci_put(f, d->control, 2, control);
