@@ -240,17 +240,14 @@ static u64 vf_base(const struct pci_function *vf, u32 bir)
     bool full;
     const struct pci_function *pf =
         pci_function_get(vf->segment, pci_physical_function(vf->segment, vf->sid), &full);
-    u32 cap = pf ? pf->sriov : 0, first, stride, count;
+    u32 number;
 
-    if (!cap || pf == vf)
+    if (!pf || !pci_is_vf(pf, vf->segment, vf->sid, &number))
         return 0;
-    count = pci_get(pf, cap + 0x10, 2);
-    first = pci_get(pf, cap + 0x14, 2);
-    stride = MAX(pci_get(pf, cap + 0x16, 2), 1u);
-    u64 base = bar_base(pf, cap + 0x24 + 4 * bir);
-    for (unsigned i = 0; count && i < pf->vf.declared.count; i++)
+    u64 base = bar_base(pf, pf->sriov + 0x24 + 4 * bir);
+    for (unsigned i = 0; i < pf->vf.declared.count; i++)
         if (pf->vf.declared.at[i].base == base)
-            return base + (u16)(vf->sid - pf->sid - first) / stride * (pf->vf.declared.at[i].size / count);
+            return base + number * (pf->vf.declared.at[i].size / pci_get(pf, pf->sriov + 0x10, 2));
     return 0;
 }
 
@@ -276,19 +273,12 @@ static void follow(struct pci_function *f)
     vcpu_flush_all();
 }
 
-static void follow_vf(struct pci_function *f)
-{
-    if (f->id == ~0u)
-        follow(f);
-}
-
 void intr_follow(struct pci_function *f)
 {
     if (!options.iommu.strict)
         return;
     follow(f);
-    if (f->sriov)
-        pci_for_buses(f->segment, 0, 255, follow_vf);
+    pci_for_vfs(f, follow);
 }
 
 bool intr_config_write(struct pci_function *f, const struct pci_access *a)

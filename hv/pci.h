@@ -95,6 +95,12 @@ struct pci_function *pci_function_get(u16 segment, pci_sid sid, bool *full);
 /* Calls visit() for each known function on buses first..last of a segment. */
 void pci_for_buses(u16 segment, u8 first, u8 last, void (*visit)(struct pci_function *));
 
+/* Is that one of the VFs of pf, and which, from 0 on? */
+bool pci_is_vf(const struct pci_function *pf, u16 segment, pci_sid sid, u32 *number);
+
+/* Calls visit() for each known one. */
+void pci_for_vfs(const struct pci_function *pf, void (*visit)(struct pci_function *));
+
 /* The physical function behind a VF, else sid itself. */
 pci_sid pci_physical_function(u16 segment, pci_sid sid);
 

@@ -104,20 +104,6 @@ static void for_below(const struct pci_function *bridge, void (*visit)(struct pc
         pci_for_buses(bridge->segment, secondary, subordinate, visit);
 }
 
-static void for_vfs(const struct pci_function *pf, void (*visit)(struct pci_function *))
-{
-    u32 first = pci_get(pf, pf->sriov + 0x14, 2), stride = pci_get(pf, pf->sriov + 0x16, 2);
-    u32 count = pci_get(pf, pf->sriov + 0x10, 2);
-    bool full;
-
-    for (u32 i = 0; i < MIN(count, 256u); i++) {
-        struct pci_function *vf =
-            pci_function_get(pf->segment, (pci_sid)(pf->sid + first + i * stride), &full);
-        if (vf && vf != pf)
-            visit(vf);
-    }
-}
-
 /* What a write does to the ATS state of functions without writing to it. */
 struct effects {
     bool self_sleeps, self_resets;
@@ -135,17 +121,16 @@ static struct effects effects_of(const struct pci_function *f, const struct pci_
         e.self_resets = pci_after(f, a, device, 2) & BIT(15); /* function level reset */
     if (f->af && pci_touches(a, f->af + 4, 1) && pci_get(f, f->af + 3, 1) & BIT(1))
         e.self_resets |= pci_after(f, a, f->af + 4, 1) & BIT(0);
-    if (f->pm && pci_touches(a, f->pm + 4, 1))
+    if (f->pm)
         e.self_sleeps = (pci_after(f, a, f->pm + 4, 1) & 3) == 3 && (pci_get(f, f->pm + 4, 1) & 3) != 3;
-    if (f->sriov && pci_touches(a, f->sriov + 8, 1))
+    if (f->sriov)
         e.vfs_end = pci_get(f, f->sriov + 8, 1) & ~pci_after(f, a, f->sriov + 8, 1) & PCI_SRIOV_VFE;
-    if (f->pasid && pci_touches(a, f->pasid + 6, 1))
+    if (f->pasid)
         e.pasids_change = (pci_after(f, a, f->pasid + 6, 1) ^ pci_get(f, f->pasid + 6, 1)) & PCI_PASID_ENABLE;
     if (!f->bridge)
         return e;
 
-    if (pci_touches(a, PCI_PRIMARY_BUS, 3))
-        e.below_moves = (pci_after(f, a, PCI_PRIMARY_BUS, 4) ^ pci_get(f, PCI_PRIMARY_BUS, 4)) & 0xffffff;
+    e.below_moves = (pci_after(f, a, PCI_PRIMARY_BUS, 4) ^ pci_get(f, PCI_PRIMARY_BUS, 4)) & 0xffffff;
     if (pci_touches(a, PCI_BRIDGE_CONTROL, 1)) /* secondary bus reset */
         e.below_resets = pci_after(f, a, PCI_BRIDGE_CONTROL, 1) & BIT(6);
     if (f->exp && pci_touches(a, link, 1)) /* link disable */
@@ -176,7 +161,7 @@ void pci_guest_write(u16 segment, pci_sid sid, u32 off, unsigned width, u32 valu
         return;
     }
 
-    if (off == PCI_COMMAND && value & PCI_COMMAND_MASTER && iommu_stopped(segment, sid))
+    if (off == PCI_COMMAND && iommu_stopped(segment, sid))
         a.value &= ~(u32)PCI_COMMAND_MASTER;
     /* Whatever takes ATS away flushes and shuts the gate first, while the function can still answer. */
     struct effects e = effects_of(f, &a);
@@ -184,8 +169,8 @@ void pci_guest_write(u16 segment, pci_sid sid, u32 off, unsigned width, u32 valu
         shut(f);
     if (e.below_moves || e.below_resets || (e.self_sleeps && f->bridge))
         for_below(f, shut);
-    if (f->sriov && (e.vfs_end || e.self_resets || e.self_sleeps || e.pasids_change))
-        for_vfs(f, shut);
+    if (e.vfs_end || e.self_resets || e.self_sleeps || e.pasids_change)
+        pci_for_vfs(f, shut);
     bool touched = f->ats && pci_touches(&a, f->ats + 6, 2);
     /* Pages of 4 KiB: with a larger STU a device may keep more than a flush of one of them names. */
     if (touched && a.off <= f->ats + 6)
@@ -211,6 +196,6 @@ void pci_guest_write(u16 segment, pci_sid sid, u32 off, unsigned width, u32 valu
         for_below(f, follow);
     if (!e.self_resets && !e.self_sleeps)
         follow(f);
-    if (f->sriov && e.pasids_change)
-        for_vfs(f, follow);
+    if (e.pasids_change)
+        pci_for_vfs(f, follow);
 }

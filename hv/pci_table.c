@@ -15,10 +15,8 @@ u32 pci_after(const struct pci_function *f, const struct pci_access *a, u32 off,
 
     for (unsigned i = 0; i < width; i++) {
         u32 byte = off + i - a->off;
-        if (off + i < a->off || byte >= a->width)
-            continue;
-        value &= ~(0xffu << 8 * i);
-        value |= (a->value >> 8 * byte & 0xff) << 8 * i;
+        if (byte < a->width)
+            value = (value & ~(0xffu << 8 * i)) | (a->value >> 8 * byte & 0xff) << 8 * i;
     }
     return value;
 }
@@ -72,7 +70,7 @@ struct pci_function *pci_function_get(u16 segment, pci_sid sid, bool *full)
     u32 id;
 
     *full = false;
-    for (unsigned i = 0; i < nr_functions && !f; i++)
+    for (unsigned i = 0; i < nr_functions; i++)
         if (functions[i].segment == segment && functions[i].sid == sid)
             f = &functions[i];
     if (!is_present(segment, sid, &id))
@@ -105,18 +103,33 @@ unsigned pci_function_count(void)
     return nr_functions;
 }
 
+bool pci_is_vf(const struct pci_function *pf, u16 segment, pci_sid sid, u32 *number)
+{
+    /* One that is gone reads as ones. */
+    if (pf->segment != segment || !pf->sriov || pci_get(pf, pf->sriov, 4) == ~0u)
+        return false;
+    u32 count = pci_get(pf, pf->sriov + 0x10, 2), stride = MAX(pci_get(pf, pf->sriov + 0x16, 2), 1u);
+    u32 distance = (u16)(sid - pf->sid - pci_get(pf, pf->sriov + 0x14, 2));
+    *number = distance / stride;
+    return sid != pf->sid && distance % stride == 0 && *number < count;
+}
+
+void pci_for_vfs(const struct pci_function *pf, void (*visit)(struct pci_function *))
+{
+    u32 number;
+
+    for (unsigned i = 0; i < nr_functions; i++)
+        if (pci_is_vf(pf, functions[i].segment, functions[i].sid, &number))
+            visit(&functions[i]);
+}
+
 pci_sid pci_physical_function(u16 segment, pci_sid sid)
 {
-    for (unsigned i = 0; i < nr_functions; i++) {
-        struct pci_function *f = &functions[i];
-        if (f->segment != segment || !f->sriov)
-            continue;
-        u32 count = pci_get(f, f->sriov + 0x10, 2), first = pci_get(f, f->sriov + 0x14, 2);
-        u32 stride = pci_get(f, f->sriov + 0x16, 2), distance = (u16)(sid - f->sid - first);
-        if (sid != f->sid && count &&
-            (stride ? distance % stride == 0 && distance / stride < count : !distance))
-            return f->sid;
-    }
+    u32 number;
+
+    for (unsigned i = 0; i < nr_functions; i++)
+        if (pci_is_vf(&functions[i], segment, sid, &number))
+            return functions[i].sid;
     return sid;
 }
 

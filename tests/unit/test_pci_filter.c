@@ -26,9 +26,63 @@ static void decode_registers_of_the_chipset_are_fixed(void **state)
     assert_int_equal(space_u8(ISA, 0x60), 0x80);
 }
 
+/* By what a function is, where it is, and where its register is; who writes what is there is not told off. */
+static void whose_registers_are_fixed(void **state)
+{
+    static const struct {
+        pci_sid sid;
+        u16 segment;
+        u32 id, class, off, width;
+        bool fixed;
+    } t[] = {
+        { 0x000, 0, 0x29c08086, 0x060000, 0x3c, 4, false },
+        { 0x000, 0, 0x29c08086, 0x060000, 0x40, 1, true },
+        { 0x7fa, 1, 0x12348086, 0x060000, 0xff, 1, true },
+        { 0x7fa, 0, 0x3c288086, 0x088000, 0x40, 1, true },
+        { 0x7fa, 0, 0x3c288086, 0x088000, 0x3c, 4, false },
+        { 0x7fa, 0, 0x0e288086, 0x088000, 0x40, 4, true },
+        { 0x7fa, 1, 0x2f288086, 0x088000, 0x44, 4, true },
+        { 0x7fa, 0, 0x6f288086, 0x088000, 0xfc, 4, true },
+        { 0x7fa, 0, 0x20248086, 0x088000, 0x90, 4, true },
+        { 0x7fa, 0, 0x09a28086, 0x088000, 0x90, 4, true },
+        { 0x7fa, 0, 0x09a38086, 0x088000, 0x90, 4, false },
+        { 0x0f8, 0, 0x29188086, 0x060100, 0x3f, 1, false },
+        { 0x0f8, 0, 0x29188086, 0x060100, 0x47, 1, true },
+        { 0x0f8, 0, 0x29188086, 0x060100, 0x48, 4, false },
+        { 0x0f8, 0, 0x29188086, 0x060100, 0xef, 1, false },
+        { 0x0f8, 0, 0x29188086, 0x060100, 0xf0, 4, true },
+        { 0x0f8, 0, 0x29188086, 0x060100, 0xf3, 1, true },
+        { 0x0f8, 0, 0x29188086, 0x060100, 0xf4, 4, false },
+        { 0x0f8, 1, 0x29188086, 0x060100, 0x40, 4, false },
+        { 0x1f8, 0, 0x29188086, 0x060100, 0x40, 4, false },
+        { 0x0fa, 0, 0xa1218086, 0x058000, 0x40, 4, true },
+        { 0x0fa, 0, 0xa1218086, 0x058000, 0x4b, 1, true },
+        { 0x0fa, 0, 0xa1218086, 0x058000, 0x4c, 4, false },
+        { 0x0fa, 0, 0xa1218086, 0x010601, 0x40, 4, false },
+        { 0x0f9, 0, 0xa1218086, 0x058000, 0x40, 4, false },
+        { 0x1fa, 0, 0xa1218086, 0x058000, 0x40, 4, false },
+    };
+
+    for (unsigned i = 0; i < ARRAY_SIZE(t); i++) {
+        assert_int_equal(begin(state), 0);
+        for (unsigned d = 0; d < NR_DEVICES; d++)
+            devices[d].sid = 0xffff;
+        make(PLAIN, t[i].sid, t[i].id, t[i].class, 0);
+        devices[PLAIN].segment = t[i].segment;
+        memset(devices[PLAIN].writable + 0x3c, 0xff, 0xc4);
+        for (unsigned value = 0; value < 2; value++) {
+            log_lines = 0;
+            pci_guest_write(t[i].segment, t[i].sid, t[i].off, t[i].width, value);
+            assert_int_equal(space_u8(PLAIN, t[i].off), t[i].fixed ? 0 : value);
+            assert_int_equal(log_lines, t[i].fixed && value);
+        }
+    }
+}
+
 static void the_gate_opens_before_on_and_closes_before_off(void **state)
 {
     (void)state;
+    put(NIC, 0x06, 2, 1, 0); /* what is no control register enables no PASIDs */
     cfg_write(NIC, 0x106, 2, 0x8000);
     assert_string_equal(story, "+02:00.0 w106 +02:00.0 ");
     story[0] = 0;
@@ -141,6 +195,133 @@ static void add_pasid(void)
     story[0] = 0;
 }
 
+/* Only what lies on its buses is below a bridge, and only while these have numbers. */
+static void what_is_below_a_bridge(void **state)
+{
+    static const struct {
+        u32 buses;
+        pci_sid sid;
+        bool below;
+    } t[] = { { 0x050200, 0x100, false }, { 0x050200, 0x200, true }, { 0x050200, 0x500, true },
+              { 0x050200, 0x600, false }, { 0x020200, 0x200, true }, { 0xff0000, 0x028, false } };
+
+    for (unsigned i = 0; i < ARRAY_SIZE(t); i++) {
+        (void)set_up(state);
+        devices[NIC].sid = t[i].sid;
+        put(PORT, 0x18, 3, t[i].buses, 0xffffff);
+        ats_on();
+        cfg_write(PORT, 0x3e, 2, 0x40);
+        assert_int_equal(strchr(story, '-') != NULL, t[i].below);
+    }
+}
+
+/* Each of a function's VFs goes before it does, and nobody else: by what it does, first VF, and number. */
+static void whose_vfs_go_with_it(void **state)
+{
+    static const struct {
+        u32 off, value, first, count;
+        pci_sid sid;
+        bool goes;
+    } t[] = {
+        { 0x108, 0, 1, 4, 0x301, true },     { 0x108, 0, 1, 4, 0x304, true },
+        { 0x108, 0, 1, 4, 0x305, false },    { 0x68, 0x8000, 1, 4, 0x301, true },
+        { 0x54, 3, 1, 4, 0x301, true },      { 0x68, 1, 1, 4, 0x301, false },
+        { 0x108, 0x11, 1, 4, 0x301, false }, { 0x108, 0, 0, 300, 0x42b, true },
+        { 0x108, 0, 0, 300, 0x42c, false },
+    };
+
+    for (unsigned i = 0; i < ARRAY_SIZE(t); i++) {
+        (void)set_up(state);
+        put(PF, 0x18, 4, 0x00ff0200, 0); /* no bridge, whatever it looks like */
+        put(PF, 0x108, 2, 1, 0xffff);
+        put(PF, 0x110, 2, t[i].count, 0);
+        put(PF, 0x114, 2, t[i].first, 0);
+        devices[VF].sid = t[i].sid;
+        vf_sid = (u32)t[i].sid - 0x300 - t[i].first < t[i].count ? t[i].sid : 0;
+        cfg_write(VF, 0x106, 2, 0x8000);
+        ats_on();
+        cfg_write(PF, t[i].off, 2, t[i].value);
+        assert_int_equal(strchr(story, '-') != NULL, t[i].goes);
+        assert_null(strstr(story, "-02"));
+    }
+}
+
+/* Registers that are what would end it all at a write, and bits of other registers in their places: a write
+ * elsewhere ends nothing. */
+static void what_does_not_clear_ats(void **state)
+{
+    static const struct {
+        unsigned d, off, width;
+        u64 value;
+    } t[] = { { NIC, 0x3c, 1, 5 },        { NIC, 0x68, 2, 0x7fff }, { NIC, 0x6c, 4, ~0u },
+              { NIC, 0x56, 2, 3 },        { NIC, 0x84, 1, 0xfe },   { NIC, 0x85, 1, 1 },
+              { PORT, 0x3c, 1, 5 },       { PORT, 0x1b, 1, 9 },     { PORT, 0x72, 2, 16 },
+              { PORT, 0x7a, 2, 0 },       { PLAIN, 0x3c, 1, 0xff }, { PF, 0x3c, 1, 4 },
+              { PF, 0x18, 4, 0x00ff0300 } };
+
+    for (unsigned i = 0; i < ARRAY_SIZE(t); i++) {
+        (void)set_up(state);
+        put(NIC, 0x60, 2, 0x8010, 0);
+        put(NIC, 0x80, 4, 0x03060013, 0); /* AF, which can reset */
+        put(NIC, 0x06, 2, 1, 0);
+        put(PLAIN, 0x06, 2, 0x8000, 0);
+        put(PF, 0x18, 4, 0x00ff0200, ~0u); /* a BAR, and no numbers of buses */
+        pci_scan();
+        ats_on();
+        put(NIC, 0x68, 2, t[i].d == NIC && t[i].off == 0x68 ? 0 : 0x8000, 0);
+        put(NIC, 0x84, 1, t[i].off == 0x84 ? 0 : 1, 0);
+        devices[NIC].resets_on_flr = false;
+        put(PORT, 0x3e, 2, 0x40, 0); /* reset, without a link, without power: as they are */
+        put(PORT, 0x70, 2, 0x10, 0);
+        put(PORT, 0x78, 2, 0x400, 0);
+        cfg_write(t[i].d, t[i].off, t[i].width, t[i].value);
+        assert_null(strchr(story, '-'));
+        assert_null(strchr(story, '+'));
+    }
+}
+
+/* Resets by the capability of conventional functions, and writes that only some functions take for a reset.
+ */
+static void who_can_reset_itself(void **state)
+{
+    (void)state;
+    put(NIC, 0x60, 2, 0x8010, 0);
+    put(NIC, 0x80, 4, 0x03060013, 0);
+    put(NIC, 0x84, 1, 0, 0);
+    pci_scan();
+    ats_on();
+    cfg_write(NIC, 0x84, 1, 1);
+    assert_story("-02:00.0 w84 ");
+    put(NIC, 0x80, 4, 0x01060013, 0); /* it cannot */
+    cfg_write(NIC, 0x3c, 1, 0);
+    story[0] = 0;
+    cfg_write(NIC, 0x84, 1, 1);
+    assert_story("w84 ");
+    put(NIC, 0x64, 4, 0, 0);
+    cfg_write(NIC, 0x68, 2, 0x8000);
+    assert_null(strchr(story, '-'));
+    put(PORT, 0x74, 4, 0, 0); /* a slot without power control */
+    ats_on();
+    cfg_write(PORT, 0x78, 2, 0x400);
+    assert_null(strchr(story, '-'));
+}
+
+/* Who starts as a bus master, and whose other registers are left alone when it may not. */
+static void starting_masters(void **state)
+{
+    (void)state;
+    story[0] = 0;
+    cfg_write(PLAIN, 4, 2, 2);
+    cfg_write(PLAIN, 5, 1, 4);
+    assert_null(strchr(story, 's'));
+    cfg_write(PLAIN, 4, 1, 6);
+    assert_non_null(strstr(story, "s00:03.0 "));
+    stopped = true;
+    put(PLAIN, 0x3c, 1, 0, 0xff);
+    cfg_write(PLAIN, 0x3c, 1, 4);
+    assert_int_equal(space_u8(PLAIN, 0x3c), 4);
+}
+
 static void pasids_are_told(void **state)
 {
     (void)state;
@@ -210,6 +391,12 @@ int main(void)
         cmocka_unit_test_setup(pasids_are_told, set_up),
         cmocka_unit_test_setup(page_requests_pass, set_up),
         cmocka_unit_test_setup(translations_are_of_4k, set_up),
+        cmocka_unit_test_setup(whose_registers_are_fixed, set_up),
+        cmocka_unit_test_setup(what_is_below_a_bridge, set_up),
+        cmocka_unit_test_setup(whose_vfs_go_with_it, set_up),
+        cmocka_unit_test_setup(what_does_not_clear_ats, set_up),
+        cmocka_unit_test_setup(who_can_reset_itself, set_up),
+        cmocka_unit_test_setup(starting_masters, set_up),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
