@@ -53,8 +53,7 @@ static u64 ecam_access(void *ctx, u64 gpa, unsigned width, bool write, u64 value
     for (unsigned done = 0, piece; done < width; done += piece) {
         u64 at = off + done;
         piece = piece_width(at, width - done);
-        if (at >> 20 >= e->first_bus && at >> 20 <= e->last_bus)
-            access_piece(e->segment, (pci_sid)(at >> 12), at & 0xfff, piece, write, &value, 8 * done);
+        access_piece(e->segment, (pci_sid)(at >> 12), at & 0xfff, piece, write, &value, 8 * done);
     }
     spin_unlock(&lock);
     return value;
@@ -66,18 +65,19 @@ static void access_ports(u16 port, unsigned width, bool write, u64 *value)
 {
     for (unsigned done = 0, piece; done < width; done += piece) {
         u16 at = port + done;
+        bool data = at >= CONFIG_DATA;
         u8 byte = (u8)(*value >> 8 * done);
 
-        piece = at < CONFIG_DATA ? 1 : piece_width(at, width - done);
-        if (at >= CONFIG_DATA && config_address & ADDRESS_ENABLE)
+        piece = data ? piece_width(at, width - done) : 1;
+        if (data && config_address & ADDRESS_ENABLE)
             access_piece(0, (pci_sid)(config_address >> 8), (config_address & 0xfc) + (at - CONFIG_DATA),
                          piece, write, value, 8 * done);
         else if (!write)
-            *value |= (at < CONFIG_DATA ? inb(at) : MASK(8 * piece - 1, 0)) << 8 * done;
+            *value |= (data ? MASK(8 * piece - 1, 0) : port_in(at, 1)) << 8 * done;
         else if (at == RESET_CONTROL_PORT)
             power_reset_control(byte);
-        else if (at < CONFIG_DATA)
-            outb(at, byte);
+        else if (!data)
+            port_out(at, 1, byte);
     }
 }
 
