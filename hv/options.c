@@ -20,7 +20,7 @@ struct option {
     bool (*set)(const char *value); /* where there is no number */
 };
 
-/* Digits; *end is the first character after them. False: none, or more than fits into 33 bits. */
+/* Digits; *end is the first character after them. False: there are none. */
 static bool number(const char *text, unsigned base, u64 *value, const char **end)
 {
     *value = 0;
@@ -31,9 +31,7 @@ static bool number(const char *text, unsigned base, u64 *value, const char **end
             digit++;
         if (digit == base)
             return *end != text;
-        *value = *value * base + digit;
-        if (*value >> 33)
-            return false;
+        *value = MIN(*value * base + digit, BIT(33)); /* more would be refused as well */
     }
 }
 
