@@ -55,14 +55,9 @@ static void nobody(struct vcpu *v, u64 gpa, unsigned width, bool write)
 static void access_one(struct vcpu *v, const struct mmio_range *range, u64 gpa, unsigned width, bool write,
                        u64 *value)
 {
-    u64 got = ~0ull;
-
-    if (range)
-        got = range->handler(range->ctx, gpa, width, write, *value, v);
-    else
+    if (!range)
         nobody(v, gpa, width, write);
-    if (!write)
-        *value = got;
+    *value = range ? range->handler(range->ctx, gpa, width, write, *value, v) : ~0ull;
 }
 
 static bool is_canonical(const struct vcpu_mode *mode, u64 linear)

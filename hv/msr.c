@@ -260,7 +260,6 @@ static bool read_msr(struct vcpu *v, u32 msr, u64 *value)
 {
     const struct rule *rule = find_rule(msr);
 
-    *value = 0;
     switch (rule ? rule->read : NONE) {
     case PASS: /* beyond the backend's bitmap */
     case REAL:

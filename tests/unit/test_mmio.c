@@ -33,6 +33,7 @@ static void each_width(void **state)
         assert_story(t[i].story);
         assert_int_equal(cpu.gpr[RCX], t[i].rcx ? t[i].rcx : 0x1122334455667788);
         assert_in_range(cpu.rip, CODE + 2, CODE + 3);
+        assert_int_equal(log_lines, 0);
     }
 }
 
