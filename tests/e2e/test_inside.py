@@ -3,6 +3,7 @@
 
 import json
 import re
+import socket
 import subprocess
 import sys
 
@@ -40,6 +41,43 @@ def test_shown_when_the_guest_dies(boot):
     result = boot("sluice", "escape", "die=limit", options="on-shutdown=halt", until="halted, as")
     last = re.findall(r"^sluice: trace unit=0 time=\d+ batch=\d+ (\w+)", result.serial, re.M)
     assert 0 < len(last) <= 12 and last[-1] == "done", result.describe()
+
+
+def damage(path, address, code):
+    """Writes to the machine's memory while it stands still, through the emulator's door for debuggers."""
+    with socket.socket(socket.AF_UNIX) as door:
+        door.connect(str(path))
+        with door.makefile("rb") as answers:
+            for what in "Qqemu.PhyMemMode:1", f"M{address:x},{len(code):x}:{code.hex()}", "D":
+                door.sendall(f"+${what}#{sum(what.encode()) & 0xff:02x}".encode())
+                answer = b""
+                while not answer.endswith(b"$OK#9a"):
+                    answer += answers.read(1)
+
+
+def test_shown_when_sluice_dies(boot, tmp_path):
+    """Of memory that has gone bad, while it holds the unit's lock: what happened last is told all the same."""
+    symbols = subprocess.run(["nm", harness.IMAGE], stdout=subprocess.PIPE, check=True, text=True).stdout
+    offset = int(re.search(r"^(\w+) T hostq_submit$", symbols, re.M)[1], 16) & 0x7FFFFFFF
+    done = []
+
+    def react(text):
+        if not done and "I: on and-on" in text:
+            done.append(int(re.search(r"Sluice at (0x\w+)", text)[1], 16) + offset)
+            damage(tmp_path / "door", done[0], b"\x0f\x0b")  # UD2
+
+    door = f"unix:{tmp_path}/door,server=on,wait=off"
+    result = boot(
+        "sluice", "inside", "on-and-on", devices=[*harness.EDU, "-gdb", door], react=react, until=r"CPU 0 halted\n"
+    )
+    assert "sluice: panic: CPU 0: #UD invalid opcode" in result.serial, result.describe()
+    report = result.serial.split("sluice: panic: ", 1)[1]
+    told = re.findall(r"^sluice: trace unit=0 time=\d+ batch=\d+ (\w+) ([0-9a-f]+):([0-9a-f]+)", report, re.M)
+    host = [Descriptor.of(int(high, 16), int(low, 16)) for who, high, low in told if who == "host"]
+    seen = [d for p in result.parts for d in p.descriptors()]
+    assert len(told) == 12, result.describe()
+    # The last was written and never handed over.
+    assert len(host) > 1 and host[:-1] == seen[1 - len(host) :], result.describe()
 
 
 def test_from_linux(tmp_path):

@@ -91,6 +91,12 @@ void guest_main(void)
     vtd_put(desc_cc(CC_GLOBAL, 0, 0));
     check("context", vtd_finish(), "FSTS 0x%x", vtd_read32(VTD_FSTS));
     flushes();
+    if (option("on-and-on")) {
+        print("I: on and-on\n");
+        do
+            vtd_put(desc_iotlb(IOTLB_DOMAIN, 1, 0, 0));
+        while (vtd_finish());
+    }
 
     part("trace");
     read_all(TRACE);
