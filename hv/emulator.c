@@ -14,10 +14,11 @@
 #define OEM_ID_BOCHS 0x48434f42u /* "BOCH": QEMU, and Bochs, which has none of this */
 
 #define FW_CFG_SELECTOR 0x510
-#define FW_CFG_DATA     0x511 /* the bytes of what is selected, one after the other */
+#define FW_CFG_DATA     0x511 /* the bytes of what is selected, one after the other, here and at 510h */
 #define FW_CFG_DMA      0x514
 #define KEY_SIGNATURE   0
 #define KEY_FEATURES    1
+#define KEY_WRITE       0x4000u /* beside any key, and without a meaning by now */
 #define FEATURE_DMA     BIT(1)
 #define TPR_PORT        0x7e
 
@@ -41,7 +42,7 @@ static void select_key(u16 port, unsigned width, u32 value)
 {
     spin_lock(&lock);
     if (width == 2) /* only the selector has so many bytes */
-        features_next = value == KEY_FEATURES;
+        features_next = (value & ~KEY_WRITE) == KEY_FEATURES;
     port_out(port, width, value);
     spin_unlock(&lock);
 }
@@ -50,7 +51,7 @@ static u32 read_data(u16 port, unsigned width)
 {
     spin_lock(&lock);
     u32 value = port_in(port, width);
-    if (port == FW_CFG_DATA && features_next) {
+    if (width == 1 && features_next) { /* at either port */
         value &= ~(u32)FEATURE_DMA;
         features_next = false;
     }
