@@ -107,52 +107,55 @@ static struct iommu_message *messages_of(struct pci_function *f)
 
 /* ---- MSI */
 
-/* The register of a message's word; 0: 32-bit MSI has no upper half. */
-static u32 msi_reg(const struct pci_function *f, unsigned word)
+static bool msi_is_wide(const struct pci_function *f)
 {
-    bool wide = pci_get(f, f->msi + 2, 2) & MSI_64;
-
-    return word == 1 && !wide ? 0 : f->msi + 4 + 4 * (wide ? word : word / 2);
-}
-
-static unsigned msi_width(unsigned word)
-{
-    return word < 2 ? 4 : 2;
+    return pci_get(f, f->msi + 2, 2) & MSI_64;
 }
 
 /* What the guest has written; and which byte of it configuration space has at `off`, NULL = none. */
 static union message msi_read(const struct pci_function *f)
 {
-    union message v = { { 0, 0, 0 } };
+    bool wide = msi_is_wide(f);
+    union message v = { { pci_get(f, f->msi + 4, 4), wide ? pci_get(f, f->msi + 8, 4) : 0,
+                          pci_get(f, f->msi + (wide ? 12 : 8), 2) } };
 
-    for (unsigned i = 0; i < 3; i++)
-        if (msi_reg(f, i))
-            v.word[i] = pci_get(f, msi_reg(f, i), msi_width(i));
     if (f->messages)
         intr_untranslate(f->messages, &v);
     return v;
 }
 
+static void msi_write(const struct pci_function *f, const union message *v)
+{
+    bool wide = msi_is_wide(f);
+
+    pci_put(f, f->msi + 4, 4, v->address);
+    if (wide)
+        pci_put(f, f->msi + 8, 4, v->upper);
+    pci_put(f, f->msi + (wide ? 12 : 8), 2, v->data);
+}
+
 static u8 *msi_byte(const struct pci_function *f, union message *v, u32 off)
 {
-    for (unsigned i = 0; i < 3; i++)
-        if (msi_reg(f, i) && off - msi_reg(f, i) < msi_width(i))
-            return &v->byte[4 * i + off - msi_reg(f, i)];
-    return NULL;
+    u32 in = off - f->msi - 4;
+    bool wide = msi_is_wide(f);
+
+    if (in >= (wide ? 10 : 6))
+        return NULL;
+    return &v->byte[wide || in < 4 ? in : in + 4];
 }
 
 void intr_config_read(u16 segment, pci_sid sid, u32 off, unsigned width, u32 *value)
 {
     bool full;
     struct pci_function *f = options.iommu.strict ? pci_function_get(segment, sid, &full) : NULL;
+    union message v;
 
-    if (!f || !f->msi || !ranges_overlap(off, width, f->msi, 16))
-        return;
-    union message v = msi_read(f);
-    for (unsigned i = 0; i < width; i++) {
+    for (unsigned i = 0; f && f->msi && i < width; i++) {
         const u8 *byte = msi_byte(f, &v, off + i);
-        if (byte)
-            *value = (*value & ~(0xffu << 8 * i)) | (u32)*byte << 8 * i;
+        if (!byte)
+            continue;
+        v = msi_read(f);
+        *value = (*value & ~(0xffu << 8 * i)) | (u32)*byte << 8 * i;
     }
 }
 
@@ -204,22 +207,21 @@ static u64 table_access(void *ctx, u64 gpa, unsigned width, bool write, u64 valu
 {
     struct pci_function *f = ctx;
     struct iommu_message *m = f->messages + nr_msi(f);
-    u64 off = gpa - f->table_at, size = (u64)MSIX_ENTRY * nr_msix(f);
+    u64 off = gpa - f->table_at, first = off / 4, words = width / 4;
 
     (void)v;
     spin_lock(&intr_lock);
-    if (off % 4 || width < 4 || off >= size || off + width > size) {
+    if (off % 4 || !words || first > 4 * nr_msix(f) - words) {
         intr_pass(mmio_window(gpa), width, write, &value); /* what else lies in the table's pages */
         spin_unlock(&intr_lock);
         return value;
     }
-    for (unsigned done = 0; done < width; done += 4) {
-        u64 at = off + done;
-        u32 word = (u32)(value >> 8 * done);
+    for (u64 i = 0; i < words; i++) {
+        u64 at = first + i;
+        u32 word = (u32)(value >> 32 * i);
 
-        entry_word(m + at / MSIX_ENTRY, f->table_at + align_down(at, MSIX_ENTRY), at % MSIX_ENTRY / 4, write,
-                   &word);
-        value = (value & ~(MASK(31, 0) << 8 * done)) | (u64)word << 8 * done;
+        entry_word(m + at / 4, f->table_at + at / 4 * MSIX_ENTRY, at % 4, write, &word);
+        value = (value & ~(MASK(31, 0) << 32 * i)) | (u64)word << 32 * i;
     }
     spin_unlock(&intr_lock);
     return value;
@@ -263,9 +265,10 @@ static void follow(struct pci_function *f)
     u64 first = align_down(f->table_at, PAGE_SIZE);
     u64 size = align_up(f->table_at + (u64)MSIX_ENTRY * nr_msix(f), PAGE_SIZE) - first;
     enum mem_owner owner;
+    u64 pages = mem_extent(first, &owner) >> PAGE_SHIFT;
 
     /* A table beyond its BAR is nobody's. */
-    if ((f->table && f->table->base == first) || mem_extent(first, &owner) < size || owner != MEM_BAR)
+    if ((f->table && f->table->base == first) || pages < size >> PAGE_SHIFT || owner != MEM_BAR)
         return;
     if (bus_place_mmio(&f->table, first, size, table_access, f))
         log_warn("PCI %04x:%02x:%02x.%u MSI-X cannot be trapped: its interrupts stay blocked", f->segment,
@@ -301,11 +304,10 @@ bool intr_config_write(struct pci_function *f, const struct pci_access *a)
     }
     /* The control register says how many messages the data stand for; it is written when all are there. */
     u32 several = (u32)field_get(pci_after(f, a, f->msi + 2, 2), MSI_MULTIPLE_ENABLE);
-    if (m)
+    if (m) {
         intr_translate(m, MIN(1u << several, nr_msi(f)), &v);
-    for (unsigned i = 0; m && i < 3; i++)
-        if (msi_reg(f, i))
-            pci_put(f, msi_reg(f, i), msi_width(i), v.word[i]);
+        msi_write(f, &v);
+    }
     return message;
 }
 

@@ -14,6 +14,7 @@
 
 #define IOAPIC_SELECT   0x00
 #define IOAPIC_WINDOW   0x10
+#define IOAPIC_EOI      0x40
 #define IOAPIC_VERSION  1u
 #define IOAPIC_RTE      0x10u
 #define RTE_DM          BIT(11)
@@ -81,7 +82,7 @@ static void ioapic_window(const struct ioapic *a, bool write, u32 *value)
 {
     u32 pin = (a->select - IOAPIC_RTE) / 2, shift = 32 * (a->select & 1);
 
-    if (a->select < IOAPIC_RTE || pin >= a->pins) {
+    if (pin >= a->pins) { /* also for what lies below the entries */
         if (write)
             *ioapic_reg(a, a->select) = *value;
         else
@@ -110,9 +111,9 @@ static u64 ioapic_access(void *ctx, u64 gpa, unsigned width, bool write, u64 val
         word = a->select;
     else if (off == IOAPIC_WINDOW)
         ioapic_window(a, write, &word);
-    else if (write && off < PAGE_SIZE - 3 && is_aligned(off, 16)) /* EOI */
-        *(volatile u32 *)(a->regs + off) = word;
-    else if (!write)
+    else if (off == IOAPIC_EOI && write)
+        *(volatile u32 *)(a->regs + IOAPIC_EOI) = word;
+    else
         word = 0;
     spin_unlock(&intr_lock);
     return word;
@@ -158,6 +159,11 @@ static struct {
     u32 timers;
 } hpet;
 
+static volatile u32 *timer_control(u32 timer)
+{
+    return (volatile u32 *)(hpet.regs + HPET_TIMER + timer * HPET_TIMER_STEP);
+}
+
 static u64 hpet_access(void *ctx, u64 gpa, unsigned width, bool write, u64 value, struct vcpu *v)
 {
     u32 off = (u32)(gpa - hpet.base), timer = (off - HPET_TIMER) / HPET_TIMER_STEP, in = off % 8;
@@ -165,7 +171,7 @@ static u64 hpet_access(void *ctx, u64 gpa, unsigned width, bool write, u64 value
 
     (void)ctx;
     (void)v;
-    if (off < HPET_TIMER || timer >= hpet.timers || (off % HPET_TIMER_STEP & ~7u) != HPET_FSB) {
+    if (timer >= hpet.timers || (off % HPET_TIMER_STEP & ~7u) != HPET_FSB) {
         intr_pass(hpet.regs + off, width, write, &value);
         return value;
     }
@@ -197,7 +203,7 @@ static void add_hpet(void)
     hpet.regs = hpet.base ? mmio_map(hpet.base, PAGE_SIZE) : NULL;
     hpet.timers = hpet.regs ? (u32)field_get(*(volatile u32 *)hpet.regs, HPET_TIMERS) + 1 : 0;
     for (u32 i = 0; i < hpet.timers; i++)
-        capable |= *(volatile u32 *)(hpet.regs + HPET_TIMER + i * HPET_TIMER_STEP) & HPET_FSB_CAPABLE;
+        capable |= *timer_control(i) & HPET_FSB_CAPABLE;
     if (!capable)
         return;
     hpet.messages = iommu_chipset(IOMMU_HPET, number, &segment, &sid)
@@ -208,10 +214,11 @@ static void add_hpet(void)
             "HPET timers' messages stay blocked: firmware's DMAR table does not say which unit remaps them");
         return;
     }
-    for (u32 at = HPET_TIMER; at < HPET_TIMER + hpet.timers * HPET_TIMER_STEP; at += HPET_TIMER_STEP)
-        if (*(volatile u32 *)(hpet.regs + at) & HPET_FSB_ENABLED)
-            hpet_access(NULL, hpet.base + at + HPET_FSB, 8, true,
-                        *(volatile u64 *)(hpet.regs + at + HPET_FSB), NULL);
+    for (u32 timer = 0; timer < hpet.timers; timer++)
+        if (*timer_control(timer) & HPET_FSB_ENABLED) {
+            u32 at = HPET_TIMER + timer * HPET_TIMER_STEP + HPET_FSB;
+            hpet_access(NULL, hpet.base + at, 8, true, *(volatile u64 *)(hpet.regs + at), NULL);
+        }
 }
 
 void intr_chipset_init(void)

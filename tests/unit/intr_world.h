@@ -26,6 +26,9 @@ static int set_up_strict(void **state)
     memset(bar_page, 0, sizeof(bar_page));
     table_range = (struct mmio_range){ 0 };
     memset(hpet_page, 0, sizeof(hpet_page));
+    memset(ioapic, 0, sizeof(ioapic));
+    cannot_map = cannot_trap = false;
+    nr_ioapics_listed = ioapic_offset = 0;
     hpet_page[0] = 2 << 8 | 1;
     hpet_page[0x120 / 4] = hpet_number == 7 ? 0 : BIT(15);
     hpet_handler = NULL;

@@ -6,22 +6,15 @@
 #ifndef TESTS_PCI_WORLD_H
 #define TESTS_PCI_WORLD_H
 
-#include "tests/unit/machine_world.h"
-#include "arch/paging.h"
-#include "hv/bus.h"
-#include "hv/exit.h"
-#include "hv/fixed.h"
+#include "tests/unit/chipset_world.h"
 #include "hv/mem.h"
 #include "hv/options.h"
 #include "hv/pci.h"
 #include "hv/power.h"
-#include "iommu/iommu.h"
 
 #define MB     0x100000ull
 #define ECAM   0xe0000000ull
 #define REGION (992 * MB)
-#define IOAPIC 0xfec00000ull
-#define HPET   0xfed00000ull
 
 /* ---- the machine */
 
@@ -261,16 +254,11 @@ static int bus_is_full; /* what it says to who wants ports or addresses */
 static char trapped[256];
 
 static struct mmio_range table_range;
-static mmio_handler hpet_handler; /* NULL: it is not trapped */
 
 int bus_add_mmio(u64 base, u64 size, bool reads_direct, mmio_handler handler, void *ctx)
 {
-    if (base == IOAPIC || base == HPET) {
-        assert_false(reads_direct);
-        if (base == HPET)
-            hpet_handler = handler;
-        return 0;
-    }
+    if (base >= IOAPIC)
+        return chipset_add_mmio(base, size, reads_direct, handler, ctx);
     assert_true(reads_direct != options.iommu.strict);
     assert_true(ctx == &ecams[0] || ctx == &ecams[1]);
     snprintf(trapped + strlen(trapped), sizeof(trapped) - strlen(trapped), "%lx+%lx ", base, size);
@@ -351,9 +339,10 @@ static int begin(void **state)
     err |= mem_declare(ECAM, 256 * MB, MEM_DEVICE);
     err |= mem_declare(0xfec00000, MB, MEM_DEVICE);
     err |= mem_declare(0xff000000, 16 * MB, MEM_DEVICE);
-    err |= pci_filter_init();
     crowd = 0;
     stopped = false;
+    bus_is_full = 0;
+    err |= pci_filter_init();
     vf_sid = devices[VF].sid;
     return err;
 }
@@ -379,10 +368,10 @@ static inline u64 cfg_read(unsigned d, u32 off, unsigned width)
     return ecam_handler(&ecams[0], address, width, false, 0x5555555555555555, NULL);
 }
 
-/* ---- intr=strict: messages, an IOAPIC of two pins, an MSI-X table in NIC's first BAR */
+/* ---- intr=strict: messages, an MSI-X table in NIC's first BAR */
 
 struct options options;
-static struct iommu_message messages[64];
+static struct iommu_message messages[512];
 static unsigned nr_messages, messages_left;
 
 struct iommu_message *iommu_messages(u16 segment, u16 sid, u32 source, unsigned count)
@@ -394,7 +383,7 @@ struct iommu_message *iommu_messages(u16 segment, u16 sid, u32 source, unsigned 
     messages_left -= count;
     for (unsigned i = 0; i < count; i++) /* the upper half, whose highest bit is set apart */
         messages[nr_messages + i] =
-            (struct iommu_message){ .source = source, .index = (u16)(0xffc0 + nr_messages + i) };
+            (struct iommu_message){ .source = source, .index = (u16)(0xfdc0 + nr_messages + i) };
     nr_messages += count;
     return &messages[nr_messages - count];
 }
@@ -403,44 +392,6 @@ void iommu_message_set(struct iommu_message *m, u32 address, u16 data)
 {
     m->address = address;
     m->data = data;
-}
-
-bool iommu_chipset(enum iommu_chipset type, u8 id, u16 *segment, u16 *sid)
-{
-    *segment = 0;
-    *sid = type == IOMMU_HPET ? 0xff78 : 0xff00;
-    return type == IOMMU_HPET ? id == 0 : id == 2;
-}
-
-static u8 hpet_number;
-
-u64 fixed_hpet(u8 *number)
-{
-    *number = hpet_number;
-    return HPET;
-}
-
-const u8 *fixed_ioapic_next(const u8 *entry, u64 *address)
-{
-    static const u8 madt_entry[12] = { 1, 12, 2 };
-
-    *address = IOAPIC;
-    return entry ? NULL : madt_entry;
-}
-
-/* Of the IOAPIC there is only its number of pins; the emulator's is real (tests/guests/intr.c). */
-static u32 ioapic_page[0x400] = { [4] = 0x00010020 };
-
-/* Three timers, of which the second can send messages. */
-static u32 hpet_page[0x400];
-
-void *mmio_map(u64 pa, u64 size)
-{
-    assert_int_equal(size, PAGE_SIZE);
-    if (pa == HPET)
-        return hpet_page;
-    assert_int_equal(pa, IOAPIC);
-    return ioapic_page;
 }
 
 static u8 bar_page[PAGE_SIZE];
@@ -454,6 +405,8 @@ volatile void *mmio_window(u64 pa)
 
 int bus_place_mmio(const struct mmio_range **at, u64 base, u64 size, mmio_handler handler, void *ctx)
 {
+    if (bus_is_full)
+        return bus_is_full;
     table_range = (struct mmio_range){ base, size, handler, ctx };
     *at = &table_range;
     return 0;
