@@ -579,6 +579,19 @@ static void a_response_outlives_a_time_out(void **state)
     }
 }
 
+/* Nor is it with a batch that the unit refuses. */
+static void a_response_outlives_an_error(void **state)
+{
+    (void)state;
+    for (unsigned pace = MODEL_PACE_DELAYED; pace <= MODEL_PACE_MANUAL; pace++) {
+        with_pages(ECAP_SM | E_PRS | E_PDS, (u8)pace);
+        asks(ATS2, 4, 0x3000, 32);
+        rot_queue();
+        hears(ATS2, 4, 1, 1);
+        assert_true(model_violation_count(W.unit[0], MODEL_V_DESCRIPTOR));
+    }
+}
+
 /* The device that is answered is the one that times out: there is nobody to answer, and nothing is left to
  * do. */
 static void a_response_to_who_times_out(void **state)
@@ -903,6 +916,7 @@ int main(void)
         cmocka_unit_test(teardown),
         cmocka_unit_test(who_may_ask),
         cmocka_unit_test(a_response_outlives_a_time_out),
+        cmocka_unit_test(a_response_outlives_an_error),
         cmocka_unit_test(a_response_to_who_times_out),
         cmocka_unit_test(firmwares_queue_is_over),
         cmocka_unit_test(drained_at_teardown),
