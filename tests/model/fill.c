@@ -107,6 +107,16 @@ void model_fill(struct model *m, uint16_t sid, uint64_t iova, uint64_t pages)
     model_fill_pasid(m, sid, NO_PASID, iova, pages);
 }
 
+void mdl_fill_fn(const struct model_fn *fn)
+{
+    struct model *m = fn->m;
+
+    for (unsigned k = 0; k <= fn->npasids; k++)
+        for (unsigned w = 0; w < m->nwatch; w++)
+            model_fill_pasid(m, fn->cfg.sid, k ? fn->pasid[k - 1] : NO_PASID, m->watch[w].page << 12,
+                             m->watch[w].pages);
+}
+
 void model_fill_all(struct model *m)
 {
     for (u32 i = 0; i < m->irtes; i++)
@@ -114,12 +124,6 @@ void model_fill_all(struct model *m)
     if (!GSTS(m, G_TE))
         return;
     judge_entries(m);
-    for (unsigned f = 0; f < m->nfn; f++) {
-        const struct model_fn *fn = &m->fn[f];
-
-        for (unsigned k = 0; k <= fn->npasids; k++)
-            for (unsigned w = 0; w < m->nwatch; w++)
-                model_fill_pasid(m, fn->cfg.sid, k ? fn->pasid[k - 1] : NO_PASID, m->watch[w].page << 12,
-                                 m->watch[w].pages);
-    }
+    for (unsigned f = 0; f < m->nfn; f++)
+        mdl_fill_fn(&m->fn[f]);
 }

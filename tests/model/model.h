@@ -97,6 +97,8 @@ enum model_event_type {
     MODEL_EV_DTLB_FLUSH, /* a device executed an invalidation: a = source-id, b = address, c = pages (0: all)
                           */
     MODEL_EV_DMA,        /* a DMA reached memory: a = source-id, b = host address, c = input address */
+    MODEL_EV_PAGE_AGAIN, /* a page request that was held found no room, and has got its answer; q[] as in the
+                            queue */
     MODEL_EV_VIOLATION,  /* a = enum model_violation, b = detail */
 };
 

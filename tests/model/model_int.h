@@ -285,6 +285,7 @@ struct mdl_op {
     u32 index;
     u16 delay, timer;
     u8 type, state, answer;
+    bool patient; /* it is done when all before it is, though nothing says so */
 };
 
 /* Descriptor types, 6.5.2. */
@@ -544,6 +545,7 @@ void mdl_explore_setup(struct mdl_xp *x, const struct mdl_setup *s, u8 via);
 /* One of the outcomes, by the policy; counts what was used. */
 const struct mdl_cand *mdl_pick(struct mdl_xp *x);
 void mdl_fill(struct model *m, const struct mdl_who *who, u64 iova);
+void mdl_fill_fn(const struct model_fn *fn); /* all that is watched, of all its PASIDs */
 
 /* ---- inval.c ---- */
 void mdl_inv_context(struct model *m, unsigned g, u16 did, u16 sid, unsigned fm);

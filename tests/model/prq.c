@@ -83,7 +83,9 @@ bool model_fn_page_request(struct model_fn *fn, const struct model_page_request 
         e[0] |= B(8) | (u64)r->pasid << 32;
     e[1] = (r->addr & ~0xfffull) | (u64)(r->group & 0x1ff) << 3 | (u64)r->last << 2 | (u64)r->write << 1 |
            r->read;
-    if (!m->holds_asked || m->nasked == ASKED)
+    if (m->nasked == ASKED)
+        mdl_page_drain(m);
+    if (!m->holds_asked)
         return enqueue(m, fn, e);
     m->asked[m->nasked++] = (struct mdl_asked){ fn, { e[0], e[1] } };
     return true;
@@ -91,8 +93,12 @@ bool model_fn_page_request(struct model_fn *fn, const struct model_page_request 
 
 void mdl_page_drain(struct model *m)
 {
-    for (unsigned i = 0; i < m->nasked; i++)
-        enqueue(m, m->asked[i].fn, (u64[4]){ m->asked[i].e[0], m->asked[i].e[1] });
+    for (unsigned i = 0; i < m->nasked; i++) {
+        u64 e[4] = { m->asked[i].e[0], m->asked[i].e[1] };
+
+        if (!enqueue(m, m->asked[i].fn, e))
+            mdl_trace(m, MODEL_EV_PAGE_AGAIN, 0, 0, 0, e);
+    }
     m->nasked = 0;
 }
 

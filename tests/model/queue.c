@@ -71,6 +71,7 @@ bool mdl_queue_fetch(struct model *m)
         return true;
     }
     op->delay = mdl_delay(m);
+    op->patient = op->type == D_PGRESP && mdl_rnd(m, 2);
     m->nops++;
     m->stats.fetched++;
     mdl_trace(m, MODEL_EV_FETCH, op->index, 0, 0, op->q);
@@ -162,12 +163,23 @@ static struct model_fn *dtlb_target(struct model *m, const u64 q[4])
     return model_fn_find(m, dtlb_sid(q));
 }
 
+/* Is what the unit holds still as old as what the device has just forgotten? */
+static bool overtook(const struct model *m, const struct mdl_op *op)
+{
+    for (unsigned i = 0; i < m->nops && m->op[i].index != op->index; i++)
+        if (m->op[i].type == D_CONTEXT || m->op[i].type == D_PASID || m->op[i].type == D_PIOTLB)
+            return true;
+    return false;
+}
+
 static void dtlb_execute(struct model *m, const struct mdl_op *op)
 {
     struct model_fn *fn = dtlb_target(m, op->q);
 
     if (fn && fn->present)
         dtlb_forget(fn, op->q);
+    if (fn && overtook(m, op)) /* there is no worse moment for it to ask again */
+        mdl_fill_fn(fn);
     m->stats.completed++;
     mdl_trace(m, MODEL_EV_COMPLETE, op->index, 0, 0, op->q);
 }
@@ -293,10 +305,12 @@ static bool pass_late(struct model *m)
 
 static bool eligible(const struct model *m, unsigned i)
 {
-    if (m->op[i].delay || m->op[i].state != OP_WAITING)
+    const struct mdl_op *op = &m->op[i];
+
+    if (op->delay || op->state != OP_WAITING)
         return false;
     for (unsigned j = 0; j < i; j++)
-        if (mdl_desc_before(&m->op[j], &m->op[i]))
+        if (op->patient || mdl_desc_before(&m->op[j], op))
             return false;
     return true;
 }

@@ -310,7 +310,7 @@ static const struct op page_ops[] = {
     { OP_PAGE, 1, 0, 0x10 },   { OP_PAGE, 1, 0, 0x81 },   { OP_PAGE, 1, 1, 0x90 },    { OP_SERVE, 0, 0, 1 },
     { OP_SERVE, 0, 0, 2 },     { OP_RESPONSE, 0, 0, 31 }, { OP_RESPONSE, 1, 1, 31 },  { OP_WAIT, 1, 0, 0 },
     { OP_DIRECTORY, 1, 1, 1 }, { OP_DIRECTORY, 1, 1, 3 }, { OP_CTX_DEVICE, 1, 0, 0 }, { OP_ATS, 1, 0, 0 },
-    { OP_ATS, 1, 1, 0 },       { OP_RESET, 1, 0, 0 },
+    { OP_ATS, 1, 1, 0 },       { OP_RESET, 1, 0, 0 },     { OP_HOLD, 0, 1, 0 },
 };
 static bool one_did; /* first-stage tables share a domain-id, as those of processes do */
 static struct choice choice;

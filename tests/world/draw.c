@@ -60,16 +60,17 @@ void program_config(struct world_cfg *cfg, u64 seed, bool errors)
         { C_MAMV(63), C_MAMV(2), 0, SCALABLE },
         { 0, 0, 0, PASIDS },
         { 0, C_FS1GP, 0, PASIDS | E_FSTS },
-        { 0, 0, 0, PASIDS | E_FSTS | E_NEST },
+        { 0, 0, 0, PASIDS | E_FSTS | E_NEST }, /* FIRST_STAGE */
         { 0, C_CM | C_FS1GP, 0, PASIDS | E_FSTS | E_NEST },
         { 0, 0, E_C, PASIDS | E_FSTS | E_NEST },
         { 0, C_ESRTPS, 0, PASIDS | E_FSTS | E_NEST },
     };
+    enum { FIRST_STAGE = 27 }; /* of these some more, as much has to come together there */
     static const u32 waits[] = { 0, 0, 1, 5, 100 };
     unsigned k;
 
     seed_with(seed, 0x1234);
-    k = rnd(ARRAY_SIZE(kinds));
+    k = rnd(4) ? rnd(ARRAY_SIZE(kinds)) : FIRST_STAGE + rnd(ARRAY_SIZE(kinds) - FIRST_STAGE);
     memset(cfg, 0, sizeof(*cfg));
     cfg->cap = (CAP_DEFAULT & ~kinds[k].cap_off) | kinds[k].cap_on;
     cfg->ecap = (ECAP_DEFAULT & ~kinds[k].ecap_off) | kinds[k].ecap_on;
@@ -102,6 +103,44 @@ void program_config(struct world_cfg *cfg, u64 seed, bool errors)
     }
 }
 
+/* Of a guest that has first-stage tables, too, half of the domains are such. */
+static u8 any_domain(const struct world_cfg *cfg)
+{
+    if (cfg->scalable && cfg->ecap & E_FSTS && rnd(2))
+        return (u8)(4 + rnd(MAX_GUEST_DOMAINS - 4));
+    return (u8)rnd(4);
+}
+
+/* A page as a driver treats it: mapped, used, so that all that may be cached is, unmapped; and each time it
+ * is invalidated, and that waited for. */
+#define PAGE_LIFE 7
+static void page_life(struct op *ops, const struct world_cfg *cfg)
+{
+    const u8 d = any_domain(cfg), page = (u8)rnd(4);
+    const struct op invalidate =
+        d < 4 ? (struct op){ OP_INV_PAGE, d, page, 0 } : (struct op){ OP_PIOTLB, d, page, (u8)(4 + rnd(4)) };
+
+    ops[0] = (struct op){ OP_MAP, d, page, (u8)rnd(12) };
+    ops[3] = (struct op){ OP_FILL, 0, 0, 0 };
+    ops[4] = (struct op){ OP_UNMAP, d, page, 0 };
+    ops[1] = ops[5] = invalidate;
+    ops[2] = ops[6] = (struct op){ OP_WAIT, 0, 0, 0 };
+}
+
+/* A response beside flushes that a function does not answer: of the others none may lose theirs. */
+#define LATE_RESPONSE 6
+static void late_response(struct op *ops)
+{
+    u8 other = (u8)(1 + rnd(2));
+
+    ops[0] = (struct op){ OP_PAGE, other, (u8)rnd(4), 0x30 };
+    ops[1] = (struct op){ OP_ATS, 3 - other, 1, 0 };
+    ops[2] = (struct op){ OP_SILENT, 3 - other, 0, 0 };
+    ops[3] = (struct op){ OP_INV_GLOBAL, 0, 0, 0 };
+    ops[4] = (struct op){ OP_RESPONSE, (u8)rnd(256), (u8)rnd(16), 31 };
+    ops[5] = (struct op){ OP_WAIT, 0, 0, 0 };
+}
+
 static struct op random_op(const struct world_cfg *cfg, bool errors)
 {
     static const u8 weight[OP_KINDS] = {
@@ -116,11 +155,13 @@ static struct op random_op(const struct world_cfg *cfg, bool errors)
     static const u8 more[OP_KINDS] = {
         [OP_PENTRY] = 8, [OP_DIRECTORY] = 2, [OP_PC] = 8, [OP_PIOTLB] = 8, [OP_PDTLB] = 3
     };
-    static const u8 pages[OP_KINDS] = { [OP_PAGE] = 16, [OP_FLOOD] = 2, [OP_SERVE] = 4, [OP_RESPONSE] = 14 };
+    static const u8 pages[OP_KINDS] = {
+        [OP_PAGE] = 16, [OP_FLOOD] = 2, [OP_SERVE] = 4, [OP_HOLD] = 3, [OP_RESPONSE] = 14
+    };
     static const u8 interrupts[OP_KINDS] = { [OP_IRTE] = 6, [OP_INV_IEC] = 6, [OP_REMAP] = 1, [OP_MSI] = 8 };
     u8 w[OP_KINDS];
     unsigned total = 0, pick;
-    struct op op = { 0, (u8)rnd(4), (u8)rnd(4), (u8)rnd(256) };
+    struct op op = { 0, any_domain(cfg), any_domain(cfg), (u8)rnd(256) };
     unsigned fns = cfg->nr_fns ? cfg->nr_fns : 3;
 
     for (unsigned k = 0; k < OP_KINDS; k++) {
@@ -131,10 +172,6 @@ static struct op random_op(const struct world_cfg *cfg, bool errors)
     pick = rnd(total);
     while (pick >= w[op.kind])
         pick -= w[op.kind++];
-    if (cfg->scalable && cfg->ecap & E_FSTS) { /* first-stage tables too */
-        op.a = (u8)rnd(MAX_GUEST_DOMAINS);
-        op.b = (u8)rnd(MAX_GUEST_DOMAINS);
-    }
     /* Half of the pages are few, so that the same ones come again. */
     switch (op.kind) {
     case OP_INV_PAGE:
@@ -170,7 +207,8 @@ static struct op random_op(const struct world_cfg *cfg, bool errors)
         break;
     case OP_PENTRY:
         op.a = (u8)rnd(fns);
-        op.b = (u8)rnd(8);
+        if (rnd(4) == 0) /* passes through, or is not there */
+            op.b = (u8)(6 + rnd(2));
         break;
     case OP_FLOOD:
         op.a = (u8)rnd(fns);
@@ -207,6 +245,7 @@ static struct op random_op(const struct world_cfg *cfg, bool errors)
     case OP_TIME:
         op.a = (u8)(1 + rnd(20));
         break;
+    case OP_HOLD:
     case OP_SWITCH:
     case OP_REMAP:
     case OP_POLL:
@@ -228,11 +267,17 @@ void program_draw(struct op *ops, unsigned n, u64 seed, const struct world_cfg *
     seed_with(seed, 0x5678);
     for (unsigned i = 0; i < n; i++) {
         if (i < 2 * fns) /* something to begin with */
-            ops[i] = i & 1 ? (struct op){ OP_ATTACH, (u8)(i / 2), (u8)rnd(2), 1 }
+            ops[i] = i & 1 ? (struct op){ OP_ATTACH, (u8)(i / 2), any_domain(cfg) & 5, 1 }
                            : (struct op){ OP_ATS, (u8)(i / 2), 1, 0 };
         else if (i == 2 * fns)
             ops[i] = (struct op){ OP_CTX_GLOBAL, 0, 0, 0 };
-        else
+        else if (i + PAGE_LIFE <= n && rnd(50) == 0) {
+            page_life(&ops[i], cfg);
+            i += PAGE_LIFE - 1;
+        } else if (i + LATE_RESPONSE <= n && errors && cfg->ecap & E_PRS && i < n / 8 && rnd(20) == 0) {
+            late_response(&ops[i]);
+            i += LATE_RESPONSE - 1;
+        } else
             ops[i] = random_op(cfg, errors);
     }
 }

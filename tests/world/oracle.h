@@ -80,6 +80,7 @@ bool oracle_page_waits(unsigned f, u32 pasid, u16 group);
 /* It has sent this, and the unit has taken it, refused it, or had no room. */
 enum oracle_page { PAGE_TAKEN, PAGE_REFUSED, PAGE_NO_ROOM };
 void oracle_page_asked(unsigned f, const struct model_page_request *r, enum oracle_page what);
+void oracle_page_again(const struct model_event *e);
 /* What the guest has not got yet, or any answer, may not come any more; it has forgotten what it has asked.
  */
 void oracle_pages_going(unsigned f);

@@ -146,6 +146,23 @@ void oracle_pages_gone(unsigned f)
             remove_group(&P.group[i]);
 }
 
+/* It has waited inside the unit, and found no room in its queue. */
+void oracle_page_again(const struct model_event *e)
+{
+    int f = oracle_fn(e->q[0] >> 16 & 0xffff);
+    unsigned u = f < 0 ? 0 : W.cfg.fn[f].unit;
+    struct group *g = find(key_of(e->q[0], group_of(e->q[1])));
+
+    for (unsigned i = P.first[u]; i != P.end[u]; i++)
+        if (P.asked[u][i % ASKED].q[0] == e->q[0] && P.asked[u][i % ASKED].q[1] == e->q[1])
+            P.asked[u][i % ASKED].again = true;
+    if (f < 0 || !(e->q[1] & 4))
+        return;
+    P.responses[f]++;
+    if (g)
+        remove_group(g);
+}
+
 /* --- the guest finds it --- */
 
 static void found(unsigned u, u64 at)

@@ -334,6 +334,8 @@ static void on_trace(const struct model_event *e)
 {
     struct oracle_owed o;
 
+    if (e->type == MODEL_EV_PAGE_AGAIN)
+        oracle_page_again(e);
     if (oracle_page_heard(e, &o))
         ask(o.f, o.pasid, o.group, true, false);
 }
@@ -418,6 +420,8 @@ static bool possible(const struct op *op)
     case OP_SERVE:
     case OP_RESPONSE:
         return W.cfg.ecap & E_PRS;
+    case OP_HOLD:
+        return W.cfg.ecap & E_PDS;
     default:
         return true;
     }
@@ -501,6 +505,10 @@ void program_step(const struct op *op)
     case OP_SERVE:
         serve(op);
         break;
+    case OP_HOLD:
+        model_hold_page_requests(W.unit[op->a], op->b);
+        world_deliver();
+        break;
     case OP_RESPONSE:
         make_room();
         respond(op);
@@ -583,6 +591,8 @@ bool program_end(void)
 {
     static const struct op last = { OP_WAIT, 0, 0, 0 };
 
+    for (unsigned u = 0; u < W.cfg.units; u++)
+        model_hold_page_requests(W.unit[u], false);
     program_step(&last);
     for (unsigned n = 0; n < 50000 && oracle_waiting() && world_ok(); n++)
         world_run(1);
@@ -634,12 +644,11 @@ unsigned program_shrink(const struct world_cfg *cfg, struct op *ops, unsigned n)
 void program_print(const struct op *ops, unsigned n)
 {
     static const char *const names[OP_KINDS] = {
-        "map",      "unmap",      "large",      "drop",       "attach",     "pass",       "detach",
-        "inv_page", "inv_domain", "inv_global", "ctx_device", "ctx_domain", "ctx_global", "dtlb",
-        "wait",     "ring",       "dma",        "begin",      "fill",       "ats",        "time",
-        "switch",   "poll",       "bar",        "silent",     "pentry",     "directory",  "pc",
-        "piotlb",   "pdtlb",      "irte",       "inv_iec",    "remap",      "msi",        "reset",
-        "page",     "flood",      "serve",      "response",
+        "map",        "unmap",      "large",      "drop",       "attach",     "pass",   "detach", "inv_page",
+        "inv_domain", "inv_global", "ctx_device", "ctx_domain", "ctx_global", "dtlb",   "wait",   "ring",
+        "dma",        "begin",      "fill",       "ats",        "time",       "switch", "poll",   "bar",
+        "silent",     "pentry",     "directory",  "pc",         "piotlb",     "pdtlb",  "irte",   "inv_iec",
+        "remap",      "msi",        "reset",      "page",       "flood",      "serve",  "hold",   "response",
     };
 
     for (unsigned i = 0; i < n; i++)

@@ -49,6 +49,7 @@ enum op_kind {
     OP_PAGE,     /* function, group, slot and kind */
     OP_FLOOD,    /* function, how many, slot */
     OP_SERVE,    /* the guest has read its queues; and their overflow is over */
+    OP_HOLD,     /* unit: page requests stay inside it until they are drained, or this is over */
     OP_RESPONSE, /* group that is owed one, code, or a lie */
     OP_KINDS,
 };
