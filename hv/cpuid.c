@@ -22,6 +22,8 @@ static const struct {
     { 0x00000001, ~0u, { [ECX] = 1u << 2 | 1u << 5 | 1u << 6, [EDX] = 1u << 21 } },
     /* SGX, processor trace; SGX_LC. */
     { 0x00000007, 0, { [EBX] = 1u << 2 | 1u << 25, [ECX] = 1u << 30 } },
+    { 0x0000000d, 1, { [ECX] = 1u << 8 } },      /* the trace's state, */
+    { 0x0000000d, 8, { ~0u, ~0u, ~0u, ~0u } },   /* and how large it is */
     { 0x00000012, ~0u, { ~0u, ~0u, ~0u, ~0u } }, /* SGX */
     { 0x00000014, ~0u, { ~0u, ~0u, ~0u, ~0u } }, /* processor trace */
     /* SVM, IBS, SKINIT. */

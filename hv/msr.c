@@ -9,6 +9,7 @@
 #include "hv/fetch.h"
 
 #define MSR_MISC_ENABLE 0x1a0u
+#define MSR_XSS         0xda0u
 #define MSR_HWCR        0xc0010015u
 
 #define MISC_ENABLE_NX_OFF BIT(34)
@@ -16,6 +17,9 @@
 #define DEBUGCTL_ALLOWED   (BIT(0) | BIT(1)) /* LBR, BTF: no effect outside the guest's own steps */
 #define HWCR_ALLOWED       (BIT(18) | BIT(24) | BIT(25) | BIT(27) | BIT(30))
 #define VM_CR_LOCKED_OFF   (BIT(3) | BIT(4)) /* SVM is disabled and that is locked */
+
+/* The trace's state: XRSTORS then writes its registers, physical addresses among them (SDM 1, 13.5.6). */
+#define XSS_TRACE BIT(8)
 
 /*
  * What happens on a read and on a write. PASS needs no exit where the backend's bitmap reaches; the backend
@@ -91,7 +95,7 @@ static const struct rule rules[] = {
     { 0x0800, 0x08ff, PASS, PASS },            /* x2APIC; msr_init() takes the ICR and the LVT out */
     { 0x0c80, 0x0c80, REAL, QUIET },           /* DEBUG_INTERFACE */
     { 0x0c81, 0x0d8f, REAL, REAL },            /* resource allocation */
-    { 0x0da0, 0x0da0, PASS, PASS },            /* XSS */
+    { MSR_XSS, MSR_XSS, PASS, SPECIAL },       /* */
     { 0x0db0, 0x0db2, REAL, REAL },            /* hardware duty cycling */
     { MSR_EFER, MSR_EFER, GUEST, SPECIAL },    /* */
     { 0xc0000081, 0xc0000084, PASS, PASS },    /* STAR to SFMASK */
@@ -246,6 +250,8 @@ static bool special_write(struct vcpu *v, u32 msr, u64 value)
         return write_bits(msr, value, DEBUGCTL_ALLOWED);
     case MSR_HWCR:
         return write_bits(msr, value, HWCR_ALLOWED);
+    case MSR_XSS:
+        return !(value & XSS_TRACE) && wrmsr_safe(msr, value);
     default:
         return mtrr_write(msr, value);
     }

@@ -207,6 +207,7 @@ static void what_needs_no_exit(void **state)
         assert_false(find(neither[i])->read || find(neither[i])->write);
     for (unsigned i = 0; i < ARRAY_SIZE(not_told); i++)
         assert_null(find(not_told[i]));
+    assert_true(find(0xda0)->read && !find(0xda0)->write);
 }
 
 /* Of the x2APIC all is the guest's but what sends messages and what may be told to reset this CPU. */
@@ -321,6 +322,8 @@ static void writes(void **state)
         { 0xc001001a, 0, "rdmsr:c001001a #13 ", 1 },
         { 0xc0010117, 0x1000, "#13 ", 0 }, /* VM_HSAVE_PA */
         { MSR_VM_CR, 0, "#13 ", 0 },
+        { 0xda0, 0x1800, "wrmsr:da0=1800 30 ", 0 },
+        { 0xda0, 0x1900, "#13 ", 0 }, /* XRSTORS would start a trace into any memory */
         { 0x12345, 0, "#13 ", 1 },
     };
 
@@ -337,7 +340,9 @@ static void writes(void **state)
     do_write(MSR_APIC_BASE, 1);
     do_write(0x830, 1);
     do_write(0x200, 1);
-    assert_story("wrmsr:48=1 #13 guest's:10=1 #13 apic=1 #13 judged:830=1 #13 mtrr:200=1 #13 ");
+    do_write(0xda0, 1);
+    assert_story(
+        "wrmsr:48=1 #13 guest's:10=1 #13 apic=1 #13 judged:830=1 #13 mtrr:200=1 #13 wrmsr:da0=1 #13 ");
     absent = true;
     do_write(0xc0010010, real_value);
     assert_story("rdmsr:c0010010 #13 ");
