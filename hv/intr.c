@@ -112,7 +112,7 @@ static bool msi_is_wide(const struct pci_function *f)
     return pci_get(f, f->msi + 2, 2) & MSI_64;
 }
 
-/* What the guest has written; and which byte of it configuration space has at `off`, NULL = none. */
+/* What the guest has written. */
 static union message msi_read(const struct pci_function *f)
 {
     bool wide = msi_is_wide(f);
@@ -134,6 +134,7 @@ static void msi_write(const struct pci_function *f, const union message *v)
     pci_put(f, f->msi + (wide ? 12 : 8), 2, v->data);
 }
 
+/* The byte of a message that configuration space has at `off`, NULL = none. */
 static u8 *msi_byte(const struct pci_function *f, union message *v, u32 off)
 {
     u32 in = off - f->msi - 4;

@@ -14,6 +14,7 @@
 #include "hv/bus.h"
 #include "hv/exit.h"
 #include "hv/fixed.h"
+#include "hv/intr.h"
 #include "iommu/iommu.h"
 
 #define IOAPIC      0xfec00000ull /* the first; others follow, each in a page of its own */
@@ -33,6 +34,8 @@ static bool cannot_map, cannot_trap;
 static mmio_handler ioapic_handler, hpet_handler; /* NULL: it is not trapped */
 static void *ioapic_ctx;
 
+static bool device_unlocked; /* it was accessed, or a message made, while another CPU could do the same */
+
 static void page_allow(int access)
 {
     assert_int_equal(mprotect(ioapic_pages + align_down(ioapic_at, PAGE_SIZE), PAGE_SIZE, access), 0);
@@ -51,6 +54,7 @@ static void before_access(int signal_number, siginfo_t *info, void *context)
         signal(signal_number, SIG_DFL);
         return;
     }
+    device_unlocked |= !intr_lock.taken;
     ioapic_write = regs[SAVED_ERROR] & 2;
     regs[SAVED_EFLAGS] |= TRAP_FLAG;
     page_allow(PROT_READ | PROT_WRITE);

@@ -64,7 +64,10 @@ static inline u32 handle_of(unsigned i)
 
 static inline u64 table_access(u32 off, unsigned width, bool write, u64 value)
 {
-    return table_range.handler(table_range.ctx, table_range.base + off, width, write, value, NULL);
+    device_unlocked = false;
+    value = table_range.handler(table_range.ctx, table_range.base + off, width, write, value, NULL);
+    assert_false(device_unlocked);
+    return value;
 }
 
 static inline u32 bar_u32(u32 off)
@@ -77,7 +80,10 @@ static inline u32 bar_u32(u32 off)
 
 static inline u64 hpet_at(u32 off, unsigned width, bool write, u64 value)
 {
-    return hpet_handler(NULL, HPET + off, width, write, value, NULL) & MASK(8 * width - 1, 0);
+    device_unlocked = false;
+    value = hpet_handler(NULL, HPET + off, width, write, value, NULL);
+    assert_false(device_unlocked);
+    return value & MASK(8 * width - 1, 0);
 }
 
 #endif

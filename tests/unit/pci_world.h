@@ -390,6 +390,7 @@ struct iommu_message *iommu_messages(u16 segment, u16 sid, u32 source, unsigned 
 
 void iommu_message_set(struct iommu_message *m, u32 address, u16 data)
 {
+    device_unlocked |= !intr_lock.taken;
     m->address = address;
     m->data = data;
 }
@@ -399,6 +400,7 @@ static u64 bar_at;
 
 volatile void *mmio_window(u64 pa)
 {
+    device_unlocked |= !intr_lock.taken;
     bar_at = align_down(pa, PAGE_SIZE);
     return &bar_page[pa % PAGE_SIZE];
 }

@@ -126,7 +126,10 @@ static struct iommu_message *of_pin(unsigned pin)
 static u32 ioapic_access(u32 off, bool write, u32 value)
 {
     ioapic_watch();
-    return (u32)ioapic_handler(ioapic_ctx, IOAPIC + ioapic_offset + off, 4, write, value, NULL);
+    device_unlocked = false;
+    value = (u32)ioapic_handler(ioapic_ctx, IOAPIC + ioapic_offset + off, 4, write, value, NULL);
+    assert_false(device_unlocked);
+    return value;
 }
 
 static u32 reg_read(u32 reg)

@@ -280,6 +280,44 @@ static void what_does_not_clear_ats(void **state)
     }
 }
 
+/* Where a capability is absent, nothing at the bottom of configuration space is taken for its registers. */
+static void without_capabilities(void **state)
+{
+    static const struct {
+        unsigned d, off, width;
+        u64 value;
+    } t[] = { { NIC, 8, 2, 0x8000 },
+              { NIC, 4, 1, 3 },
+              { NIC, 6, 2, 0x1000 },
+              { PORT, 0x10, 1, 0x10 },
+              { PORT, 0x18, 2, 0x0600 } };
+
+    for (unsigned i = 0; i < ARRAY_SIZE(t); i++) {
+        assert_int_equal(begin(state), 0);
+        put(NIC, 0x34, 1, 0, 0);
+        put(NIC, 0x00, 4, 0x02411af4, 0); /* as if it could reset itself in either way */
+        put(NIC, 0x06, 2, 0x1001, 1);
+        devices[NIC].sid = 0x600;
+        devices[NIC].resets_on_flr = false;
+        put(PORT, 0x34, 1, 0, 0);
+        put(PORT, 0x14, 4, 2, 0);
+        put(PORT, 0x18, 3, 0x060600, 0xffffff);
+        pci_scan();
+        ats_on();
+        cfg_write(t[i].d, t[i].off, t[i].width, t[i].value);
+        assert_null(strchr(story, '-'));
+        assert_null(strchr(story, '+'));
+    }
+    /* Nor does a write to a physical function look after its VFs without a reason. */
+    (void)set_up(state);
+    put(PF, 0x110, 2, 4, 0);
+    cfg_write(VF, 0x3c, 1, 0);
+    put(VF, 0x106, 2, 0x8000, 0x801f);
+    story[0] = 0;
+    cfg_write(PF, 0x3c, 1, 0);
+    assert_story("w3c ");
+}
+
 /* Resets by the capability of conventional functions, and writes that only some functions take for a reset.
  */
 static void who_can_reset_itself(void **state)
@@ -395,6 +433,7 @@ int main(void)
         cmocka_unit_test_setup(what_is_below_a_bridge, set_up),
         cmocka_unit_test_setup(whose_vfs_go_with_it, set_up),
         cmocka_unit_test_setup(what_does_not_clear_ats, set_up),
+        cmocka_unit_test_setup(without_capabilities, set_up),
         cmocka_unit_test_setup(who_can_reset_itself, set_up),
         cmocka_unit_test_setup(starting_masters, set_up),
     };

@@ -36,6 +36,8 @@ static void hot_unplug_is_noticed_at_the_slot(void **state)
     assert_string_equal(story, "w7a ");
     devices[NIC].space[0x0a] = 0xff; /* gone */
     story[0] = 0;
+    cfg_write(PORT, 0x3c, 1, 0); /* who does not deal with the slot learns nothing of it */
+    assert_story("w3c ");
     cfg_write(PORT, 0x7a, 2, 8);
     assert_string_equal(story, "w7a x02:00.0 ");
     cfg_write(NIC, 0x106, 2, 0x8000); /* to nobody */
