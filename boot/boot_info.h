@@ -6,6 +6,7 @@
 #ifndef BOOT_BOOT_INFO_H
 #define BOOT_BOOT_INFO_H
 
+#include "arch/string.h"
 #include "arch/types.h"
 
 #define BOOT_MAX_RANGES  256
@@ -48,6 +49,27 @@ struct boot_efi_map {
     u32 version;
     u8 bytes[BOOT_EFI_MAP_MAX] __attribute__((aligned(8)));
 };
+
+/* UEFI 7.2, the part that every version has. */
+struct boot_efi_entry {
+    u32 type, pad;
+    u64 start;
+    u64 virtual_start;
+    u64 pages;
+    u64 attributes;
+};
+_Static_assert(sizeof(struct boot_efi_entry) == 40, "EFI_MEMORY_DESCRIPTOR");
+#define EFI_RESERVED     0
+#define EFI_CONVENTIONAL 7
+
+/* Entry `i` of the map. False: there are no more. */
+static inline bool boot_efi_entry(const struct boot_efi_map *map, u32 i, struct boot_efi_entry *e)
+{
+    if (map->entry_size < sizeof(*e) || i >= map->size / map->entry_size)
+        return false;
+    memcpy(e, map->bytes + i * map->entry_size, sizeof(*e));
+    return true;
+}
 
 /* A linear frame buffer of 32 bits a pixel, as firmware left it. */
 struct boot_framebuffer {

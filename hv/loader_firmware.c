@@ -31,20 +31,9 @@ enum {
 #define CAPABILITY_64   BIT(1)
 #define EFI64_SIGNATURE 0x34364c45 /* "EL64" */
 
-/* UEFI 7.2, the part that every version has. */
-struct efi_entry {
-    u32 type, pad;
-    u64 start;
-    u64 virtual_start;
-    u64 pages;
-    u64 attributes;
-};
-_Static_assert(sizeof(struct efi_entry) == 40, "EFI_MEMORY_DESCRIPTOR");
-#define EFI_RESERVED 0
-
 static u8 *put_entry(u8 *to, const u8 *from, u32 entry_size, u64 start, u64 end, bool reserve)
 {
-    struct efi_entry e;
+    struct boot_efi_entry e;
 
     if (start >= end)
         return to;
@@ -62,14 +51,13 @@ static u8 *put_entry(u8 *to, const u8 *from, u32 entry_size, u64 start, u64 end,
 static u64 copy_map(u8 *out, const struct boot_efi_map *map)
 {
     u64 region = region_base(), region_end = region + region_size();
+    struct boot_efi_entry e;
     u8 *to = out;
 
-    for (u32 at = 0; map->size - at >= map->entry_size; at += map->entry_size) {
-        const u8 *from = map->bytes + at;
-        struct efi_entry e;
-
-        memcpy(&e, from, sizeof(e));
+    for (u32 i = 0; boot_efi_entry(map, i, &e); i++) {
+        const u8 *from = map->bytes + i * map->entry_size;
         u64 end = e.start + e.pages * PAGE_SIZE;
+
         to = put_entry(to, from, map->entry_size, e.start, MIN(end, region), false);
         to = put_entry(to, from, map->entry_size, MAX(e.start, region), MIN(end, region_end), true);
         to = put_entry(to, from, map->entry_size, MAX(e.start, region_end), end, false);
@@ -96,11 +84,12 @@ static void describe_screen(u8 *params, const struct boot_framebuffer *fb)
 void firmware_describe(struct writer *w, u8 *params, const struct boot_info *info)
 {
     const struct boot_efi_map *map = &info->efi_map;
+    struct boot_efi_entry first;
     u64 at;
 
     if (info->framebuffer.base)
         describe_screen(params, &info->framebuffer);
-    if (!info->efi_system_table || map->entry_size < sizeof(struct efi_entry) || map->size < map->entry_size)
+    if (!info->efi_system_table || !boot_efi_entry(map, 0, &first))
         return;
     u64 size = copy_map(writer_reserve(w, 3ull * map->size, &at), map);
     loader_put(params, EFI_SIGNATURE, 4, EFI64_SIGNATURE);

@@ -243,16 +243,28 @@ u64 mem_highest(const struct boot_range *map, unsigned n, const struct boot_rang
     return best;
 }
 
+/* Never the lowest 2 MiB, which are the guest's to boot with: at 0 is nowhere. */
+static u64 highest(const struct boot_info *info, const struct boot_range *busy, u64 size, u64 from, u64 to)
+{
+    return mem_highest(info->ranges, info->nr_ranges, busy, 1 + info->nr_modules, size, SIZE_2M, from,
+                       MIN(to, BIT(32)));
+}
+
 u64 mem_choose_region(const struct boot_info *info, u64 size)
 {
     struct boot_range busy[1 + BOOT_MAX_MODULES];
+    struct boot_efi_entry e;
+    u64 best = 0;
 
     busy[0] = (struct boot_range){ .base = info->image_base, .size = info->image_size };
     for (unsigned i = 0; i < info->nr_modules; i++)
         busy[1 + i] = (struct boot_range){ .base = info->modules[i].base, .size = info->modules[i].size };
-    /* Low memory is the guest's to boot with. */
-    return mem_highest(info->ranges, info->nr_ranges, busy, 1 + info->nr_modules, size, SIZE_2M, SIZE_2M,
-                       BIT(32));
+    /* What firmware's boot services leave behind holds tables and the boot logo, which the guest goes on
+     * reading. */
+    for (u32 i = 0; boot_efi_entry(&info->efi_map, i, &e); i++)
+        if (e.type == EFI_CONVENTIONAL)
+            best = MAX(best, highest(info, busy, size, e.start, e.start + e.pages * PAGE_SIZE));
+    return best ? best : highest(info, busy, size, 0, ~0ull);
 }
 
 int mem_init(const struct boot_info *info)

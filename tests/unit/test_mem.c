@@ -430,9 +430,50 @@ static void the_region_is_high_and_clear(void **state)
     assert_int_equal(mem_choose_region(&i, 2 * MB), 0);
 }
 
+/* Boot services' memory is RAM, too, but the guest still reads there: tables of the firmware's, its logo. */
+static void the_region_keeps_off_boot_services(void **state)
+{
+    enum { BOOT_SERVICES_DATA = 4, CONVENTIONAL = 7, SIZE = 48 };
+    static struct boot_info i;
+    static const u64 entries[][3] = { { CONVENTIONAL, 0, 2 * MB },
+                                      { CONVENTIONAL, 100 * MB, 200 * MB },
+                                      { BOOT_SERVICES_DATA, 300 * MB, 30 * MB },
+                                      { CONVENTIONAL, 330 * MB, 33 * MB },
+                                      { CONVENTIONAL, 400 * MB, 7 * MB },
+                                      { BOOT_SERVICES_DATA, 407 * MB, 600 * MB },
+                                      { CONVENTIONAL, 4096 * MB, 512 * MB } };
+
+    (void)state;
+    i = machine();
+    i.efi_map.entry_size = SIZE;
+    i.efi_map.size = sizeof(entries) / sizeof(entries[0]) * SIZE;
+    for (unsigned n = 0; n < sizeof(entries) / sizeof(entries[0]); n++) {
+        u64 pages = entries[n][2] / PAGE_SIZE;
+        u8 *to = i.efi_map.bytes + n * SIZE;
+
+        memcpy(to, &entries[n][0], 4);
+        memcpy(to + 8, &entries[n][1], 8);
+        memcpy(to + 24, &pages, 8);
+    }
+    assert_int_equal(mem_choose_region(&i, 6 * MB), 400 * MB);
+    assert_int_equal(mem_choose_region(&i, 32 * MB), 330 * MB);
+    assert_int_equal(mem_choose_region(&i, 34 * MB), 266 * MB);
+    /* Where firmware itself is in all of it, there is no choice; and an entry cut short is none. */
+    assert_int_equal(mem_choose_region(&i, 202 * MB), 820 * MB);
+    i.efi_map.size = 2 * SIZE - 1;
+    assert_int_equal(mem_choose_region(&i, MB / 2), 1022 * MB);
+    i.efi_map.size = 2 * SIZE;
+    assert_int_equal(mem_choose_region(&i, 32 * MB), 268 * MB);
+    i.efi_map.entry_size = 39;
+    assert_int_equal(mem_choose_region(&i, 32 * MB), 990 * MB);
+    i.efi_map.entry_size = 0;
+    assert_int_equal(mem_choose_region(&i, 32 * MB), 990 * MB);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_region_keeps_off_boot_services),
         cmocka_unit_test_setup(firmware_map_is_followed, set_up),
         cmocka_unit_test_setup(odd_ends_of_firmwares_ranges, set_up),
         cmocka_unit_test_setup(the_largest_pieces, set_up),
