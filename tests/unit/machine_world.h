@@ -60,7 +60,7 @@ static char last_line[512];
 static char whole_log[8192];
 static jmp_buf machine_ends;
 
-/* Does this end with what is said nowhere but here? */
+/* Is this something that does not come back? */
 #define ends(what) (setjmp(machine_ends) ? true : ((what), false))
 
 void log_line(enum log_level level, const char *fmt, ...)
