@@ -248,9 +248,10 @@ static u64 vf_base(const struct pci_function *vf, u32 bir)
     if (!pf || !pci_is_vf(pf, vf->segment, vf->sid, &number))
         return 0;
     u64 base = bar_base(pf, pf->sriov + 0x24 + 4 * bir);
+    u32 count = pci_get(pf, pf->sriov + 0x10, 2); /* which need not be what it was a moment ago */
     for (unsigned i = 0; i < pf->vf.declared.count; i++)
         if (pf->vf.declared.at[i].base == base)
-            return base + number * (pf->vf.declared.at[i].size / pci_get(pf, pf->sriov + 0x10, 2));
+            return base + number * (pf->vf.declared.at[i].size / MAX(count, 1u));
     return 0;
 }
 

@@ -108,8 +108,9 @@ bool pci_is_vf(const struct pci_function *pf, u16 segment, pci_sid sid, u32 *num
     /* One that is gone reads as ones. */
     if (pf->segment != segment || !pf->sriov || pci_get(pf, pf->sriov, 4) == ~0u)
         return false;
-    u32 count = pci_get(pf, pf->sriov + 0x10, 2), stride = MAX(pci_get(pf, pf->sriov + 0x16, 2), 1u);
+    u32 count = pci_get(pf, pf->sriov + 0x10, 2), stride = pci_get(pf, pf->sriov + 0x16, 2);
     u32 distance = (u16)(sid - pf->sid - pci_get(pf, pf->sriov + 0x14, 2));
+    stride = MAX(stride, 1u);
     *number = distance / stride;
     return sid != pf->sid && distance % stride == 0 && *number < count;
 }

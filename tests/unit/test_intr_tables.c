@@ -181,6 +181,51 @@ static void strict_vf_of_undeclared_bars(void **state)
     assert_int_equal(table_range.base, 0xd8002000);
 }
 
+static void add_vf(void)
+{
+    put(VF, 0x34, 1, 0xb0, 0);
+    put(VF, 0xb0, 2, 0x0011, 0);
+    put(VF, 0xb2, 2, 3, 0xc000);
+    put(VF, 0xb4, 4, 0x2000, 0);
+}
+
+/* What a PF says of its VFs may change at any time: a reset takes a while, and devices have other ways to
+ * their configuration space. */
+static u32 fading;
+static unsigned reads_until;
+static bool faded;
+
+static void fade(pci_sid sid, u32 off)
+{
+    if (sid != 0x300 || off != fading || faded || reads_until--)
+        return;
+    put(PF, off, 2, 0, 0xffff);
+    faded = true;
+}
+
+static void strict_fading(void **state)
+{
+    static const u32 regs[] = { 0x110, 0x116 }; /* NumVFs, VF stride */
+
+    for (unsigned i = 0; i < ARRAY_SIZE(regs); i++) {
+        unsigned n = 0;
+
+        fading = regs[i];
+        do {
+            assert_int_equal(set_up_strict(state), 0);
+            add_vf();
+            cfg_write(PF, 0x110, 2, 4);
+            cfg_write(PF, 0x108, 2, 9);
+            reads_until = n;
+            faded = false;
+            by_itself = fade;
+            cfg_write(VF, 0x04, 2, 4);
+            by_itself = NULL;
+        } while (faded && n++ < 100);
+        assert_in_range(n, 2, 99); /* each read was followed by such a change */
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -189,6 +234,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(strict_ends_of_a_table, set_up_strict, lenient),
         cmocka_unit_test_setup_teardown(strict_where_a_table_may_be, set_up_strict, lenient),
         cmocka_unit_test_setup_teardown(strict_vf_of_undeclared_bars, set_up_strict, lenient),
+        cmocka_unit_test_setup_teardown(strict_fading, set_up_strict, lenient),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
