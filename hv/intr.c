@@ -82,26 +82,29 @@ static u32 source_of(const struct pci_function *f)
                           : f->sid | IOMMU_SOURCE_EXACT;
 }
 
-static unsigned nr_msi(const struct pci_function *f)
+/* Ones: there is no such capability, or the function does not answer. */
+static u32 control_of(const struct pci_function *f, u32 cap)
 {
-    return f->msi ? 1u << MIN(field_get(pci_get(f, f->msi + 2, 2), MSI_MULTIPLE_CAPABLE), 5ull) : 0;
+    return cap ? pci_get(f, cap + 2, 2) : MASK(15, 0);
 }
 
-static unsigned nr_msix(const struct pci_function *f)
-{
-    return f->msix ? (pci_get(f, f->msix + 2, 2) & 0x7ff) + 1 : 0;
-}
-
-/* First those of MSI, then those of MSI-X. NULL: the function's interrupts stay blocked. */
+/* First those of MSI, then those of MSI-X. NULL: the function's interrupts stay blocked. How many there are
+ * is asked here alone: what the function says later need not be the same, and another may have its place. */
 static struct iommu_message *messages_of(struct pci_function *f)
 {
-    unsigned count = nr_msi(f) + nr_msix(f);
+    u32 msi = control_of(f, f->msi), msix = control_of(f, f->msix);
+    unsigned nr_msi = msi == MASK(15, 0) ? 0 : 1u << MIN(field_get(msi, MSI_MULTIPLE_CAPABLE), 5ull);
+    unsigned nr_msix = msix == MASK(15, 0) ? 0 : (msix & 0x7ff) + 1;
 
-    if (f->nr_messages < count) {
-        f->messages =
-            iommu_messages(f->segment, pci_physical_function(f->segment, f->sid), source_of(f), count);
-        f->nr_messages = (u16)count; /* also where there are none: once is enough */
+    spin_lock(&intr_lock); /* a table of it may be in use */
+    if (f->nr_messages < nr_msi + nr_msix) {
+        f->nr_messages = (u16)(nr_msi + nr_msix); /* also where there are none: once is enough */
+        f->messages = iommu_messages(f->segment, pci_physical_function(f->segment, f->sid), source_of(f),
+                                     f->nr_messages);
     }
+    f->nr_msi = (u16)nr_msi;
+    f->nr_msix = f->messages ? (u16)nr_msix : 0;
+    spin_unlock(&intr_lock);
     return f->messages;
 }
 
@@ -207,12 +210,13 @@ void intr_pass(volatile void *at, unsigned width, bool write, u64 *value)
 static u64 table_access(void *ctx, u64 gpa, unsigned width, bool write, u64 value, struct vcpu *v)
 {
     struct pci_function *f = ctx;
-    struct iommu_message *m = f->messages + nr_msi(f);
-    u64 off = gpa - f->table_at, first = off / 4, words = width / 4;
+    u64 words = width / 4;
 
     (void)v;
     spin_lock(&intr_lock);
-    if (off % 4 || !words || first > 4 * nr_msix(f) - words) {
+    struct iommu_message *m = f->messages + f->nr_msi;
+    u64 off = gpa - f->table_at, first = off / 4;
+    if (off % 4 || !words || first + words > 4ull * f->nr_msix) {
         intr_pass(mmio_window(gpa), width, write, &value); /* what else lies in the table's pages */
         spin_unlock(&intr_lock);
         return value;
@@ -258,14 +262,16 @@ static u64 vf_base(const struct pci_function *vf, u32 bir)
 /* The trap goes where the table is. */
 static void follow(struct pci_function *f)
 {
-    if (!f->msix || !messages_of(f))
+    if (f->msix)
+        (void)messages_of(f);
+    if (!f->nr_msix)
         return;
     u32 table = pci_get(f, f->msix + 4, 4), bir = table & 7;
     u64 base = f->id == ~0u ? vf_base(f, bir) : bar_base(f, PCI_BAR0 + 4 * bir);
 
     f->table_at = base + (table & ~7u);
     u64 first = align_down(f->table_at, PAGE_SIZE);
-    u64 size = align_up(f->table_at + (u64)MSIX_ENTRY * nr_msix(f), PAGE_SIZE) - first;
+    u64 size = align_up(f->table_at + (u64)MSIX_ENTRY * f->nr_msix, PAGE_SIZE) - first;
     enum mem_owner owner;
     u64 pages = mem_extent(first, &owner) >> PAGE_SHIFT;
 
@@ -307,7 +313,7 @@ bool intr_config_write(struct pci_function *f, const struct pci_access *a)
     /* The control register says how many messages the data stand for; it is written when all are there. */
     u32 several = (u32)field_get(pci_after(f, a, f->msi + 2, 2), MSI_MULTIPLE_ENABLE);
     if (m) {
-        intr_translate(m, MIN(1u << several, nr_msi(f)), &v);
+        intr_translate(m, MIN(1u << several, (unsigned)f->nr_msi), &v);
         msi_write(f, &v);
     }
     return message;
@@ -323,12 +329,12 @@ static void adopt(struct pci_function *f)
         (void)intr_config_write(f, &(struct pci_access){ f->msi + 2, 2, control });
     if (!f->table || !(pci_get(f, f->msix + 2, 2) & MSIX_ENABLE))
         return;
-    for (unsigned i = 0; i < nr_msix(f); i++) {
+    for (unsigned i = 0; i < f->nr_msix; i++) {
         u64 entry = f->table_at + i * MSIX_ENTRY;
 
         word = *device_word(entry);
         if (!(*device_word(entry + 12) & MSIX_MASKED))
-            entry_word(f->messages + nr_msi(f) + i, entry, 0, true, &word);
+            entry_word(f->messages + f->nr_msi + i, entry, 0, true, &word);
     }
 }
 

@@ -72,9 +72,9 @@ struct pci_function {
     u32 pm, exp, af, msi, msix, ats, pasid, sriov, rebar, vf_rebar; /* capabilities, 0 = absent */
     struct pci_decoder own, vf;
     /* intr=strict */
-    struct iommu_message *messages; /* of MSI, then of MSI-X */
-    u16 nr_messages;
-    u64 table_at; /* of MSI-X */
+    struct iommu_message *messages;   /* of MSI, then of MSI-X */
+    u16 nr_messages, nr_msi, nr_msix; /* how many there are, and how many of them are in use */
+    u64 table_at;                     /* of MSI-X */
     const struct mmio_range *table;
 };
 

@@ -181,12 +181,74 @@ static void strict_vf_of_undeclared_bars(void **state)
     assert_int_equal(table_range.base, 0xd8002000);
 }
 
+/* Functions change while their tables are in use: others take their place, and they come and go. */
+static void nic_becomes(u32 entries)
+{
+    put(NIC, 0x00, 4, 0x10001234, 0);
+    put(NIC, 0x34, 1, entries ? 0x50 : 0, 0);
+    put(NIC, 0xb2, 2, entries - 1, 0xc000);
+    cfg_write(NIC, 4, 2, 4);
+    cfg_write(NIC, 4, 2, 6);
+}
+
+static void strict_another_in_its_place(void **state)
+{
+    static const struct {
+        u32 entries, left; /* of the new one, and how many messages there still are */
+        bool translated;
+    } t[] = { { 0, 512, false }, { 4, 0, true }, { 64, 0, false }, { 64, 512, true } };
+
+    for (unsigned i = 0; i < ARRAY_SIZE(t); i++) {
+        assert_int_equal(set_up_strict(state), 0);
+        messages_left = MIN(messages_left, t[i].left);
+        nic_becomes(t[i].entries);
+        table_access(0x820, 4, true, 0xfee03000);
+        assert_int_equal(table_access(0x820, 4, false, 0), 0xfee03000);
+        assert_int_equal(bar_u32(0x820) == 0xfee03000, !t[i].translated);
+    }
+}
+
+static void strict_gone(void **state)
+{
+    struct iommu_message *m = of_nic();
+
+    (void)state;
+    devices[NIC].space[0x0a] = 0xff;
+    table_access(0x800, 4, true, 0xfee03000);
+    table_access(0x840, 4, true, 0xfee03000);
+    assert_int_equal(m[4].address, 0xfee03000);
+    for (unsigned i = 5; i < 5 + 32 + 4; i++)
+        assert_int_equal(m[i].address, 0);
+}
+
 static void add_vf(void)
 {
     put(VF, 0x34, 1, 0xb0, 0);
     put(VF, 0xb0, 2, 0x0011, 0);
     put(VF, 0xb2, 2, 3, 0xc000);
     put(VF, 0xb4, 4, 0x2000, 0);
+}
+
+/* After a PF's VFs are switched on they need not answer at once. */
+static void strict_not_yet_there(void **state)
+{
+    unsigned left;
+    u8 class = devices[VF].space[0x0a];
+
+    (void)state;
+    add_vf();
+    cfg_write(PF, 0x110, 2, 4);
+    cfg_write(PF, 0x108, 2, 9);
+    cfg_write(VF, 0x04, 2, 4);
+    left = messages_left;
+    cfg_write(PF, 0x108, 2, 0);
+    devices[VF].space[0x0a] = 0xff;
+    cfg_write(PF, 0x124, 4, 0xd9000000);
+    cfg_write(PF, 0x108, 2, 9);
+    devices[VF].space[0x0a] = class;
+    assert_int_equal(messages_left, left);
+    cfg_write(VF, 0x04, 2, 4);
+    assert_int_equal(table_range.base, 0xd9002000);
 }
 
 /* What a PF says of its VFs may change at any time: a reset takes a while, and devices have other ways to
@@ -234,6 +296,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(strict_ends_of_a_table, set_up_strict, lenient),
         cmocka_unit_test_setup_teardown(strict_where_a_table_may_be, set_up_strict, lenient),
         cmocka_unit_test_setup_teardown(strict_vf_of_undeclared_bars, set_up_strict, lenient),
+        cmocka_unit_test_setup_teardown(strict_another_in_its_place, set_up_strict, lenient),
+        cmocka_unit_test_setup_teardown(strict_gone, set_up_strict, lenient),
+        cmocka_unit_test_setup_teardown(strict_not_yet_there, set_up_strict, lenient),
         cmocka_unit_test_setup_teardown(strict_fading, set_up_strict, lenient),
     };
 
