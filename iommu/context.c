@@ -250,7 +250,7 @@ static void put_legacy(struct unit *u, u16 sid, struct context_entry *host, stru
                        bool asked)
 {
     u16 old_did = entry_did(host), new_did = entry_did(&want);
-    bool same = host->lo == want.lo && host->hi == want.hi;
+    bool same = host->lo == want.lo; /* where it leads decides the rest */
     struct fn *f = fn_find(u, sid);
 
     if (f)
@@ -310,9 +310,9 @@ static void put_scalable(struct unit *u, u16 sid, struct context_entry *host, co
     if (host->lo & ~want.lo & SMCTX_PRE) /* or it would be taken for a request of who comes next */
         u->plan.drain = true;
     want.lo |= g->no_faults ? CTX_FPD : 0;
-    if (asked || host->lo != want.lo || host->hi != want.hi)
+    if (asked || host->lo != want.lo)  /* where it leads decides the rest */
         flush_entry(u, sid, DID_NONE); /* the domain-id is ignored in scalable mode (6.5.2.1) */
-    if (host->lo != want.lo || host->hi != want.hi)
+    if (host->lo != want.lo)
         hw_write_entry(u, &host->lo, &want.lo, 2);
     if (old && old != dir)
         pasid_dir_drop(u, old);
@@ -371,7 +371,7 @@ static void clear_all(struct unit *u)
 
         if (!host)
             sid |= u->scalable ? 0x7f : 0xff; /* nor the others of that table */
-        else if (host->lo || host->hi)
+        else if (host->lo)
             put(u, (u16)sid, host, &none, false);
     }
 }

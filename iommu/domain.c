@@ -110,11 +110,9 @@ static void domain_release(struct unit *u, struct domain *d)
     if (--d->refs)
         return;
     /* Out of the guest's sight now, but the id and the tables are reused only after the flush. */
-    for (; link && *link; link = &domain_get(u, *link)->next_same)
-        if (*link == d->did) {
-            *link = d->next_same;
-            break;
-        }
+    while (*link != d->did)
+        link = &domain_at(u, *link)->next_same;
+    *link = d->next_same;
     if (!d->root)
         *idmap_slot(&d->dir->domains, d->guest_did, false) = 0;
     d->next_same = u->dying;

@@ -88,7 +88,7 @@ static void cut(struct unit *u, struct domain *d, u32 pasid, struct range r)
     }
     p->nr_blocks = (u16)(p->nr_blocks + n);
     /* Of a first-stage table any size can be flushed. */
-    if (d->pgtt == PGTT_SECOND && (!u->psi || largest > u->mamv))
+    if (d->pgtt == PGTT_SECOND && largest > u->mamv)
         d->all = true;
 }
 

@@ -101,7 +101,7 @@ static void flush_function(struct unit *u, const struct fn *f)
  */
 static void flush_everything(struct unit *u, u16 suspect)
 {
-    bool armed = u->hq.event_armed || !iommu_opts.wait_us;
+    bool armed = u->hq.event_armed;
 
     u->hq.first = u->hq.tail;
     u->hq.since_us = 0;

@@ -188,7 +188,7 @@ void iommu_message_set(struct iommu_message *m, u32 address, u16 data)
     for (unsigned i = 0; i < nr_units; i++)
         if (m == &units[i]->messages[m->index])
             u = units[i];
-    if (!u || (m->address == address && m->data == data))
+    if (m->address == address && m->data == data)
         return;
     replay_enter(u);
     m->address = address;

@@ -143,10 +143,9 @@ void pasid_dir_drop(struct unit *u, struct shadow_dir *dir)
 {
     struct shadow_dir **link = &u->dirs;
 
-    while (*link && *link != dir)
+    while (*link != dir)
         link = &(*link)->next;
-    if (*link)
-        *link = dir->next;
+    *link = dir->next;
     dir->dropped = true;      /* the function is where the directory that replaced this one says */
     u->plan.pasid_all = true; /* its entries are cached, too, also those that lead to no PASID */
     for (u32 i = 0; i < DIR_ENTRIES; i++) {

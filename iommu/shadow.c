@@ -149,7 +149,7 @@ void shadow_free(struct unit *u, u64 *table, unsigned level)
  * from the start, so that hardware never has to write it. */
 static u64 our_perm(const struct domain *d, u64 perm)
 {
-    if (d->pgtt == PGTT_SECOND || !(perm & SS_PERM))
+    if (d->pgtt == PGTT_SECOND)
         return perm;
     return FS_P | FS_US | FS_A | FS_D | (perm & SS_W ? FS_RW : 0);
 }
@@ -366,8 +366,7 @@ bool shadow_sync_leaves(struct unit *u, struct domain *d, struct range r)
 #define LEAVES_LOOKED_AT 16
 void shadow_sync_pages(struct unit *u, struct domain *d, struct range *r)
 {
-    bool quick =
-        r->last - r->first < LEAVES_LOOKED_AT * ENTRIES && d->did != DID_IDENTITY && d->pgtt == PGTT_SECOND;
+    bool quick = r->last - r->first < LEAVES_LOOKED_AT * ENTRIES && d->pgtt == PGTT_SECOND;
 
     for (u64 page = r->first, to; quick && page <= r->last; page = to + 1) {
         to = MIN(r->last, page | (ENTRIES - 1));

@@ -245,7 +245,6 @@ static bool held(bool too_much)
     bool in = false;
 
     domains[0].pgtt = any8();
-    unit.psi = any_bool();
     unit.mamv = any8();
     page = first + any16() % BIT(SIZE_BITS);
     ASSUME(r.last <= PAGE_NR_MAX && (too_much || page <= r.last));
@@ -257,7 +256,7 @@ static bool held(bool too_much)
         in |= in_block(b->page, b->order);
         PROVE(b->domain == &domains[0] && b->order <= range_order(r));
     }
-    PROVE(!domains[0].all || domains[0].pgtt != PGTT_SECOND || !unit.psi || unit.mamv < range_order(r));
+    PROVE(!domains[0].all || domains[0].pgtt != PGTT_SECOND || unit.mamv < range_order(r));
     return in;
 }
 
