@@ -207,9 +207,9 @@ mutate: ## Break iommu/ and hv/ one place at a time; some host test must notice 
 	@BUILD=$(BUILD) CC=$(CC) $(PYTHON) tools/mutate.py $(if $(SAMPLE),--sample $(SAMPLE)) $(if $(SEED),--seed $(SEED)) \
 		$(if $(ONLY),--only '$(ONLY)') $(if $(filter 1,$(REPORT)),--report)
 
-coverage: ## Table of the lines and branches of iommu/ that the host tests reach; fails on a line that nobody explains (LINES=1: and branches)
+coverage: ## Table of the lines and branches of iommu/ that the host tests reach; fails on one that nobody explains
 	@tools/setup build test
-	@BUILD=$(BUILD) $(PYTHON) tools/coverage.py $(if $(filter 1,$(LINES)),--lines)
+	@BUILD=$(BUILD) $(PYTHON) tools/coverage.py
 
 iso: ## Build build/sluice.iso: GRUB, Sluice and Debian's kernel as its guest
 	@tools/setup build run

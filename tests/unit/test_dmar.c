@@ -227,6 +227,11 @@ static void hostile_36_broken_tables(void **state)
         put(d + 17, 1, lengths[i]);
         assert_int_not_equal(parse(), 0);
     }
+    begin();
+    d = drhd(0, 0, 0, UNIT_BASE);
+    scope(d, 1, 0, 2, (u8[]){ 2, 0, 3, 0 });
+    put(d + 17, 1, 9);
+    assert_int_not_equal(parse(), 0);
     for (unsigned cut = 1; cut < 8; cut++) { /* the structure ends inside a scope */
         begin();
         d = drhd(0, 0, 0, UNIT_BASE);

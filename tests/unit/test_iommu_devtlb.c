@@ -723,9 +723,39 @@ static void some_are_asked_twice(void **state)
     }
 }
 
+/* While a function's ATS is about to be switched on it answers nothing, and is asked nothing: not even when
+ * another one does not answer and all are asked again. */
+static void nobody_asks_who_is_silent(void **state)
+{
+    (void)state;
+    in_use(&(struct world_cfg){ .wait_us = 100, .ite_steps = 30 });
+    world_ats(ATS2, false);
+    model_fn_set_answer(W.fn[ATS], MODEL_ANSWER_NEVER, 0);
+    host_clear();
+    iommu_ats_change(0, SID_ATS2, true, 0, SID_ATS2, false);
+    assert_int_equal(host_dtlb(SID_ATS2), 0);
+    assert_true(host_dtlb(SID_ATS) > 0);
+    assert_true(iommu_stopped(0, SID_ATS));
+    finish();
+}
+
+/* A VF is trusted because its physical function is listed. */
+static void trusted_by_its_physical_function(void **state)
+{
+    (void)state;
+    for (unsigned listed = 0; listed < 2; listed++) {
+        start(&(struct world_cfg){ .wait_us = 100, .ats = ATS_LISTED });
+        iommu_ats_change(0, 0x0310, true, 0, listed ? SID_ATS : 0x0308, false);
+        assert_int_equal(!!strstr(W.last_log, "is trusted"), listed);
+        finish();
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(nobody_asks_who_is_silent),
+        cmocka_unit_test(trusted_by_its_physical_function),
         cmocka_unit_test(some_are_asked_twice),
         cmocka_unit_test(hostile_14_driver_believes_caching_mode),
         cmocka_unit_test(hostile_14_flushed_together_in_either_order),

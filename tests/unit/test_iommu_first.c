@@ -193,8 +193,9 @@ static void entries_judged(void **state)
         { 1 << 6 | 1, DID, FS_A | 1 << 11, 0x5a },
         { 1 << 6 | 1, DID, FS_A | 1 << 2, 0x5b }, /* five levels */
         { 1 << 6 | 1, DID, FS_A | 2 << 2, 0x5b },
-        { 1 << 6 | 1, 0, FS_A, 0x5b },            /* domain-id 0 with caching mode */
-        { 3 << 6 | 1 | 2 << 2, DID, FS_A, 0x5b }, /* nested */
+        { 1 << 6 | 1, 0, FS_A, 0x5b },                /* domain-id 0 with caching mode */
+        { 3 << 6 | 1 | 2 << 2, DID, FS_A, 0x5b },     /* nested */
+        { 2 << 6 | 1 | 3 << 2 | FS_A, DID, 0, 0x5b }, /* second-stage, five levels */
         { 0 << 6 | 1, DID, FS_A, 0x5b },
         { 5 << 6 | 1, DID, FS_A, 0x5b },
         { 1 << 6 | 1, DID, REGION_BASE, 0x73 },
@@ -248,6 +249,155 @@ static void entries_judged(void **state)
         q_pasid(0, 1, DID, RID);
         assert_true(q_sync(0));
         assert_true(region_holds(FS_B | 1 << 5));
+        finish();
+    }
+}
+
+/* PGSNP is the guest's where the unit snoops, and means nothing elsewhere. */
+static void snooped(void **state)
+{
+    (void)state;
+    for (unsigned sc = 0; sc < 2; sc++) {
+        unsigned found = 0;
+
+        in_use_first(&(struct world_cfg){ .ecap = sc ? ECAP_NESTED : ECAP_NESTED & ~E_SC }, false);
+        poke64(entry_at(PLAIN, RID) + 8, DID | 1 << 24);
+        q_pasid(0, 1, DID, RID);
+        assert_true(q_sync(0));
+        assert_int_equal(dma_lands(PLAIN, IOVA, true), GUEST_DATA);
+        for (u64 at = REGION_BASE; at < REGION_BASE + W.pages * 4096ull; at += 64)
+            found += (peek64(at) & 0x1c1) == (1 | 3 << 6) && peek64(at + 8) >> 24 & 1;
+        assert_int_equal(found, sc);
+        finish();
+    }
+}
+
+/* Two PASIDs of one domain in a batch: the guest's own flush of either is covered by what is sent for that
+ * one. */
+static void two_pasids_at_once(void **state)
+{
+    (void)state;
+    in_use_first(&nested, true);
+    put_pasid(ATS, 9, PGTT_FS, DID, FS_B);
+    q_pasid(0, 1, DID, 9);
+    assert_true(q_sync(0));
+    host_clear();
+    q_piotlb(0, 3, DID, RID, IOVA, 0);
+    q_piotlb(0, 3, DID, 9, IOVA, 0);
+    q_pdtlb(0, SID_ATS, 9, IOVA, false, false);
+    assert_true(q_sync(0));
+    assert_int_equal(host_count(8), 1);
+    q_piotlb(0, 3, DID, RID, IOVA, 0);
+    q_pdtlb(0, SID_ATS, 9, IOVA, false, false);
+    assert_true(q_sync(0));
+    assert_int_equal(host_count(8), 2);
+    finish();
+}
+
+/* FPD of a context entry, be it present or not. */
+static void no_faults_of_a_function(void **state)
+{
+    u64 lo, hi;
+
+    (void)state;
+    in_use_first(&nested, false);
+    poke64(GUEST_CTX + SID_PLAIN * 32, 1 << 1);
+    q_context(0, 3, 0, SID_PLAIN, 0);
+    assert_true(q_sync(0));
+    assert_int_equal(dma_lands(PLAIN, IOVA, true), ~0ull);
+    world_settle();
+    assert_false(guest_fault(0, &lo, &hi));
+    finish();
+}
+
+/* A first-stage table below the top that is no memory of the guest's. */
+static void a_table_nowhere(void **state)
+{
+    (void)state;
+    in_use_first(&nested, false);
+    poke64(FS_A, REGION_BASE | 7);
+    q_piotlb(0, 2, DID, RID, 0, 0);
+    assert_true(q_sync(0));
+    assert_int_equal(fault_of(PLAIN, IOVA), 0x70);
+    finish();
+}
+
+/* PASIDs that the unit has and our directories have not: nobody's, whatever is invalidated of them. */
+static void pasids_beyond_ours(void **state)
+{
+    (void)state;
+    in_use_first(&nested, true);
+    for (u32 pasid = 1 << 14; pasid < 1 << 20; pasid <<= 1) {
+        q_pasid(0, 1, DID, pasid);
+        q_piotlb(0, 3, DID, pasid, IOVA, 0);
+        assert_true(q_sync(0));
+    }
+    assert_int_equal(iqe(0), 0);
+    assert_int_equal(host_count(6) + host_count(7), 0);
+    finish();
+}
+
+/* Without caching mode domain-id 0 is one like others: of a first-stage table, and of a legacy entry. */
+static void domain_id_0(void **state)
+{
+    static const struct world_cfg cfg = { .ecap = ECAP_FIRST, .direct = true, .no_caching_mode = true };
+
+    (void)state;
+    in_use_first(&cfg, false);
+    put_pasid(PLAIN, RID, PGTT_FS, 0, FS_B);
+    q_pasid(0, 1, DID, RID);
+    q_piotlb(0, 2, 0, RID, 0, 0);
+    assert_true(q_sync(0));
+    assert_int_equal(dma_lands(PLAIN, IOVA, true), GUEST_DATA + 0x10000);
+    finish();
+    start(&cfg);
+    host_clear();
+    iommu_function_starts(0, SID_PLAIN); /* translation is off, as it was */
+    assert_int_equal(nr_host, 0);
+    guest_start();
+    guest_context(SID_PLAIN, TT_PASS, 0, 0, 4);
+    q_context(0, 1, 0, 0, 0);
+    q_iotlb(0, 1, 0, 0, 0);
+    assert_true(q_sync(0));
+    assert_int_equal(dma_lands(PLAIN, GUEST_DATA, true), GUEST_DATA);
+    finish();
+}
+
+/* What a unit does not have is not announced, and an entry that asks for it is wrong. */
+static void not_announced(void **state)
+{
+    static const struct {
+        u64 ecap;
+        unsigned may;
+        u64 q0, q2;
+        unsigned reason;
+    } t[] = {
+        { ECAP_ALL | E_SSTS, 0, 1 << 6 | 1, FS_A, 0x5b },
+        { (ECAP_NESTED & ~E_PT), 0, 4 << 6 | 1 | 2 << 2, 0, 0x5b },
+        { (ECAP_NESTED & ~E_DT), CTX_ATS, 1 << 6 | 1, FS_A, 0x43 },
+        { ECAP_NESTED, CTX_PAGES, 1 << 6 | 1, FS_A, 0x43 },
+        { (ECAP_NESTED & ~E_SMPWC), 0, 1 << 6 | 1, FS_A, 0 },
+    };
+
+    (void)state;
+    for (unsigned i = 0; i < ARRAY_SIZE(t); i++) {
+        start(&(struct world_cfg){
+            .ecap = t[i].ecap, .scalable = true, .ats = ATS_ALL, .wait_us = 50, .quiet = true });
+        guest_start();
+        memset(world_mem(RAM2_BASE), 0, 64 * 4096);
+        fs_tables(FS_A);
+        fs_map(FS_A, IOVA, GUEST_DATA);
+        poke64(DIR(PLAIN), PASIDS(PLAIN) | 1);
+        poke64(entry_at(PLAIN, RID) + 8, DID);
+        poke64(entry_at(PLAIN, RID) + 16, t[i].q2);
+        poke64(entry_at(PLAIN, RID), t[i].q0);
+        put_context(PLAIN, false);
+        poke64(GUEST_CTX + SID_PLAIN * 32, peek64(GUEST_CTX + SID_PLAIN * 32) | t[i].may);
+        q_context(0, 1, 0, 0, 0);
+        q_pasid(0, 3, 0, 0);
+        q_iotlb(0, 1, 0, 0, 0);
+        assert_true(q_sync(0));
+        assert_int_equal(fault_of(PLAIN, IOVA), t[i].reason);
         finish();
     }
 }
@@ -639,6 +789,13 @@ static void uncontained_is_said(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(snooped),
+        cmocka_unit_test(two_pasids_at_once),
+        cmocka_unit_test(no_faults_of_a_function),
+        cmocka_unit_test(a_table_nowhere),
+        cmocka_unit_test(pasids_beyond_ours),
+        cmocka_unit_test(domain_id_0),
+        cmocka_unit_test(not_announced),
         cmocka_unit_test(page_in_pasid),
         cmocka_unit_test(sizes_in_pasid),
         cmocka_unit_test(lazy_without_device_tlb),

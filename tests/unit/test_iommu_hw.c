@@ -316,16 +316,20 @@ static void pointers_behind_a_write_buffer(void **state)
 /* With however little memory it either starts, or says that it cannot. */
 static void too_little_memory(void **state)
 {
-    static const u64 ecaps[] = { ECAP_DEFAULT | E_IR,
-                                 ECAP_DEFAULT | E_IR | E_SMTS | E_SSTS | E_SMPWC | E_PASID | E_PSS };
+    static const struct world_cfg cfgs[] = {
+        { .wait_us = 100, .ecap = ECAP_DEFAULT | E_IR },
+        { .wait_us = 100, .ecap = ECAP_DEFAULT | E_IR, .strict = true },
+        { .wait_us = 100, .ecap = ECAP_DEFAULT | E_IR | E_SMTS | E_SSTS | E_SMPWC | E_PASID | E_PSS },
+        { .wait_us = 100, .ecap = ECAP_DEFAULT | E_SMTS | E_SSTS | E_SMPWC | E_PRS },
+    };
 
     (void)state;
-    for (unsigned i = 0; i < ARRAY_SIZE(ecaps); i++) {
+    for (unsigned i = 0; i < ARRAY_SIZE(cfgs); i++) {
         int err = -1;
         unsigned n = 0;
 
         while (err && ++n < 1000) {
-            err = world_boot(&(struct world_cfg){ .wait_us = 100, .ecap = ecaps[i] });
+            err = world_boot(&cfgs[i]);
             assert_int_equal(err, 0);
             W.pages = n;
             err = world_protect();
@@ -336,6 +340,9 @@ static void too_little_memory(void **state)
         assert_int_equal(dma_lands(PLAIN, GUEST_DATA, true), GUEST_DATA);
         assert_int_equal(dma_lands(PLAIN, REGION_BASE, true), ~0ull);
     }
+    assert_int_equal(world_boot(&(struct world_cfg){ .units = 2 }), 0);
+    W.pages = W.bump + 1;
+    assert_int_not_equal(iommu_shut_out(), 0);
     assert_int_not_equal(world_boot(&(struct world_cfg){ .pages = 1 }), 0); /* not even a unit fits */
     assert_non_null(strstr(W.last_log, "memory"));
 }
@@ -355,6 +362,23 @@ static void told_to_people(void **state)
     iommu_inside_show();
     assert_non_null(strstr(W.last_log, "trace unit=0"));
     finish();
+    /* in each of its words */
+    static const struct {
+        struct world_cfg cfg;
+        const char *last;
+    } words[] = {
+        { { .cap = CAP_DEFAULT & ~(C_PSI | C_MAMV(63)), .ats = ATS_LISTED }, "always" },
+        { { .ecap = ECAP_DEFAULT & ~(E_DT | E_C), .ats = ATS_OFF }, "always" },
+        { { .ecap = ECAP_DEFAULT | E_SMTS | E_SSTS | E_SMPWC | E_FSTS | E_NEST, .no_caching_mode = true },
+          "always" },
+        { { .ats = ATS_ALL, .dtlb = DTLB_CM }, "cm (UNSAFE" },
+        { { .ats = ATS_ALL, .dtlb = DTLB_GUEST }, "guest (UNSAFE" },
+    };
+    for (unsigned i = 0; i < ARRAY_SIZE(words); i++) {
+        start(&words[i].cfg);
+        iommu_summary();
+        assert_non_null(strstr(W.last_log, words[i].last));
+    }
     /* of each unit, and each kind */
     in_use(&(struct world_cfg){ .wait_us = 100, .units = 2 });
     W.lines = 0;
@@ -365,20 +389,36 @@ static void told_to_people(void **state)
     assert_int_equal(W.lines, 2 * 9);
 }
 
+/* A trace that there is not yet is not shown, and in a segment without a unit there is nothing to do. */
+static void nothing_there(void **state)
+{
+    (void)state;
+    assert_int_equal(world_boot(&(struct world_cfg){ .ats = ATS_ALL }), 0);
+    W.lines = 0;
+    iommu_inside_show();
+    assert_int_equal(W.lines, 0);
+    assert_int_equal(world_protect(), 0);
+    W.lines = 0;
+    iommu_function_starts(7, SID_ATS);
+    iommu_function_starts(0, SID_ATS);         /* with caching mode its driver tells */
+    iommu_ats_change(0, 0, true, 0, 0, false); /* the host bridge's, and nobody's */
+    iommu_ats_change(7, SID_ATS, true, 0, SID_ATS, false);
+    iommu_function_gone(7, SID_ATS);
+    assert_false(iommu_stopped(7, SID_ATS));
+    assert_null(iommu_messages(7, SID_ATS, 0, 1));
+    assert_int_equal(W.lines, 0);
+    finish();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(what_a_unit_must_have),
-        cmocka_unit_test(dies_while_taken_over),
-        cmocka_unit_test(dies_under_the_guest),
-        cmocka_unit_test(a_queue_that_stood_still),
-        cmocka_unit_test(too_little_memory),
-        cmocka_unit_test(told_to_people),
-        cmocka_unit_test(events_are_ours),
-        cmocka_unit_test(firmware_hears_nothing),
-        cmocka_unit_test(pointers_behind_a_write_buffer),
-        cmocka_unit_test(a_queue_that_is_off),
-        cmocka_unit_test(firmwares_protection_stays),
+        cmocka_unit_test(what_a_unit_must_have),  cmocka_unit_test(dies_while_taken_over),
+        cmocka_unit_test(dies_under_the_guest),   cmocka_unit_test(a_queue_that_stood_still),
+        cmocka_unit_test(too_little_memory),      cmocka_unit_test(told_to_people),
+        cmocka_unit_test(nothing_there),          cmocka_unit_test(events_are_ours),
+        cmocka_unit_test(firmware_hears_nothing), cmocka_unit_test(pointers_behind_a_write_buffer),
+        cmocka_unit_test(a_queue_that_is_off),    cmocka_unit_test(firmwares_protection_stays),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -32,13 +32,18 @@ static u64 vector(unsigned v)
     return 1 | (u64)v << 16;
 }
 
-static void remapping_on(u64 eime)
+static void remapping_on_with(u64 cap, u64 eime)
 {
-    in_use(&(struct world_cfg){ .wait_us = 100, .ecap = ECAP_REMAPPING });
+    in_use(&(struct world_cfg){ .wait_us = 100, .cap = cap, .ecap = ECAP_REMAPPING });
     W.device_irqs_expected = true;
     guest_w64(0, R_IRTA, IRT | eime | 7);
     guest_gcmd(0, G_SIRTP, true);
     guest_gcmd(0, G_IRE, true);
+}
+
+static void remapping_on(u64 eime)
+{
+    remapping_on_with(CAP_DEFAULT, eime);
 }
 
 static void flush_entry(unsigned index)
@@ -186,6 +191,16 @@ static void compatibility_format(void **state)
     guest_gcmd(0, G_IRE, false);
     assert_int_equal(msi(ATS, 0xfee00000, 0x41).status, MODEL_INTERRUPT);
     finish();
+    /* ... but as it says, and never beside x2APIC ids (5.1.4) */
+    for (u64 esirtps = 0; esirtps < 2; esirtps++) {
+        remapping_on_with(CAP_DEFAULT | esirtps << 62, 0);
+        guest_gcmd(0, 1u << 23, true);
+        assert_int_equal(msi(ATS, 0xfee00000, 0x41).status, MODEL_INTERRUPT);
+        guest_w64(0, R_IRTA, IRT | 1 << 11 | 7);
+        guest_gcmd(0, G_SIRTP, true);
+        assert_int_equal(msi(ATS, 0xfee00000, 0x41).status, MODEL_BLOCKED);
+        finish();
+    }
 }
 
 /* Wide and global flushes, and entries beyond the table. */

@@ -350,6 +350,7 @@ static void more_groups_than_we_follow(void **state)
         guest_w32(0, R_PRS, PRS_PENDING);
     }
     given = 128;
+    respond(SID_ATS2, 5, 0); /* to nobody, when all groups are open */
     assert_int_equal(guest_r32(0, R_PQT), 0);
     assert_int_equal(guest_r32(0, R_PRS), 0);
     /* the unit's own queue is full of the next ones, and what found no room there it has answered itself */
@@ -590,6 +591,19 @@ static void a_response_outlives_an_error(void **state)
         hears(ATS2, 4, 1, 1);
         assert_true(model_violation_count(W.unit[0], MODEL_V_DESCRIPTOR));
     }
+}
+
+/* A unit that obeys no more sends none, and nobody behind it waits. */
+static void a_response_through_a_lost_unit(void **state)
+{
+    (void)state;
+    with_pages(ECAP_SM | E_PRS | E_PDS, MODEL_PACE_AT_ONCE);
+    asks(ATS, 4, 0x3000, 32);
+    env_lock(&units[0]->lock);
+    hostq_lose(units[0]);
+    env_unlock(&units[0]->lock);
+    hears(ATS, 4, 1, 0);
+    assert_int_equal(units[0]->prq.answers, 0);
 }
 
 /* The device that is answered is the one that times out: there is nobody to answer, and nothing is left to
@@ -917,6 +931,7 @@ int main(void)
         cmocka_unit_test(who_may_ask),
         cmocka_unit_test(a_response_outlives_a_time_out),
         cmocka_unit_test(a_response_outlives_an_error),
+        cmocka_unit_test(a_response_through_a_lost_unit),
         cmocka_unit_test(a_response_to_who_times_out),
         cmocka_unit_test(firmwares_queue_is_over),
         cmocka_unit_test(drained_at_teardown),

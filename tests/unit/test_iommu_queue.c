@@ -540,6 +540,37 @@ static void a_guest_that_polls_memory_only(void **state)
     }
 }
 
+/* Behind a page's flush, one reserved bit of the next descriptor, which else goes on with it or is a wait. */
+static void hostile_09_in_the_usual_ones(void **state)
+{
+    static const struct {
+        bool scalable;
+        unsigned word;
+        u64 bits, q0, q1;
+    } next[] = {
+        { false, 1, 2, 5 | WAIT_SW, GUEST_STATUS },
+        { true, 1, 2, 5 | WAIT_SW, GUEST_STATUS },
+        { true, 2, 1, 5 | WAIT_SW, GUEST_STATUS },
+        { true, 2, 1, 2 | 3 << 4 | 0xc0 | 5 << 16, 0x4000 },
+        { true, 3, 1, 2 | 3 << 4 | 0xc0 | 5 << 16, 0x8000 },
+    };
+
+    (void)state;
+    for (unsigned i = 0; i < ARRAY_SIZE(next); i++) {
+        start(&(struct world_cfg){
+            .wait_us = 100, .scalable = next[i].scalable, .ecap = ECAP_DEFAULT | E_SMTS | E_SSTS | E_SMPWC });
+        guest_start();
+        q_iotlb(0, 3, 5, 0x3000, 0);
+        u32 head = G.tail[0] * q_entry();
+        q_push(0, next[i].q0, next[i].q1);
+        poke64(GUEST_RING + head + next[i].word * 8,
+               peek64(GUEST_RING + head + next[i].word * 8) | next[i].bits);
+        q_ring(0);
+        assert_int_equal(iqe(0), 4);
+        assert_int_equal(guest_r32(0, R_IQH), head);
+    }
+}
+
 /* The same with a driver that looks at nothing but IQH. */
 static void a_guest_that_polls_iqh_only(void **state)
 {
@@ -560,6 +591,7 @@ static void a_guest_that_polls_iqh_only(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(hostile_09_in_the_usual_ones),
         cmocka_unit_test(tail_written_by_half_of_a_write),
         cmocka_unit_test(hostile_01_queue_base_outside_ram),
         cmocka_unit_test(hostile_01_queue_that_crosses_the_end_of_ram),

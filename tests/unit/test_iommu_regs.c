@@ -202,6 +202,17 @@ static void ccmd(u64 value)
     assert_int_equal(guest_read(0, R_CCMD, 8) >> 63, 0);
 }
 
+/* Without their command bit the registers that invalidate are just written. */
+static void written_and_not_commanded(void **state)
+{
+    (void)state;
+    in_use(&(struct world_cfg){ .wait_us = 100 });
+    guest_w64(0, R_CCMD, 1ull << 61);
+    guest_w64(0, (guest_read(0, R_ECAP, 8) >> 8 & 0x3ff) * 16 + 8, 1ull << 60);
+    assert_int_equal(nr_host, 0);
+    finish();
+}
+
 static void hostile_27_other_table_modes(void **state)
 {
     (void)state;
@@ -776,6 +787,8 @@ static void hostile_29_the_guest_is_told_who(void **state)
     assert_int_equal(guest_read(0, R_IQERCD, 8), (u64)SID_ATS << 32);
     q_iotlb(0, 2, 5, 0, 0);
     assert_true(q_sync(0));
+    guest_w32(0, R_FSTS, FS_PFO); /* another one is over, and this stands */
+    assert_int_equal(guest_read(0, R_IQERCD, 8), (u64)SID_ATS << 32);
     guest_w32(0, R_FSTS, FS_ITE);
     assert_int_equal(guest_r32(0, R_FSTS) & FS_ITE, 0);
     assert_int_equal(guest_read(0, R_IQERCD, 8), 0);
@@ -791,6 +804,7 @@ int main(void)
         cmocka_unit_test(the_hint_is_a_bit),
         cmocka_unit_test(hostile_21_event_address),
         cmocka_unit_test(hostile_27_root_pointer_while_on),
+        cmocka_unit_test(written_and_not_commanded),
         cmocka_unit_test(hostile_27_other_table_modes),
         cmocka_unit_test(hostile_27_several_commands_at_once),
         cmocka_unit_test(hostile_27_off_means_off),
