@@ -17,7 +17,9 @@ int cpu_setup(void)
     struct vcpu *v = &vcpus[this_cpu()->index];
 
     v->index = this_cpu()->index;
-    int err = vcpu_ops->vcpu_create(v);
+    int err = msr_cpu_init();
+    if (!err)
+        err = vcpu_ops->vcpu_create(v);
     if (!err)
         err = fetch_init(v);
     if (err)

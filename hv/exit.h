@@ -41,6 +41,9 @@ void show_code(struct vcpu *v, char text[CODE_TEXT]);
 
 void msr_init(void); /* tells the backend which MSRs need no exit */
 
+/* Ends on this CPU what firmware may have left on and the guest must not have. ERR_BUSY: it does not end. */
+int msr_cpu_init(void) __must_check;
+
 /* msr.c's questions to those who know. False: #GP. */
 bool mtrr_read(u32 msr, u64 *value) __must_check;
 bool mtrr_write(u32 msr, u64 value) __must_check;

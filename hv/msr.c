@@ -9,6 +9,8 @@
 #include "hv/fetch.h"
 
 #define MSR_MISC_ENABLE 0x1a0u
+#define MSR_PEBS_ENABLE 0x3f1u
+#define MSR_RTIT_CTL    0x570u
 #define MSR_XSS         0xda0u
 #define MSR_HWCR        0xc0010015u
 
@@ -167,6 +169,21 @@ void msr_init(void)
             vcpu_ops->pass_msr(msr, rules[i].read == PASS, rules[i].write == PASS && !is_judged_x2apic(msr));
     vcpu_ops->pass_msr(0x6e0, true, true);
     mtrr_init();
+}
+
+int msr_cpu_init(void)
+{
+    /* By each of these a CPU writes to memory past all tables. */
+    static const u32 writers[] = { MSR_RTIT_CTL, MSR_PEBS_ENABLE, MSR_XSS };
+    u64 now;
+
+    for (unsigned i = 0; i < ARRAY_SIZE(writers); i++)
+        if (rdmsr_safe(writers[i], &now) && now && !wrmsr_safe(writers[i], 0)) {
+            log_err("MSR %x is %lx and cannot be cleared: switch tracing off in firmware's setup", writers[i],
+                    now);
+            return ERR_BUSY;
+        }
+    return 0;
 }
 
 /* EFER bits that this CPU has (AMD APM 2, 3.1.7). SVME is not the guest's to see. */

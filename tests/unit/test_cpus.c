@@ -11,7 +11,7 @@
 
 static struct percpu blocks[NR_CPUS];
 static u32 current;
-static int create_error, fetch_error;
+static int msr_error, create_error, fetch_error;
 static u32 asked;
 static u64 now, tick;      /* the clock, and how far it goes with each look */
 static unsigned nmi_comes; /* at which take_nmi(); 0: never */
@@ -37,6 +37,11 @@ int fetch_init(struct vcpu *v)
 void mtrr_load(void)
 {
     tell("mtrrs ");
+}
+
+int msr_cpu_init(void)
+{
+    return msr_error;
 }
 
 void apic_cpu_init(struct vcpu *v)
@@ -126,7 +131,7 @@ const struct vcpu_backend *vcpu_ops = &backend;
 
 static int set_up(void **state)
 {
-    create_error = fetch_error = 0;
+    msr_error = create_error = fetch_error = 0;
     now = tick = asked = taken = nmi_comes = 0;
     kicked_first = false;
     for (current = NR_CPUS; current-- > 0;) {
@@ -155,6 +160,8 @@ static void set_up_one_by_one(void **state)
     create_error = 0;
     fetch_error = ERR_NOMEM;
     assert_int_equal(cpu_setup(), ERR_NOMEM);
+    msr_error = ERR_BUSY;
+    assert_int_equal(cpu_setup(), ERR_BUSY);
     assert_story("");
     assert_null(blocks[2].vcpu); /* nobody may ask it */
 }

@@ -229,6 +229,25 @@ static void x2apic_registers(void **state)
     }
 }
 
+/* Where the trace and precise events go is a physical address; the guest could not turn them on. */
+static void what_firmware_left_on(void **state)
+{
+    (void)state;
+    absent = true;
+    assert_int_equal(msr_cpu_init(), 0);
+    assert_story("rdmsr:570 rdmsr:3f1 rdmsr:da0 ");
+    absent = false;
+    real_value = 0;
+    assert_int_equal(msr_cpu_init(), 0);
+    assert_story("rdmsr:570 rdmsr:3f1 rdmsr:da0 ");
+    real_value = 1;
+    assert_int_equal(msr_cpu_init(), 0);
+    assert_story("rdmsr:570 wrmsr:570=0 rdmsr:3f1 wrmsr:3f1=0 rdmsr:da0 wrmsr:da0=0 ");
+    accepts = false;
+    assert_int_equal(msr_cpu_init(), ERR_BUSY);
+    assert_story("rdmsr:570 wrmsr:570=0 ");
+}
+
 /* Every register that has a rule is found by it, and no other. */
 static void each_rule_is_found(void **state)
 {
@@ -428,6 +447,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(what_needs_no_exit, set_up),
         cmocka_unit_test_setup(x2apic_registers, set_up),
+        cmocka_unit_test_setup(what_firmware_left_on, set_up),
         cmocka_unit_test_setup(each_rule_is_found, set_up),
         cmocka_unit_test_setup(reads, set_up),
         cmocka_unit_test_setup(writes, set_up),
