@@ -270,7 +270,8 @@ enum fault_reason pasid_fault(struct unit *u, const struct guest_dir *dir, const
 static void sync_entry(struct unit *u, struct shadow_dir *dir, u32 pasid, const struct guest_pasid *p,
                        bool asked)
 {
-    struct pasid_entry *host = host_entry(u, dir, pasid, !p->fault), want = { { 0 } };
+    struct pasid_entry *host = host_entry(u, dir, pasid, !p->fault || p->no_faults);
+    struct pasid_entry want = { { 0 } };
     struct domain *d = NULL;
 
     if (!host) {

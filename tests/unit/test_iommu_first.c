@@ -310,6 +310,26 @@ static void no_faults_of_a_function(void **state)
     finish();
 }
 
+/* ... and of a PASID entry that is wrong, in a table of which no entry was ever good. */
+static void no_faults_of_a_pasid(void **state)
+{
+    u64 lo, hi;
+
+    (void)state;
+    in_use_first(&nested, false);
+    poke64(PAGE(40), PAGE(41) | 1);
+    poke64(PAGE(41), 1 << 9 | 1 << 1 | 1);
+    poke64(GUEST_CTX + SID_PLAIN * 32, PAGE(40) | 1);
+    q_context(0, 3, 0, SID_PLAIN, 0);
+    q_pasid(0, 3, 0, 0);
+    q_iotlb(0, 1, 0, 0, 0);
+    assert_true(q_sync(0));
+    assert_int_equal(dma_lands(PLAIN, IOVA, true), ~0ull);
+    world_settle();
+    assert_false(guest_fault(0, &lo, &hi));
+    finish();
+}
+
 /* A first-stage table below the top that is no memory of the guest's. */
 static void a_table_nowhere(void **state)
 {
@@ -792,6 +812,7 @@ int main(void)
         cmocka_unit_test(snooped),
         cmocka_unit_test(two_pasids_at_once),
         cmocka_unit_test(no_faults_of_a_function),
+        cmocka_unit_test(no_faults_of_a_pasid),
         cmocka_unit_test(a_table_nowhere),
         cmocka_unit_test(pasids_beyond_ours),
         cmocka_unit_test(domain_id_0),
