@@ -70,7 +70,8 @@ static void judge_scalable(struct unit *u, struct context_entry e, u64 upper, st
         return;
     g->fault = FAULT_SM_CONTEXT_RESERVED;
     if (e.lo & SMCTX_LO_RSVD || e.hi & SMCTX_HI_RSVD || upper ||
-        (e.hi & SMCTX_RID_PASID && !(u->v.ecap & ECAP_RPS)))
+        (e.hi & SMCTX_RID_PASID && !(u->v.ecap & ECAP_RPS)) || (e.lo & SMCTX_DTE && !u->v.rules.dt) ||
+        (e.lo & SMCTX_PRE && !u->v.rules.prs) || (e.lo & SMCTX_PASIDE && !(u->v.ecap & ECAP_PASID)))
         return;
     g->ats = e.lo & SMCTX_DTE;
     g->pages = e.lo & SMCTX_PRE;
@@ -80,10 +81,6 @@ static void judge_scalable(struct unit *u, struct context_entry e, u64 upper, st
                                  .pasids = e.lo & SMCTX_PASIDE };
     g->fault = FAULT_SM_RID_PASID;
     if (g->dir.rid_pasid >> PASID_BITS || g->dir.rid_pasid / PASIDS_PER_TABLE >= g->dir.entries)
-        return;
-    g->fault = FAULT_SM_CONTEXT_INVALID;
-    if ((g->ats && !u->v.rules.dt) || (g->pages && !u->v.rules.prs) ||
-        (e.lo & SMCTX_PASIDE && !(u->v.ecap & ECAP_PASID)))
         return;
     g->fault = FAULT_NONE;
 }

@@ -215,7 +215,6 @@ enum fault_reason {
     FAULT_SM_CONTEXT_ACCESS = 0x40,
     FAULT_SM_CONTEXT_NOT_PRESENT = 0x41,
     FAULT_SM_CONTEXT_RESERVED = 0x42,
-    FAULT_SM_CONTEXT_INVALID = 0x43,
     FAULT_SM_ATS_BLOCKED = 0x44,
     FAULT_SM_PASID_BLOCKED = 0x45,
     FAULT_SM_PAGES_BLOCKED = 0x47, /* it sends page requests, which its entry does not allow */

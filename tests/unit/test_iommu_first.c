@@ -394,8 +394,8 @@ static void not_announced(void **state)
     } t[] = {
         { ECAP_ALL | E_SSTS, 0, 1 << 6 | 1, FS_A, 0x5b },
         { (ECAP_NESTED & ~E_PT), 0, 4 << 6 | 1 | 2 << 2, 0, 0x5b },
-        { (ECAP_NESTED & ~E_DT), CTX_ATS, 1 << 6 | 1, FS_A, 0x43 },
-        { ECAP_NESTED, CTX_PAGES, 1 << 6 | 1, FS_A, 0x43 },
+        { (ECAP_NESTED & ~E_DT), CTX_ATS, 1 << 6 | 1, FS_A, 0x42 },
+        { ECAP_NESTED, CTX_PAGES, 1 << 6 | 1, FS_A, 0x42 },
         { (ECAP_NESTED & ~E_SMPWC), 0, 1 << 6 | 1, FS_A, 0 },
     };
 

@@ -936,7 +936,7 @@ static void what_was_not_announced(void **state)
     q_pasid(0, 3, 0, 0);
     q_iotlb(0, 1, 0, 0, 0);
     assert_true(q_sync(0));
-    assert_int_equal(fault_of(ATS, IOVA), 0x43); /* there are no PASIDs */
+    assert_int_equal(fault_of(ATS, IOVA), 0x42); /* there are no PASIDs */
 }
 
 int main(void)
