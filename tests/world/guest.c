@@ -119,6 +119,16 @@ void guest_remapping(unsigned u, bool on)
     guest_gcmd(u, G_IRE, on);
 }
 
+void guest_roots(void)
+{
+    for (unsigned bus = 0; bus < 4; bus++) {
+        poke64(GUEST_ROOT + bus * 16, (GUEST_CTX + bus * 0x1000) | 1);
+        poke64(GUEST_ROOT + bus * 16 + 8, G.scalable ? (GUEST_CTX_UPPER + bus * 0x1000) | 1 : 0);
+    }
+    if (G.scalable)
+        link_pasid_tables();
+}
+
 void guest_start(void)
 {
     memset(&G, 0, sizeof(G));
@@ -126,12 +136,7 @@ void guest_start(void)
     G.scalable = W.cfg.scalable;
     G.slots = guest_read(0, R_ECAP, 8) & E_PASID && G.scalable ? GUEST_SLOTS : 1;
     G.rid_pasid = guest_read(0, R_ECAP, 8) & E_RPS ? W.cfg.rid_pasid : 0;
-    for (unsigned bus = 0; bus < 4; bus++) {
-        poke64(GUEST_ROOT + bus * 16, (GUEST_CTX + bus * 0x1000) | 1);
-        poke64(GUEST_ROOT + bus * 16 + 8, G.scalable ? (GUEST_CTX_UPPER + bus * 0x1000) | 1 : 0);
-    }
-    if (G.scalable)
-        link_pasid_tables();
+    guest_roots();
     for (unsigned u = 0; u < W.cfg.units; u++) {
         G.caps[u] = guest_read(u, R_CAP, 8);
         guest_w64(u, R_RTADDR, GUEST_ROOT | (G.scalable ? 1 << 10 : 0));

@@ -104,6 +104,7 @@ static inline void guest_w64(unsigned u, u32 off, u64 v)
 
 /* One GCMD change, then waits until GSTS shows it. */
 void guest_gcmd(unsigned u, u32 bit, bool on);
+void guest_roots(void); /* root table and PASID directories, in memory only */
 /* Root table in place, queue on, everything flushed, translation on: a unit in use, with no device in it. */
 void guest_start(void);
 void guest_queue_on(unsigned u);
