@@ -39,6 +39,9 @@ def test_linux(tmp_path, firmware, smp):
     # One line for each processor; in xAPIC mode the end of each interrupt is an exit.
     counts = re.findall(r"count cpu=\d+ exits=(\d+) apic=(\d+) eoi=(\d+)", done.stdout)
     assert len(counts) == int(smp) and all(int(eoi) > 0 for _, _, eoi in counts), counts
+    # All that firmware left for the system to read, the boot logo for one, is still there.
+    console = harness.clean((tmp_path / "serial.log").read_bytes())
+    assert "which is not the guest's" not in console, console
 
 
 @pytest.mark.parametrize(
