@@ -241,7 +241,7 @@ static void scalable_entries(unsigned f, unsigned d)
             poke64(context, peek64(context) ^ 1ull << rnd(12));
         break;
     case 2:
-        if (peek64(context) & 1)
+        if (peek64(context) & 1 && peek64(entry + 8)) /* nor domain-id 0 here, see below */
             poke64(entry, peek64(entry) ^ 1ull << rnd(12));
         break;
     default:
