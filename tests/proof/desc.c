@@ -4,7 +4,7 @@
  * constant of iommu/ must not agree with itself.
  */
 #include "iommu/desc.c"
-#include "tests/proof/proof.h"
+#include "tests/proof/received.h"
 
 static struct desc_rules any_rules(void)
 {

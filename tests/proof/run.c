@@ -21,7 +21,7 @@
  */
 #include "iommu/desc.c"
 #include "iommu/parts.h"
-#include "tests/proof/proof.h"
+#include "tests/proof/received.h"
 
 /* Of these emit.c's own are not called: see below. */
 static void emit_pieces(struct unit *u, struct domain *d, struct range r);

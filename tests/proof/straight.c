@@ -19,7 +19,7 @@
  * The descriptors are any. One of them is watched, which may be any, and one page that it asks for.
  */
 #include "iommu/parts.h"
-#include "tests/proof/proof.h"
+#include "tests/proof/received.h"
 
 /* What replay.c calls in place of these. */
 static struct domain *domain_of(bool first, u16 did);
