@@ -259,8 +259,8 @@ u64 mem_choose_region(const struct boot_info *info, u64 size)
     busy[0] = (struct boot_range){ .base = info->image_base, .size = info->image_size };
     for (unsigned i = 0; i < info->nr_modules; i++)
         busy[1 + i] = (struct boot_range){ .base = info->modules[i].base, .size = info->modules[i].size };
-    /* What firmware's boot services leave behind holds tables and the boot logo, which the guest goes on
-     * reading. */
+    /* What firmware's boot services leave behind holds tables that the guest goes on reading: EFI's memory
+     * attributes, the boot logo. */
     for (u32 i = 0; boot_efi_entry(&info->efi_map, i, &e); i++)
         if (e.type == EFI_CONVENTIONAL)
             best = MAX(best, highest(info, busy, size, e.start, e.start + e.pages * PAGE_SIZE));

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from tests.e2e import harness
+from tests.e2e import harness, linux
 
 
 def run_linux(directory, *options):
@@ -39,9 +39,17 @@ def test_linux(tmp_path, firmware, smp):
     # One line for each processor; in xAPIC mode the end of each interrupt is an exit.
     counts = re.findall(r"count cpu=\d+ exits=(\d+) apic=(\d+) eoi=(\d+)", done.stdout)
     assert len(counts) == int(smp) and all(int(eoi) > 0 for _, _, eoi in counts), counts
-    # All that firmware left for the system to read, the boot logo for one, is still there.
+    # It reads nothing of Sluice's, such as a table of firmware's that lay where Sluice is.
     console = harness.clean((tmp_path / "serial.log").read_bytes())
     assert "which is not the guest's" not in console, console
+
+
+def test_tables_of_boot_services(tmp_path):
+    """EFI's memory attributes lie in memory that boot services leave behind; Linux says when they are no such table."""
+    script = 'dmesg | grep -o -e "MEMATTR=" -e "memattr: .*"\n'
+    result = linux.boot(tmp_path, script, firmware="ovmf", iommu="caching-mode=on", memory="1G", timeout=120)
+    linux.assert_good(result)
+    assert "MEMATTR=" in result.serial and "memattr: " not in result.serial, result.describe()
 
 
 @pytest.mark.parametrize(

@@ -430,7 +430,7 @@ static void the_region_is_high_and_clear(void **state)
     assert_int_equal(mem_choose_region(&i, 2 * MB), 0);
 }
 
-/* Boot services' memory is RAM, too, but the guest still reads there: tables of the firmware's, its logo. */
+/* Boot services' memory is RAM, too, but the guest still reads there: tables of the firmware's. */
 static void the_region_keeps_off_boot_services(void **state)
 {
     enum { BOOT_SERVICES_DATA = 4, CONVENTIONAL = 7, SIZE = 48 };
